@@ -1,0 +1,5 @@
+"""`python -m emohop`."""
+
+from emohop.cli import main
+
+main()

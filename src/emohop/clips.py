@@ -1,0 +1,97 @@
+"""A clip: one utterance of one speaker, with where its sound, words and picture are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Literal
+
+Gender = Literal["F", "M"]
+Half = Literal["left", "right"]
+Split = Literal["train", "dev", "test"]
+
+
+class Modality(str, Enum):
+    """What a model can look at. The order audio < text < video is the paper's order of vectors."""
+
+    AUDIO = "audio"
+    TEXT = "text"
+    VIDEO = "video"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+MODALITIES: tuple[Modality, ...] = tuple(Modality)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one rater said of a clip. `categories` keeps the corpus's own words, in order."""
+
+    rater: str
+    categories: tuple[str, ...] = ()
+    valence: float | None = None
+    activation: float | None = None
+    dominance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a media file: `start` and `end` in seconds, `end=None` for the whole rest.
+
+    `half` names the side of the picture that shows the speaker; None is the whole picture.
+    """
+
+    path: Path
+    start: float = 0.0
+    end: float | None = None
+    half: Half | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One utterance. `start` and `end` are seconds in its dialog; unknown facts are None.
+
+    `label` is the corpus's own label, before any `LabelSet` is applied. `sound` and `picture`
+    say where the media are; they may be the same file.
+    """
+
+    id: str
+    label: str | None = None
+    speaker: str | None = None
+    gender: Gender | None = None
+    session: str | None = None
+    dialog: str | None = None
+    scripted: bool | None = None
+    transcript: str | None = None
+    start: float = 0.0
+    end: float | None = None
+    votes: tuple[Vote, ...] = ()
+    valence: float | None = None
+    activation: float | None = None
+    dominance: float | None = None
+    sound: Span | None = None
+    picture: Span | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """The classes of an experiment and which corpus labels go into each.
+
+    `merged` maps further corpus labels onto a class (`exc` counted as `hap`, say). A corpus label
+    that is neither a class nor merged is outside the set: such clips are dropped and counted.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    merged: Mapping[str, str] = field(default_factory=dict)
+
+    def class_of(self, corpus_label: str | None) -> str | None:
+        """The class of a corpus label, or None when the label is outside the set."""
+        if corpus_label in self.labels:
+            return corpus_label
+        return self.merged.get(corpus_label) if corpus_label is not None else None

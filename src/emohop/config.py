@@ -1,0 +1,254 @@
+"""Every setting, its default and its unit: the only place with defaults.
+
+A recipe is `Recipe` as YAML with any part left out. `--set model.audio.hidden=100` names a field
+by its path. Unknown names are refused with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from emohop.clips import Modality
+from emohop.errors import EmohopError
+
+Standardisation = Literal["global", "speaker", "none"]
+ModelName = Literal["amh", "are", "tre", "vre"]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class FeatureSettings(_Settings):
+    """What is computed from a clip's media. None leaves a modality out."""
+
+    audio: str | None = "mfcc120"
+    """Sound features: mfcc120 (Kaldi MFCC-40 with both differences) or mfcc39 (openSMILE's)."""
+    prosody: bool = True
+    """The 35 openSMILE functionals of pitch, voicing, harmonicity and loudness."""
+    text: str | None = "words"
+    """Word features: words (lower-case tokens)."""
+    video: str | None = "resnet101"
+    """Picture features: hog, resnet101, or a Hugging Face image model by name or folder."""
+    frames_per_second: float = Field(default=3.0, gt=0, le=60)
+    """Pictures taken from each second of video."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that are on, in the order audio, text, video."""
+        return tuple(m for m in Modality if getattr(self, m.value) is not None)
+
+
+class EncoderSettings(_Settings):
+    """One modality's encoder: a GRU over its steps."""
+
+    hidden: int = Field(default=200, ge=1)
+    """Units of the GRU, per direction."""
+    layers: int = Field(default=1, ge=1)
+    """Layers, each reading the outputs of the one below."""
+    bidirectional: bool = False
+    """Read backwards too; outputs and state are twice as wide."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of each layer's inputs set to 0 in training, drawn anew for each step."""
+    max_steps: int = Field(default=750, ge=1)
+    """Steps kept of a clip, from its start: frames of 10 ms, words, or pictures."""
+
+
+class TextEncoderSettings(EncoderSettings):
+    """The text encoder: word vectors, then a GRU."""
+
+    dropout: float = Field(default=0.7, ge=0, lt=1)
+    """As in every encoder; the paper keeps 0.3 of the word vectors."""
+    max_steps: int = Field(default=128, ge=1)
+    """Words kept of a clip, from its start."""
+    embedding: int = Field(default=300, ge=1)
+    """Numbers in a word vector; a GloVe file must have as many."""
+    glove: str | None = None
+    """A GloVe text file to start the word vectors from; they are trained further."""
+
+
+class VideoEncoderSettings(EncoderSettings):
+    """The video encoder."""
+
+    hidden: int = Field(default=128, ge=1)
+    """Units of the GRU, per direction."""
+    max_steps: int = Field(default=25, ge=1)
+    """Pictures kept of a clip, from its start."""
+
+
+class ModelSettings(_Settings):
+    """The network, apart from what the data decide (feature sizes, vocabulary, classes)."""
+
+    name: ModelName = "amh"
+    """amh hops between two or three modalities; are, tre, vre see audio, text, video alone."""
+    hops: int = Field(default=7, ge=1)
+    """Hops of attention (amh only)."""
+    modalities: tuple[Modality, ...] = tuple(Modality)
+    """Modalities that amh looks at, two or three of audio, text, video."""
+    prosody: bool = False
+    """Join the prosody vector to the audio vector, as the paper does and its release does not."""
+    audio: EncoderSettings = EncoderSettings()
+    """The audio encoder."""
+    text: TextEncoderSettings = TextEncoderSettings()
+    """The text encoder."""
+    video: VideoEncoderSettings = VideoEncoderSettings()
+    """The video encoder."""
+
+    @field_validator("modalities", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("modalities")
+    @classmethod
+    def _in_order(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a modality is named twice")
+        return tuple(m for m in Modality if m in value)
+
+    @property
+    def uses(self) -> tuple[Modality, ...]:
+        """The modalities that this model reads, in the order audio, text, video."""
+        alone = {"are": Modality.AUDIO, "tre": Modality.TEXT, "vre": Modality.VIDEO}
+        return (alone[self.name],) if self.name in alone else self.modalities
+
+    @property
+    def title(self) -> str:
+        """A short name for tables: amh-7 audio+text+video, are audio."""
+        name = f"{self.name}-{self.hops}" if self.name == "amh" else self.name
+        return f"{name} {'+'.join(m.value for m in self.uses)}"
+
+    def encoder(self, modality: Modality) -> EncoderSettings:
+        """The encoder settings of one modality."""
+        settings: EncoderSettings = getattr(self, modality.value)
+        return settings
+
+
+class TrainingSettings(_Settings):
+    """How the network is fitted. Everything is chosen on dev, never on test."""
+
+    batch_size: int = Field(default=64, ge=1)
+    """Clips in a step."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Of Adam."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Of AdamW; 0 is plain Adam."""
+    gradient_clip: float = Field(default=1.0, ge=0)
+    """Largest norm of the whole gradient; 0 does not clip."""
+    max_epochs: int = Field(default=100, ge=1)
+    """Passes over the training part, at most."""
+    patience: int = Field(default=12, ge=1)
+    """Epochs without a better dev score before training stops."""
+    select: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"] = (
+        "balanced_accuracy"
+    )
+    """The dev score that chooses the best epoch."""
+    standardise: Standardisation = "global"
+    """Zero mean and unit variance by the training part's global or speaker statistics, or none."""
+    vocabulary: int | None = Field(default=None, ge=1)
+    """Most frequent training words kept; None keeps all."""
+
+
+class Recipe(_Settings):
+    """A whole experiment on a prepared corpus."""
+
+    model: ModelSettings = ModelSettings()
+    """The network."""
+    training: TrainingSettings = TrainingSettings()
+    """The fitting."""
+    protocol: Literal["session"] = "session"
+    """How clips are divided into train, dev and test: see docs/evaluation.md."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """Each fold is trained once for each seed."""
+    folds: tuple[int, ...] | None = None
+    """The folds to run, counted from 0; None runs all."""
+
+
+def recipe_names() -> list[str]:
+    """The recipes that ship with the package."""
+    folder = resources.files("emohop.recipes")
+    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
+
+
+def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
+    """The settings that a shipped recipe or a YAML file gives, not yet checked."""
+    name = str(name_or_file)
+    if name in recipe_names():
+        text = resources.files("emohop.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text("utf-8")
+    else:
+        known = ", ".join(recipe_names())
+        raise EmohopError(f"no recipe {name!r}: give a YAML file or one of {known}")
+    try:
+        settings = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise EmohopError(f"recipe {name} is not YAML: {reason}") from None
+    if not isinstance(settings, dict):
+        raise EmohopError(f"recipe {name} holds {type(settings).__name__}: settings are expected")
+    return settings
+
+
+def make_recipe(
+    name_or_file: str | Path = "default",
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """A checked recipe: the file, then `key=value` settings, then `overrides` by dotted key."""
+    values = read_recipe(name_or_file)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise EmohopError(f"--set {setting!r}: write key=value, as in model.hops=3")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise EmohopError(f"--set {setting!r}: the value is not YAML") from None
+        _put(values, key.strip(), value)
+    for key, value in (overrides or {}).items():
+        _put(values, key, value)
+    return checked(Recipe, values)
+
+
+def checked(kind: type[_Model], values: object) -> _Model:
+    """`values` as settings of a kind, or an error of one line that names what is wrong."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise EmohopError(_one_line(kind, error)) from None
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise EmohopError(f"setting {key}: {part} is a value, not a group of settings")
+    values[last] = value
+
+
+def _one_line(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = list(_keys(kind))
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+        return f"unknown setting {key!r}: did you mean {near[0]!r}? (settings: docs/settings.md)"
+    return f"setting {key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        yield f"{prefix}{name}"
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _keys(inner, f"{prefix}{name}.")

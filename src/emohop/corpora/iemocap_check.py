@@ -1,0 +1,176 @@
+"""What a copy of IEMOCAP holds, beside a complete one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from emohop.clips import Clip
+from emohop.corpora.checks import (
+    WHOLE,
+    CheckReport,
+    Problem,
+    Row,
+    media_problems,
+    overlap_notes,
+    time_problems,
+)
+from emohop.corpora.frames import write_sample_frames
+from emohop.corpora.iemocap import (
+    CLASS_SETS,
+    DIALOG,
+    SESSIONS,
+    Dialog,
+    Seating,
+    checked_seating,
+    find_dialogs,
+    find_sessions,
+    in_order,
+    read_dialog,
+)
+from emohop.errors import CorpusError
+
+_SHOWN_NAMES = 3
+
+# A complete copy, by session.
+_BY_SESSION = {
+    "dialogs": (28, 30, 32, 30, 31),
+    "utterances": (1819, 1811, 2136, 2103, 2170),
+    "ang": (229, 137, 240, 327, 170),
+    "exc": (143, 210, 151, 238, 299),
+    "hap": (135, 117, 135, 65, 143),
+    "sad": (194, 197, 305, 143, 245),
+    "neu": (384, 362, 320, 258, 384),
+}
+# A complete copy, where only the whole is known.
+_WHOLE = {
+    "fru": 1849,
+    "sur": 107,
+    "fea": 40,
+    "dis": 2,
+    "oth": 3,
+    "xxx": 2507,
+    "improvised": 4784,
+    "scripted": 5255,
+    "iemocap-7": 7487,
+    "iemocap-4": 5531,
+    "iemocap-4-noexc": 4490,
+    "iemocap-6": 7380,
+}
+_LABELS = ("ang", "exc", "hap", "sad", "neu", "fru", "sur", "fea", "dis", "oth", "xxx")
+
+
+def check(
+    folder: str | Path,
+    *,
+    frames_folder: Path | None = None,
+    seating: Seating = "marker-left",
+) -> CheckReport:
+    """Read every label, look at every media header, and compare with a complete copy.
+
+    With `frames_folder`, one frame of each session is written there as PNG, with the half marked
+    that `seating` takes for the speaker. The corpus is usable when `read` succeeds on it and a
+    clip of some class set has sound: fewer clips than in a complete copy are no fault.
+
+    Raises:
+        CorpusError: the folder is not IEMOCAP, or the frames cannot be written.
+    """
+    seating = checked_seating(seating)
+    sessions, dialogs = find_sessions(folder), find_dialogs(folder)
+    wrong, words, clips = [], [], []
+    for dialog in dialogs:
+        try:
+            found = read_dialog(dialog, seating)
+        except CorpusError as error:
+            wrong.append(_unreadable(dialog, error))
+        else:
+            clips.extend(in_order(found))
+            words.extend(_word_problems(dialog, found))
+    sounds = media_problems((clip.sound for clip in clips), "audio")
+    films = media_problems((clip.picture for clip in clips), "video")
+    times = time_problems(clips, {d.name: d.evaluation for d in dialogs})
+    sounding = [clip for clip in clips if clip.sound and clip.sound.path not in sounds]
+    usable = not wrong and any(s.class_of(c.label) for s in CLASS_SETS for c in sounding)
+
+    notes = [f"{name} is missing" for name in SESSIONS if name not in {s.name for s in sessions}]
+    notes += [f"{path} is not named like a dialog: passed over" for path in _others(sessions)]
+    notes += overlap_notes(clips)
+    if wrong:
+        notes.append("not usable: a label or transcription file cannot be read")
+    elif not usable:
+        notes.append("not usable: no clip of a class set has a sound file that opens")
+    frames: list[Path] = []
+    if frames_folder is not None:
+        seen = [c for c in clips if c.picture is not None and c.picture.path not in films]
+        frames, failed = write_sample_frames(seen, frames_folder)
+        films = {**films, **failed}
+    return CheckReport(
+        corpus="iemocap",
+        folder=Path(folder),
+        rows=tuple(_rows(dialogs, clips, set(sounds), set(films))),
+        problems=(*wrong, *times, *words, *sounds.values(), *films.values()),
+        notes=tuple(notes),
+        usable=usable,
+        frames=tuple(frames),
+    )
+
+
+def _rows(
+    dialogs: Sequence[Dialog], clips: Sequence[Clip], bad_sounds: set[Path], bad_films: set[Path]
+) -> Iterator[Row]:
+    for index, part in enumerate((*SESSIONS, WHOLE)):
+        own = [d for d in dialogs if part in (WHOLE, d.session.name)]
+        inside = [c for c in clips if part == WHOLE or c.session == f"Ses0{part[-1]}"]
+        labels = Counter(clip.label for clip in inside)
+        counts = {
+            "dialogs": len(own),
+            "utterances": len(inside),
+            **{label: labels[label] for label in _LABELS},
+            "other labels": len(inside) - sum(labels[label] for label in _LABELS),
+            "improvised": sum(not clip.scripted for clip in inside),
+            "scripted": sum(bool(clip.scripted) for clip in inside),
+            **{s.name: sum(s.class_of(c.label) is not None for c in inside) for s in CLASS_SETS},
+        }
+        for what, found in counts.items():
+            yield Row(what, found, _expected(what, index), part)
+        sounds = sum(c.sound is not None and c.sound.path not in bad_sounds for c in inside)
+        films = len({c.picture.path for c in inside if c.picture is not None} - bad_films)
+        spoken = sum(clip.transcript is not None for clip in inside)
+        yield Row("transcripts", spoken, len(inside), part)
+        yield Row("sound files that open", sounds, len(inside), part)
+        yield Row("films that open", films, len(own), part)
+
+
+def _expected(what: str, index: int) -> int | None:
+    if what in _BY_SESSION:
+        numbers = _BY_SESSION[what]
+        return numbers[index] if index < len(numbers) else sum(numbers)
+    return _WHOLE.get(what) if index == len(SESSIONS) else None
+
+
+def _unreadable(dialog: Dialog, error: CorpusError) -> Problem:
+    message = str(error)
+    for path in (dialog.evaluation, dialog.transcription):
+        if message.startswith(f"{path}:"):  # the path must not be said twice
+            rest = message[len(f"{path}:") :].lstrip()
+            return Problem(path, f"line {rest}" if rest[0].isdigit() else rest)
+    return Problem(dialog.evaluation, message)
+
+
+def _word_problems(dialog: Dialog, clips: Sequence[Clip]) -> list[Problem]:
+    path = dialog.transcription
+    if not path.is_file():
+        return [Problem(path, "missing: its clips have no words")]
+    names = [clip.id for clip in clips if clip.transcript is None]
+    if not names:
+        return []
+    shown = ", ".join(names[:_SHOWN_NAMES]) + (", ..." if len(names) > _SHOWN_NAMES else "")
+    return [Problem(path, f"no line for {len(names)} of {len(clips)} utterances: {shown}")]
+
+
+def _others(sessions: Sequence[Path]) -> Iterator[Path]:
+    for session in sessions:
+        for path in sorted((session / "dialog" / "EmoEvaluation").glob("*.txt")):
+            if not path.name.startswith(".") and not DIALOG.fullmatch(path.stem):
+                yield path

@@ -1,0 +1,28 @@
+"""The one family of errors that a user can cause; the command line prints them as a single line."""
+
+
+class EmohopError(Exception):
+    """Something outside the program is wrong: a path, a file, a setting.
+
+    The message is one line that says what came, what is accepted and what to do next.
+    """
+
+
+class MediaError(EmohopError):
+    """A sound or video file cannot be decoded, or does not hold the span asked for."""
+
+
+class CorpusError(EmohopError):
+    """A folder is not the corpus that it was said to be."""
+
+
+class MissingExtraError(EmohopError):
+    """An optional dependency is not installed; the message holds the `pip install` line."""
+
+    def __init__(self, feature: str, extra: str, note: str = "") -> None:
+        """Say which `feature` needs which `extra`; `note` adds a licence or another way out."""
+        super().__init__(feature, extra, note)  # as given, so that it survives pickling
+
+    def __str__(self) -> str:
+        feature, extra, note = self.args
+        return f"{feature} needs an extra: pip install 'emohop[{extra}]'{note}"

@@ -1,0 +1,1 @@
+"""Scores, folds, intervals and result files: what an experiment is judged by."""

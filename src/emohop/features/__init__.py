@@ -1,0 +1,1 @@
+"""From media to numbers: sound, prosody, words and pictures."""

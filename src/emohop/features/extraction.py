@@ -1,0 +1,142 @@
+"""The one path from media to numbers: preparing a corpus and predicting a clip both call it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Clip, Span
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError, MediaError
+from emohop.features.audio import AUDIO_FEATURES
+from emohop.features.text import tokenize
+from emohop.media import read_audio
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a clip has no features: the stage (audio, text, video) and one line."""
+
+    stage: str
+    reason: str
+
+
+class Extractor:
+    """Computes the arrays of clips: audio, prosody, text and video, as the settings say."""
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        """Check the settings and load what they need, the image model included."""
+        self.settings = settings
+        self.sizes: dict[str, int] = {}
+        if settings.audio is not None:
+            self._audio = _known("audio", settings.audio, AUDIO_FEATURES)
+            self.sizes["audio"] = self._audio.size
+            if settings.prosody:
+                from emohop.features.prosody import PROSODY_NAMES, prosody
+
+                prosody(np.zeros(16_000, np.float32), 16_000)  # a missing extra is said here
+                self._prosody = prosody
+                self.sizes["prosody"] = len(PROSODY_NAMES)
+        if settings.text is not None:
+            self._text = _known("text", settings.text, {"words": tokenize})
+        if settings.video is not None:
+            from emohop.features.encoders import load_image_encoder
+
+            self._encoder = load_image_encoder(settings.video)
+            self.sizes["video"] = self._encoder.dim
+
+    def __call__(self, clip: Clip) -> Arrays:
+        """The arrays of one clip; raises MediaError when one cannot be made."""
+        ((_, result),) = self.extract([clip])
+        if isinstance(result, Failure):
+            raise MediaError(result.reason)
+        return result
+
+    def extract(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Arrays | Failure]]:
+        """The arrays of clips that share a video file, which is decoded once, in their order."""
+        pictures = self._pictures(clips)
+        for i, clip in enumerate(clips):
+            picture = pictures.get(i)
+            if isinstance(picture, Failure):
+                yield clip, picture
+                continue
+            try:
+                arrays = self._sound_and_words(clip)
+            except _StageError as error:
+                yield clip, Failure(error.stage, str(error))
+                continue
+            yield clip, (arrays if picture is None else {**arrays, "video": picture})
+
+    def _sound_and_words(self, clip: Clip) -> dict[str, NDArray[Any]]:
+        settings, arrays = self.settings, {}
+        if settings.audio is not None:
+            if clip.sound is None:
+                raise _StageError("audio", "the clip has no sound: leave it out with --audio none")
+            try:
+                samples, rate = read_audio(clip.sound)
+                arrays["audio"] = self._audio.compute(samples, rate)
+                if settings.prosody:
+                    arrays["prosody"] = self._prosody(samples, rate)
+            except MediaError as error:
+                raise _StageError("audio", str(error)) from None
+            for name, array in arrays.items():
+                if not np.isfinite(array).all():
+                    raise _StageError("audio", f"{clip.sound.path}: {name} is not finite")
+        if settings.text is not None:
+            if clip.transcript is None:
+                raise _StageError("text", "the clip has no transcript: leave it out, --text none")
+            arrays["text"] = np.array(self._text(clip.transcript), dtype=np.str_)
+        return arrays
+
+    def _pictures(self, clips: Sequence[Clip]) -> dict[int, NDArray[np.float32] | Failure]:
+        if self.settings.video is None:
+            return {}
+        from emohop.features.video import faces_of
+
+        results: dict[int, NDArray[np.float32] | Failure] = {}
+        by_file: dict[Any, list[tuple[int, Span]]] = {}
+        for i, clip in enumerate(clips):
+            if clip.picture is None:
+                reason = "the clip has no picture: leave it out with --video none"
+                results[i] = Failure("video", reason)
+            else:
+                by_file.setdefault(clip.picture.path, []).append((i, clip.picture))
+        for path, members in by_file.items():
+            spans = [span for _, span in members]
+            try:
+                for k, faces in faces_of(spans, self.settings.frames_per_second):
+                    results[members[k][0]] = self._encode(path, faces)
+            except MediaError as error:  # the whole file
+                for i, _ in members:
+                    results.setdefault(i, Failure("video", str(error)))
+        return results
+
+    def _encode(
+        self, path: object, faces: NDArray[np.uint8] | MediaError
+    ) -> NDArray[np.float32] | Failure:
+        if isinstance(faces, MediaError):
+            return Failure("video", str(faces))
+        vectors = self._encoder(faces)
+        if not np.isfinite(vectors).all():
+            return Failure(
+                "video", f"{path}: {self.settings.video} gave numbers that are not finite"
+            )
+        return vectors
+
+
+class _StageError(Exception):
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+
+
+def _known(modality: str, name: str, known: Mapping[str, Any]) -> Any:
+    if name not in known:
+        raise EmohopError(f"no {modality} features {name!r}: one of {', '.join(known)}, none")
+    return known[name]

@@ -1,0 +1,56 @@
+"""A batch of clips as tensors, and what a model says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emohop.clips import Modality
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Clips of different lengths, padded with 0.
+
+    `steps` maps audio and video to float32 [batch, time, size] and text to int64 [batch, time];
+    `lengths` maps each modality to int64 [batch]. `prosody` is float32 [batch, 35] or None,
+    `classes` int64 [batch] or None. `ids` are the clips' names.
+    """
+
+    ids: tuple[str, ...]
+    steps: Mapping[Modality, Tensor]
+    lengths: Mapping[Modality, Tensor]
+    prosody: Tensor | None = None
+    classes: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(
+            self.ids,
+            {m: t.to(device) for m, t in self.steps.items()},
+            {m: t.to(device) for m, t in self.lengths.items()},
+            None if self.prosody is None else self.prosody.to(device),
+            None if self.classes is None else self.classes.to(device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One hop: the modality attended to and its weights, float [batch, time]."""
+
+    target: Modality
+    weights: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Logits, float [batch, classes], and the hops in their order (none for most models)."""
+
+    logits: Tensor
+    hops: tuple[Hop, ...] = ()

@@ -1,0 +1,108 @@
+"""One modality's encoder: steps in, an output a step and a last state out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emohop.clips import Modality
+from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
+from emohop.models.batch import Batch
+from emohop.models.gru import GRU
+
+PADDING = 0
+"""The token number of padding; its word vector is 0 and stays so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the data decide about a network.
+
+    `steps` maps audio and video to the numbers in a frame and text to the size of the vocabulary.
+    """
+
+    classes: int
+    steps: Mapping[Modality, int]
+    prosody: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Outputs float [batch, time, size], states float [batch, size], lengths int64 [batch]."""
+
+    outputs: Tensor
+    state: Tensor
+    lengths: Tensor
+
+
+class Encoder(nn.Module):
+    """A GRU over the frames of sound or picture, or over word vectors."""
+
+    def __init__(self, settings: EncoderSettings, size: int) -> None:
+        """Build for frames of `size` numbers, or for a vocabulary of `size` words."""
+        super().__init__()
+        self.embedding: nn.Embedding | None = None
+        if isinstance(settings, TextEncoderSettings):
+            self.embedding = nn.Embedding(size, settings.embedding, padding_idx=PADDING)
+            nn.init.normal_(self.embedding.weight, 0.0, 0.01)
+            with torch.no_grad():
+                self.embedding.weight[PADDING] = 0.0
+            size = settings.embedding
+        self.gru = GRU(
+            size,
+            settings.hidden,
+            settings.layers,
+            bidirectional=settings.bidirectional,
+            dropout=settings.dropout,
+        )
+        self.output_size = self.gru.output_size
+
+    def forward(self, steps: Tensor, lengths: Tensor) -> Encoded:
+        """Encode [batch, time, size] or token numbers [batch, time]; see `GRU.forward`."""
+        if self.embedding is not None:
+            steps = self.embedding(steps)
+        outputs, state = self.gru(steps, lengths)
+        return Encoded(outputs, state, lengths)
+
+
+class Encoders(nn.Module):
+    """The encoders of the modalities that a model uses, and the prosody vector that may join.
+
+    A modality's *vector* is what a model compares and classifies: for audio with prosody joined
+    it is the sequence vector (state or context) with the 35 functionals behind it.
+    """
+
+    def __init__(
+        self, settings: ModelSettings, sizes: Sizes, modalities: Sequence[Modality]
+    ) -> None:
+        """Build one encoder for each of `modalities`."""
+        super().__init__()
+        self.modalities = tuple(modalities)
+        self.prosody = sizes.prosody if settings.prosody and Modality.AUDIO in modalities else 0
+        encoders = {m: Encoder(settings.encoder(m), sizes.steps[m]) for m in modalities}
+        self._sizes = {m: encoder.output_size for m, encoder in encoders.items()}
+        self.encoders = nn.ModuleDict({m.value: encoder for m, encoder in encoders.items()})
+
+    def sequence_size(self, modality: Modality) -> int:
+        """Numbers in one output of an encoder."""
+        return self._sizes[modality]
+
+    def vector_size(self, modality: Modality) -> int:
+        """Numbers in a modality's vector, the joined prosody included."""
+        joined = self.prosody if modality is Modality.AUDIO else 0
+        return self.sequence_size(modality) + joined
+
+    def forward(self, batch: Batch) -> dict[Modality, Encoded]:
+        """Encode every modality of a batch."""
+        return {
+            m: self.encoders[m.value](batch.steps[m], batch.lengths[m]) for m in self.modalities
+        }
+
+    def vector(self, modality: Modality, sequence: Tensor, batch: Batch) -> Tensor:
+        """The modality's vector [batch, vector_size] from a state or context."""
+        if modality is Modality.AUDIO and self.prosody and batch.prosody is not None:
+            return torch.cat([sequence, batch.prosody], dim=-1)
+        return sequence

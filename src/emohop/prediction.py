@@ -1,0 +1,55 @@
+"""A trained model, rebuilt from its folder alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from emohop.config import Recipe, checked
+from emohop.errors import EmohopError
+from emohop.evaluation.results import Predictions
+from emohop.evaluation.splits import make_folds
+from emohop.inputs import Inputs
+from emohop.models.checkpoint import CARD, load_network, read_card
+from emohop.scoring import score, score_fold
+from emohop.storage import PreparedCorpus
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with what it needs to read clips as it was trained to."""
+
+    network: nn.Module
+    inputs: Inputs
+    card: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Predictor:
+        """Rebuild a model from its folder; EmohopError when the folder is damaged or newer."""
+        folder = Path(folder)
+        card = read_card(folder)
+        try:
+            inputs = Inputs.from_json(card["inputs"])
+            network = load_network(folder, card["model"], inputs.sizes)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EmohopError(f"{folder / CARD} is damaged: {error!r}") from None
+        return cls(network, inputs, card)
+
+    def evaluate(self, corpus: PreparedCorpus) -> Predictions:
+        """Predictions on the clips of a corpus that this model may be judged by.
+
+        On the corpus that it was trained on, those are the dev and test clips of its own fold,
+        and the numbers are those of its run. On any other corpus, every clip is `test`.
+        Raises EmohopError when classes or features differ from the model's.
+        """
+        self.inputs.check(corpus)
+        if not len(corpus):
+            raise EmohopError(f"{corpus.folder} holds no clips")
+        if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
+            return score(corpus, range(len(corpus)), "test", self.network, self.inputs)
+        recipe = checked(Recipe, self.card["recipe"])
+        folds = make_folds(recipe.protocol, corpus.facts("session"), corpus.facts("speaker"))
+        return score_fold(corpus, folds[int(self.card["fold"])], self.network, self.inputs)

@@ -1,0 +1,93 @@
+"""Tables for the terminal; a score is named by what it computes, the field's name beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from emohop.corpora.checks import CheckReport
+from emohop.evaluation.metrics import TITLES
+
+SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
+
+
+def results_table(results: Mapping[str, Any]) -> Table:
+    """Test scores of a run: a line a fold and seed, then mean ± deviation and the interval."""
+    table = Table(
+        title=f"{results['model']}: test scores, protocol {results['protocol']}, "
+        f"{results['class_set']} ({len(results['labels'])} classes)",
+        caption="interval: bootstrap over the speakers of the pooled test clips",
+        title_justify="left",
+        caption_justify="left",
+    )
+    table.add_column("fold")
+    table.add_column("seed", justify="right")
+    table.add_column("clips", justify="right")
+    for name in SHOWN:
+        table.add_column(TITLES[name], justify="right")
+    for unit in results["units"]:
+        scores = [f"{unit['test'][name]:.3f}" for name in SHOWN]
+        table.add_row(unit["name"], str(unit["seed"]), str(unit["test"]["n"]), *scores)
+    table.add_section()
+    table.add_row("mean ± std", "", "", *(_mean(results, name) for name in SHOWN))
+    pooled = results["pooled"]
+    table.add_row("pooled", "", str(pooled["n"]), *(f"{pooled[name]:.3f}" for name in SHOWN))
+    table.add_row("95 % interval", "", "", *(_interval(results, name) for name in SHOWN))
+    return table
+
+
+def comparison_table(runs: Sequence[Mapping[str, Any]]) -> Table:
+    """Runs of one protocol and class set below each other: mean ± deviation and intervals."""
+    table = Table(
+        title=f"test scores, protocol {runs[0]['protocol']}, {runs[0]['class_set']}: "
+        "mean ± std over folds, 95 % interval over speakers",
+        title_justify="left",
+    )
+    table.add_column("model")
+    for name in SHOWN:
+        table.add_column(TITLES[name], justify="right")
+    for run in runs:
+        cells = [f"{_mean(run, name)}\n{_interval(run, name)}" for name in SHOWN]
+        table.add_row(run["model"], *cells)
+    return table
+
+
+def metrics_table(blocks: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Scores of dev and test as `metrics.json` has them."""
+    table = Table()
+    table.add_column("split")
+    table.add_column("clips", justify="right")
+    names = [name for name in TITLES if any(name in block for block in blocks.values())]
+    for name in names:
+        table.add_column(TITLES[name], justify="right")
+    for split, block in blocks.items():
+        table.add_row(split, str(block["n"]), *(f"{block[name]:.3f}" for name in names))
+    return table
+
+
+def _mean(results: Mapping[str, Any], name: str) -> str:
+    std = results["std"][name]
+    return f"{results['mean'][name]:.3f}" + ("" if std is None else f" ± {std:.3f}")
+
+
+def _interval(results: Mapping[str, Any], name: str) -> str:
+    interval = results["interval_95"][name]
+    return "unknown" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
+
+
+def check_table(report: CheckReport) -> Table:
+    """What was found in a corpus folder; `found / expected` where a complete copy differs."""
+    table = Table(
+        title=f"{report.corpus} in {report.folder}",
+        caption="found / in a complete copy, where the two differ",
+        title_justify="left",
+        caption_justify="left",
+    )
+    header, *lines = report.table()
+    for i, cell in enumerate(header):
+        table.add_column(cell, justify="right" if i else "left")
+    for line in lines:
+        table.add_row(*line)
+    return table

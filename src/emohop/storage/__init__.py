@@ -1,0 +1,78 @@
+"""A prepared corpus: Arrow files with one row a clip, opened by memory map, and a manifest.
+
+A row is ragged: it keeps its own number of frames, words and pictures. Opening a corpus reads
+the manifest only; a shard is mapped when its first row is asked for.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from emohop.errors import EmohopError
+from emohop.storage.manifest import Manifest, read_manifest
+from emohop.storage.shards import FACTS, MappedShard, Row
+
+__all__ = ["PreparedCorpus", "Row", "open_prepared"]
+
+
+@dataclass(frozen=True)
+class PreparedCorpus(Sequence[Row]):
+    """The rows of a prepared corpus, in the corpus's order."""
+
+    folder: Path
+    manifest: Manifest
+    _open: dict[int, MappedShard] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return self.manifest.clips
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        i = int(index)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"row {i} of {len(self)}")
+        i %= len(self)
+        shard = bisect.bisect_right(self._ends, i)
+        return self._shard(shard).row(i - (self._ends[shard - 1] if shard else 0))
+
+    def __iter__(self) -> Iterator[Row]:
+        for number, shard in enumerate(self.manifest.shards):
+            mapped = self._shard(number)
+            yield from (mapped.row(i) for i in range(shard.clips))
+
+    def facts(self, name: str) -> list[Any]:
+        """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays."""
+        if name not in FACTS or name == "votes":
+            raise EmohopError(f"no fact {name!r}: one of {', '.join(FACTS)}")
+        shards = range(len(self.manifest.shards))
+        return [value for number in shards for value in self._shard(number).facts[name]]
+
+    def votes(self) -> list[list[dict[str, Any]]]:
+        """Every clip's ratings, as written by the corpus's raters."""
+        shards = range(len(self.manifest.shards))
+        return [value for n in shards for value in self._shard(n).table["votes"].to_pylist()]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(shard.clips for shard in self.manifest.shards))
+
+    def _shard(self, number: int) -> MappedShard:
+        if number not in self._open:
+            shard = self.manifest.shards[number]
+            mapped = MappedShard(self.folder / "shards" / shard.file)
+            if len(mapped) != shard.clips:
+                raise EmohopError(f"{shard.file} does not hold {shard.clips} clips: prepare again")
+            self._open[number] = mapped
+        return self._open[number]
+
+
+def open_prepared(folder: str | Path) -> PreparedCorpus:
+    """Open a prepared corpus: a sequence of `Row`s. EmohopError when it is not complete."""
+    return PreparedCorpus(Path(folder), read_manifest(Path(folder)))

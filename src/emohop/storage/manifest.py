@@ -1,0 +1,102 @@
+"""The manifest of a prepared corpus: what it holds and how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from emohop.config import FeatureSettings, checked
+from emohop.errors import EmohopError
+from emohop.files import write_text
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Arrow file of the corpus."""
+
+    file: str
+    clips: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a prepared corpus holds; written last, so that its presence means completeness."""
+
+    corpus: str
+    class_set: str
+    labels: tuple[str, ...]
+    features: FeatureSettings
+    sizes: Mapping[str, int]
+    """Numbers in a frame of each array: {"audio": 120, "prosody": 35, "video": 2048}."""
+    label_counts: Mapping[str, int]
+    dropped: Mapping[str, int]
+    """Clips outside the class set, by corpus label."""
+    problems: int
+    shards: tuple[Shard, ...]
+    fingerprint: str
+    """SHA-256 over the settings and the shards: equal corpora have equal fingerprints."""
+    version: int = FORMAT_VERSION
+
+    @property
+    def clips(self) -> int:
+        """Rows of all shards together."""
+        return sum(shard.clips for shard in self.shards)
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as plain values."""
+        return {
+            **asdict(self),
+            "features": self.features.model_dump(mode="json"),
+            "clips": self.clips,
+        }
+
+
+def fingerprint(facts: Mapping[str, Any], shards: Sequence[Shard]) -> str:
+    """SHA-256 of what was asked for and what came out."""
+    text = json.dumps([facts, [asdict(shard) for shard in shards]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, which declares the corpus complete."""
+    write_text(folder / MANIFEST, json.dumps(manifest.to_json(), indent=1) + "\n")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `manifest.json`; EmohopError when it is missing, damaged or newer."""
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        version = values["version"]
+        if version != FORMAT_VERSION:
+            raise EmohopError(
+                f"{path}: format {version}, this emohop reads format {FORMAT_VERSION}: "
+                "prepare the corpus again or change the version of emohop"
+            )
+        return Manifest(
+            corpus=str(values["corpus"]),
+            class_set=str(values["class_set"]),
+            labels=tuple(map(str, values["labels"])),
+            features=checked(FeatureSettings, values["features"]),
+            sizes={str(k): int(v) for k, v in values["sizes"].items()},
+            label_counts={str(k): int(v) for k, v in values["label_counts"].items()},
+            dropped={str(k): int(v) for k, v in values["dropped"].items()},
+            problems=int(values["problems"]),
+            shards=tuple(
+                Shard(str(s["file"]), int(s["clips"]), str(s["sha256"])) for s in values["shards"]
+            ),
+            fingerprint=str(values["fingerprint"]),
+        )
+    except FileNotFoundError:
+        hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
+        raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EmohopError(f"{path} is damaged ({error}): run `emohop prepare` again") from None

@@ -1,0 +1,234 @@
+"""One Arrow file of a prepared corpus: a row a clip, each with its own number of frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from emohop.clips import Clip, LabelSet
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.files import replacing
+
+_PROBLEMS_KEY = b"emohop.problems"
+
+_VOTE = pa.struct(
+    [
+        ("rater", pa.string()),
+        ("categories", pa.list_(pa.string())),
+        ("valence", pa.float64()),
+        ("activation", pa.float64()),
+        ("dominance", pa.float64()),
+    ]
+)
+FACTS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "speaker": pa.string(),
+    "gender": pa.string(),
+    "session": pa.string(),
+    "dialog": pa.string(),
+    "scripted": pa.bool_(),
+    "split": pa.string(),
+    "label": pa.string(),
+    "corpus_label": pa.string(),
+    "transcript": pa.string(),
+    "start": pa.float64(),
+    "end": pa.float64(),
+    "valence": pa.float64(),
+    "activation": pa.float64(),
+    "dominance": pa.float64(),
+    "votes": pa.list_(_VOTE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A clip that was left out: the stage that failed (audio, text, video) and why."""
+
+    id: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One clip with its features.
+
+    `arrays` maps audio to float32 [frames, features], prosody to float32 [35], text to str
+    [words] and video to float32 [pictures, features], for those that were prepared. They are
+    read-only views of the mapped file, also reached as `row.audio` and `row["audio"]`.
+    """
+
+    id: str
+    speaker: str | None
+    gender: str | None
+    session: str | None
+    split: str | None
+    label: str
+    transcript: str | None
+    start: float
+    end: float | None
+    arrays: Mapping[str, NDArray[Any]]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        try:
+            return self.arrays[name]
+        except KeyError:
+            has = ", ".join(self.arrays)
+            raise EmohopError(f"clip {self.id} has no {name}: it was prepared with {has}") from None
+
+    @property
+    def audio(self) -> NDArray[np.float32]:
+        """Sound features, float32 [frames, features]."""
+        return self["audio"]
+
+    @property
+    def prosody(self) -> NDArray[np.float32]:
+        """Prosody functionals, float32 [35]."""
+        return self["prosody"]
+
+    @property
+    def text(self) -> NDArray[np.str_]:
+        """Tokens, str [words]."""
+        return self["text"]
+
+    @property
+    def video(self) -> NDArray[np.float32]:
+        """Picture features, float32 [pictures, features]."""
+        return self["video"]
+
+
+def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
+    columns = dict(FACTS)
+    for name in ("audio", "video"):
+        if name in sizes:
+            columns[name] = pa.list_(pa.list_(pa.float32(), sizes[name]))
+    if "prosody" in sizes:
+        columns["prosody"] = pa.list_(pa.float32(), sizes["prosody"])
+    if features.text is not None:
+        columns["text"] = pa.list_(pa.string())
+    return pa.schema(list(columns.items()))
+
+
+def write_shard(
+    path: Path,
+    clips: Sequence[tuple[Clip, Mapping[str, NDArray[Any]]]],
+    labels: LabelSet,
+    features: FeatureSettings,
+    sizes: Mapping[str, int],
+    problems: Sequence[Problem] = (),
+) -> None:
+    """Write clips and their arrays as one Arrow file, atomically; the same input, the same bytes.
+
+    The problems of the clips that belong here too but could not be read travel in the schema.
+    """
+    schema = _schema(features, sizes).with_metadata(
+        {_PROBLEMS_KEY: json.dumps([asdict(p) for p in problems]).encode()}
+    )
+    facts = [_facts(clip, labels) for clip, _ in clips]
+    columns = []
+    for column in schema:
+        if column.name in FACTS:
+            values = [row[column.name] for row in facts]
+            columns.append(pa.array(values, column.type))
+        else:
+            columns.append(_ragged([arrays[column.name] for _, arrays in clips], column.type))
+    with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _facts(clip: Clip, labels: LabelSet) -> dict[str, Any]:
+    values = {name: getattr(clip, name) for name in FACTS if hasattr(clip, name)}
+    values["votes"] = [asdict(vote) for vote in clip.votes]
+    return values | {"label": labels.class_of(clip.label), "corpus_label": clip.label}
+
+
+def _ragged(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_fixed_size_list(kind):  # one vector a clip
+        flat = np.concatenate([np.ravel(a) for a in arrays]) if arrays else np.zeros(0, np.float32)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=kind)
+    offsets = np.cumsum([0, *(len(a) for a in arrays)]).astype(np.int32)
+    if pa.types.is_string(kind.value_type):
+        steps = pa.array([token for a in arrays for token in a.tolist()], pa.string())
+    else:
+        flat = np.concatenate([np.ravel(a) for a in arrays]) if arrays else np.zeros(0, np.float32)
+        steps = pa.FixedSizeListArray.from_arrays(
+            pa.array(flat, pa.float32()), type=kind.value_type
+        )
+    return pa.ListArray.from_arrays(pa.array(offsets), steps, type=kind)
+
+
+class MappedShard:
+    """A mapped Arrow file: facts as Python values, arrays as views."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            self.facts = {n: table[n].to_pylist() for n in FACTS if n != "votes"}
+        except (OSError, KeyError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
+            reason = " ".join(str(error).split())
+            raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
+        self.table = table
+        names = [n for n in table.schema.names if n not in FACTS]
+        self.arrays = {n: _views(table[n].combine_chunks()) for n in names}
+
+    def __len__(self) -> int:
+        return len(self.facts["id"])
+
+    def row(self, i: int) -> Row:
+        """Row `i` of this shard, its arrays as views of the mapped file."""
+        facts = self.facts
+        return Row(
+            id=facts["id"][i],
+            speaker=facts["speaker"][i],
+            gender=facts["gender"][i],
+            session=facts["session"][i],
+            split=facts["split"][i],
+            label=facts["label"][i],
+            transcript=facts["transcript"][i],
+            start=facts["start"][i],
+            end=facts["end"][i],
+            arrays={name: view(i) for name, view in self.arrays.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    values: NDArray[Any]
+    offsets: NDArray[np.int32] | None = None
+
+    def __call__(self, i: int) -> NDArray[Any]:
+        if self.offsets is None:
+            row: NDArray[Any] = self.values[i]
+            return row
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+
+def _views(column: pa.Array) -> _View:
+    if isinstance(column, pa.ChunkedArray):  # a shard without rows has no chunk
+        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    if pa.types.is_fixed_size_list(column.type):
+        return _View(_matrix(column))
+    steps, offsets = column.values, column.offsets.to_numpy()
+    if pa.types.is_string(steps.type):
+        return _View(np.array(steps.to_pylist(), dtype=np.str_), offsets)
+    return _View(_matrix(steps), offsets)
+
+
+def _matrix(column: pa.FixedSizeListArray) -> NDArray[np.float32]:
+    size = column.type.list_size
+    return np.asarray(column.values.to_numpy(zero_copy_only=True)).reshape(-1, size)
+
+
+def shard_problems(path: Path) -> list[Problem]:
+    """The problems that were written into a shard."""
+    with pa.memory_map(str(path)) as file:
+        metadata = pa.ipc.open_file(file).schema.metadata or {}
+    return [Problem(**problem) for problem in json.loads(metadata.get(_PROBLEMS_KEY, b"[]"))]

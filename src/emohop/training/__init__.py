@@ -1,0 +1,1 @@
+"""Fitting models: batches, the Lightning module, one unit, all folds and seeds."""

@@ -1,0 +1,91 @@
+"""Batches of a prepared corpus for training: drawn anew in each epoch, alike in length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from emohop.clips import Modality
+from emohop.inputs import Inputs
+from emohop.models.batch import Batch
+from emohop.storage import PreparedCorpus
+
+BATCHES_PER_BUCKET = 8
+"""Clips of this many batches are sorted by length together: less padding, little less chance."""
+
+
+class Clips(Dataset[Batch]):
+    """Batches of chosen rows; an index is a list of positions among them."""
+
+    def __init__(self, corpus: PreparedCorpus, rows: Sequence[int], inputs: Inputs) -> None:
+        """Batches of `rows` (numbers in `corpus`) made by `inputs`."""
+        self.corpus, self.rows, self.inputs = corpus, [int(row) for row in rows], inputs
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, positions: Sequence[int]) -> Batch:
+        return self.inputs.batch([self.corpus[self.rows[i]] for i in positions])
+
+    def steps(self) -> NDArray[np.int64]:
+        """Steps of each clip's longest sequence among audio and video, or of its text."""
+        limits = self.inputs.max_steps
+        timed: list[Modality] = [m for m in limits if m is not Modality.TEXT] or list(limits)
+        longest = [
+            max(min(len(row[m.value]), limits[m]) for m in timed)
+            for row in (self.corpus[i] for i in self.rows)
+        ]
+        return np.array(longest, dtype=np.int64)
+
+
+class BucketSampler(Sampler[list[int]]):
+    """Batches of positions: shuffled, sorted by length within buckets, shuffled again.
+
+    The order is a function of the seed and the epoch alone, so that a resumed run goes on as an
+    undisturbed one would. `epoch` is asked at the start of each pass.
+    """
+
+    def __init__(
+        self, steps: NDArray[np.int64], batch_size: int, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        """Sample clips of `steps` lengths."""
+        self.steps, self.batch_size, self.seed, self.epoch = steps, batch_size, seed, epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.steps) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng([self.seed, self.epoch()])
+        order = generator.permutation(len(self.steps))
+        bucket = self.batch_size * BATCHES_PER_BUCKET
+        batches = []
+        for first in range(0, len(order), bucket):
+            part = order[first : first + bucket]
+            part = part[np.argsort(self.steps[part], kind="stable")]
+            batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
+        for number in generator.permutation(len(batches)):
+            yield batches[number].tolist()
+
+
+class InOrder(Sampler[list[int]]):
+    """Batches of positions in their order."""
+
+    def __init__(self, count: int, batch_size: int) -> None:
+        """Sample `count` positions."""
+        self.count, self.batch_size = count, batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(self.count / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for first in range(0, self.count, self.batch_size):
+            yield list(range(first, min(first + self.batch_size, self.count)))
+
+
+def loader(clips: Clips, sampler: Sampler[list[int]]) -> DataLoader[Batch]:
+    """A loader in this process: batches are views of a memory map, workers would only copy."""
+    return DataLoader(clips, batch_size=None, sampler=sampler)

@@ -1,0 +1,137 @@
+"""The network under Lightning: loss, optimiser, dev scores, history."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from torch import Tensor, nn
+from torch.nn import functional
+
+from emohop.config import TrainingSettings
+from emohop.errors import EmohopError
+from emohop.evaluation.metrics import metrics
+from emohop.files import write_text
+from emohop.models.batch import Batch
+
+Epoch = dict[str, float]
+"""One line of the history: epoch, train_loss, dev_loss and dev_<score>."""
+
+
+class Training(LightningModule):
+    """Softmax cross entropy, Adam, dev scores after every epoch."""
+
+    def __init__(
+        self, network: nn.Module, settings: TrainingSettings, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        """Train `network`; all chance comes from `seed` and the `epoch` that is asked for."""
+        super().__init__()
+        self.network, self.settings, self.seed, self.epoch = network, settings, seed, epoch
+        self.dev: list[tuple[Tensor, Tensor]] = []
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move a batch; Lightning's own way cannot move frozen data classes."""
+        del dataloader_idx
+        return batch.to(device)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout at the first batch of an epoch, so that a resumed epoch draws the same."""
+        del batch
+        if batch_idx == 0:
+            state = np.random.SeedSequence([self.seed, self.epoch()]).generate_state(1)
+            torch.manual_seed(int(state[0]))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch."""
+        del batch_idx
+        loss = functional.cross_entropy(self.network(batch).logits, _classes(batch))
+        if not torch.isfinite(loss):
+            raise EmohopError(
+                f"the loss became {loss.item()} in epoch {self.epoch() + 1}: "
+                "lower training.learning_rate"
+            )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep what is needed to score dev."""
+        del batch_idx
+        self.dev.append((self.network(batch).logits, _classes(batch)))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score dev and log it."""
+        logits = torch.cat([logits for logits, _ in self.dev])
+        classes = torch.cat([classes for _, classes in self.dev])
+        self.dev.clear()
+        probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
+        scores = metrics(classes.cpu().numpy(), probabilities)
+        self.log("dev_loss", functional.cross_entropy(logits, classes))
+        self.log_dict({f"dev_{name}": float(x) for name, x in scores.items() if name != "n"})
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam, with decoupled weight decay when that is not 0."""
+        return torch.optim.AdamW(
+            self.network.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+
+
+class History(Callback):
+    """`history.csv`: one line an epoch, rewritten whole, kept in checkpoints."""
+
+    def __init__(self, path: Path, report: Callable[[Epoch], None] | None) -> None:
+        """Write to `path`; call `report` with each epoch's line."""
+        self.path, self.report = path, report
+        self.epochs: list[Epoch] = []
+
+    def count(self) -> int:
+        """Epochs done, those before a resumption included."""
+        return len(self.epochs)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch that ends."""
+        del pl_module
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        loss = values.pop("train_loss")
+        self.epochs.append({"epoch": self.count() + 1, "train_loss": loss, **values})
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(self.epochs[-1]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.epochs)
+        write_text(self.path, table.getvalue())
+        if self.report is not None:
+            self.report(self.epochs[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lines so far."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after these lines."""
+        self.epochs = state_dict["epochs"]
+
+
+class Patience(EarlyStopping):
+    """Early stopping that also holds when a run is resumed at the very epoch that stopped it."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop before another epoch when patience ran out in the one that was restored."""
+        del pl_module
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
+def _classes(batch: Batch) -> Tensor:
+    if batch.classes is None:
+        raise EmohopError("these clips have no labels: they cannot be trained on")
+    return batch.classes

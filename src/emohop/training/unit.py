@@ -1,0 +1,174 @@
+"""One unit of an experiment: one fold and one seed, trained, scored and written; resumable."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
+
+import emohop
+from emohop.clips import Modality
+from emohop.config import Recipe
+from emohop.errors import EmohopError
+from emohop.evaluation.results import METRICS, write_unit
+from emohop.evaluation.splits import Fold
+from emohop.features.glove import read_glove
+from emohop.features.text import embedding_matrix
+from emohop.inputs import Inputs
+from emohop.models import build
+from emohop.models.checkpoint import save
+from emohop.models.inference import BATCH_SIZE
+from emohop.scoring import score_fold
+from emohop.storage import PreparedCorpus, open_prepared
+from emohop.training.batches import BucketSampler, Clips, InOrder, loader
+from emohop.training.module import Epoch, History, Patience, Training
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is needed to fit one fold with one seed, in any process."""
+
+    prepared: Path
+    folder: Path
+    recipe: Recipe
+    fold: Fold
+    seed: int
+    report: Callable[[Unit, Epoch], None] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that this unit writes is there; the metrics are written last."""
+        return (self.folder / METRICS).exists()
+
+
+def fit(unit: Unit) -> None:
+    """Train, keep the best epoch by its dev score, score dev and test, write the unit's files."""
+    corpus = open_prepared(unit.prepared)
+    recipe, fold, settings = unit.recipe, unit.fold, unit.recipe.training
+    unit.folder.mkdir(parents=True, exist_ok=True)
+    inputs = Inputs.fit(corpus, fold.train.tolist(), recipe)
+    torch.manual_seed(unit.seed)
+    network = build(recipe.model, inputs.sizes)
+    _start_from_glove(network, inputs, recipe)
+    report = unit.report
+    history = History(
+        unit.folder / "history.csv", None if report is None else lambda line: report(unit, line)
+    )
+    module = Training(network, settings, unit.seed, history.count)
+
+    train = Clips(corpus, fold.train.tolist(), inputs)
+    dev = Clips(corpus, fold.dev.tolist(), inputs)
+    checkpoints = unit.folder / "checkpoints"
+    best = ModelCheckpoint(
+        checkpoints,
+        "best",
+        monitor=f"dev_{settings.select}",
+        mode="max",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    last = ModelCheckpoint(
+        checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    patience = Patience(
+        f"dev_{settings.select}",
+        mode="max",
+        patience=settings.patience,
+        check_on_train_epoch_end=True,
+    )
+    with _quiet():
+        trainer = Trainer(
+            max_epochs=settings.max_epochs,
+            accelerator="auto",
+            devices=1,
+            gradient_clip_val=settings.gradient_clip or None,
+            callbacks=[history, patience, best, last],
+            logger=TensorBoardLogger(unit.folder, name="", version="tensorboard"),
+            log_every_n_steps=1,
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        sampler = BucketSampler(train.steps(), settings.batch_size, unit.seed, history.count)
+        resumed = checkpoints / "last.ckpt"
+        trainer.fit(
+            module,
+            loader(train, sampler),
+            loader(dev, InOrder(len(dev), BATCH_SIZE)),
+            ckpt_path=resumed if resumed.exists() else None,
+            weights_only=True,
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    _load_best(module, checkpoints / "best.ckpt")
+    network.cpu()
+    _finish(unit, corpus, network, inputs)
+
+
+def _start_from_glove(network: nn.Module, inputs: Inputs, recipe: Recipe) -> None:
+    """Overwrite the word vectors by GloVe's where the recipe names a file."""
+    glove, vocabulary = recipe.model.text.glove, inputs.vocabulary
+    if glove is None or vocabulary is None:
+        return
+    vectors = read_glove(Path(glove), set(vocabulary.tokens))
+    size = recipe.model.text.embedding
+    found = next((len(vector) for vector in vectors.values()), size)
+    if found != size:
+        raise EmohopError(
+            f"{glove} holds vectors of {found} numbers: --set model.text.embedding={found}"
+        )
+    matrix = embedding_matrix(vocabulary, vectors, size, seed=0)
+    weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.embedding.weight")
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(matrix))
+
+
+def _load_best(module: Training, path: Path) -> None:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    module.load_state_dict(state["state_dict"])
+
+
+def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inputs) -> None:
+    """Write the model folder, then predictions and metrics of dev and test."""
+    card = {
+        "emohop": emohop.__version__,
+        "model": unit.recipe.model.model_dump(mode="json"),
+        "inputs": inputs.to_json(),
+        "recipe": unit.recipe.model_dump(mode="json"),
+        "corpus": {
+            "name": corpus.manifest.corpus,
+            "class_set": corpus.manifest.class_set,
+            "fingerprint": corpus.manifest.fingerprint,
+        },
+        "fold": unit.fold.index,
+        "seed": unit.seed,
+    }
+    save(unit.folder / "model", network, card)
+    write_unit(unit.folder, score_fold(corpus, unit.fold, network, inputs))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's advertising and its advice on loader processes, which we do not want."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not have many workers.*")
+            warnings.filterwarnings("ignore", ".*exists and is not empty.*")
+            warnings.filterwarnings("ignore", ".*LeafSpec.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

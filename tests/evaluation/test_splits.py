@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emohop.errors import EmohopError
+from emohop.evaluation.splits import PROTOCOLS, Fold, make_folds
+
+IEMOCAP = ["Ses01", "Ses02", "Ses03", "Ses04", "Ses05"]
+
+
+@st.composite
+def corpora(draw: st.DrawFn) -> tuple[list[str], list[str | None]]:
+    """Clips of 3 to 12 sessions in any order, each with one to three speakers or unknown ones."""
+    count = draw(st.integers(3, 12))
+    extra = draw(st.lists(st.integers(0, count - 1), max_size=40))
+    numbers = draw(st.permutations([*range(count), *extra]))
+    speakers = [draw(st.sampled_from(["F", "M", "X", None])) for _ in numbers]
+    return (
+        [f"Ses{n}" for n in numbers],
+        [None if s is None else f"{n}{s}" for n, s in zip(numbers, speakers, strict=True)],
+    )
+
+
+@given(corpora())
+@settings(max_examples=60, deadline=None)
+def test_session_folds_keep_sessions_and_speakers_apart(
+    corpus: tuple[list[str], list[str | None]],
+) -> None:
+    sessions, speakers = corpus
+    folds = make_folds("session", sessions, speakers)
+    tested = np.concatenate([fold.test for fold in folds])
+    assert sorted(tested.tolist()) == list(range(len(sessions)))
+    for number, fold in enumerate(folds):
+        assert fold.index == number
+        parts = (fold.train, fold.dev, fold.test)
+        assert sorted(np.concatenate(parts).tolist()) == list(range(len(sessions)))
+        stated = (fold.train_sessions, fold.dev_sessions, fold.test_sessions)
+        for facts in (sessions, speakers):
+            sides = [{facts[row] for row in part} - {None} for part in parts]
+            assert not sides[0] & sides[1]
+            assert not sides[0] & sides[2]
+            assert not sides[1] & sides[2]
+        for part, names in zip(parts, stated, strict=True):
+            assert part.dtype == np.int64
+            assert part.tolist() == sorted(part.tolist())
+            assert {sessions[row] for row in part} == set(names)
+
+
+@given(corpora())
+@settings(max_examples=30, deadline=None)
+def test_folds_follow_from_the_facts_alone(corpus: tuple[list[str], list[str | None]]) -> None:
+    sessions, speakers = corpus
+    one, other = (make_folds("session", sessions, speakers) for _ in range(2))
+    backwards = make_folds("session", sessions[::-1], speakers[::-1])
+    last = len(sessions) - 1
+    for a, b, c in zip(one, other, backwards, strict=True):
+        assert (a.name, a.test.tolist(), a.dev.tolist()) == (
+            b.name,
+            b.test.tolist(),
+            b.dev.tolist(),
+        )
+        assert (a.name, a.dev_sessions) == (c.name, c.dev_sessions)
+        assert a.train.tolist() == [last - row for row in c.train.tolist()][::-1]
+
+
+def test_dev_is_the_next_session() -> None:
+    sessions = [name for name in IEMOCAP for _ in range(2)]
+    speakers = [f"{name}{who}" for name in IEMOCAP for who in "FM"]
+    folds = make_folds("session", sessions, speakers)
+    assert [fold.name for fold in folds] == IEMOCAP
+    assert [fold.dev_sessions for fold in folds] == [(n,) for n in [*IEMOCAP[1:], IEMOCAP[0]]]
+    assert folds[4].train_sessions == ("Ses02", "Ses03", "Ses04")
+    assert folds[4].dev.tolist() == [0, 1]
+    assert folds[4].test.tolist() == [8, 9]
+
+
+def test_sessions_are_in_natural_order() -> None:
+    names = ["10", "9", "Ses10", "Ses9", "2a", "Ses1", "2", "Ses01"]
+    folds = make_folds("session", names, [None] * len(names))
+    assert [fold.name for fold in folds] == [
+        "Ses01", "Ses1", "Ses9", "Ses10", "2", "2a", "9", "10",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_divided_is_said() -> None:
+    three: list[str | None] = ["a", "b", "c"]
+    for sessions, speakers, reason in (
+        (["a", "a", "b"], three, r"at least 3 sessions .* not 2 \(a, b\)"),
+        (["a", None, "b", "c"], [*three, "d"], "1 of 4 clips have no session"),
+        (["a", "b", "c"], ["x", "y", "x"], "speaker x is in sessions a and c"),
+        ([], [], "no clips"),
+    ):
+        with pytest.raises(EmohopError, match=reason):
+            make_folds("session", sessions, speakers)
+    with pytest.raises(EmohopError, match="no protocol 'random': one of session"):
+        make_folds("random", three, three)
+    with pytest.raises(ValueError, match="3 sessions and 2 speakers"):
+        make_folds("session", three, three[:2])
+
+
+def test_every_protocol_is_checked_for_shared_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
+    leaky = Fold(0, "leak", np.array([0]), np.array([1]), np.array([2]))
+    monkeypatch.setitem(PROTOCOLS, "leaky", lambda clips: [leaky])
+    assert make_folds("leaky", ["a"] * 3, ["x", "y", "z"]) == [leaky]
+    with pytest.raises(EmohopError, match="fold leak: speaker x is in two"):
+        make_folds("leaky", ["a"] * 3, ["x", "y", "x"])
+
+
+def test_a_fold_refuses_shared_clips_and_empty_parts() -> None:
+    one, two = np.array([0, 1]), np.array([2])
+    with pytest.raises(EmohopError, match="a clip is in two"):
+        Fold(0, "f", one, two, np.array([1]))
+    with pytest.raises(EmohopError, match="no clips in dev"):
+        Fold(0, "f", one, np.array([], dtype=np.int64), two)
