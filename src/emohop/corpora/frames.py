@@ -40,14 +40,18 @@ def write_sample_frames(
         if film is None or session in written or film.path in failed:
             continue
         end = film.start if film.end is None else film.end
+        middle = (film.start + end) / 2
         try:
-            frames = frames_at(film.path, [(film.start + end) / 2])
-            picture = next(picture for _, picture in frames)
+            _, picture = next(frames_at(film.path, [middle]), (0, None))
         except MediaError as error:
-            failed[film.path] = Problem(film.path, str(error).removeprefix(f"{film.path}: "))
+            failed[film.path] = Problem.of(film.path, error)
+            continue
+        if picture is None:
+            failed[film.path] = Problem(film.path, f"no picture at {middle:.2f} s, in {clip.id}")
             continue
         path = folder / f"{session}.png"
-        caption = f"{clip.id}: {clip.speaker} is marked, {film.half or 'whole picture'}"
+        who = {"F": "the woman", "M": "the man", None: "the speaker"}[clip.gender]
+        caption = f"{clip.id}: {who} ({clip.speaker or 'unnamed'}) should be marked"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             mark(picture, film.half, caption).save(path)

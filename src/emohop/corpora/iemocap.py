@@ -52,6 +52,12 @@ class Dialog:
     session: Path
 
     @property
+    def wearer(self) -> Gender:
+        """Who wears the markers."""
+        name = DIALOG.fullmatch(self.name)
+        return "F" if name is not None and name["wearer"] == "F" else "M"
+
+    @property
     def evaluation(self) -> Path:
         """The labels."""
         return self.session / "dialog" / "EmoEvaluation" / f"{self.name}.txt"
@@ -152,7 +158,7 @@ def _clip(dialog: Dialog, turn: Turn, transcript: str | None, seating: Seating) 
         expected = f"{dialog.name}_F000 or {dialog.name}_M000"
         raise CorpusError(f"{where}: {turn.name} is no utterance of this dialog ({expected})")
     gender: Gender = "F" if name["speaker"] == "F" else "M"
-    half = half_of(gender, "F" if name["wearer"] == "F" else "M", seating)
+    half = half_of(gender, dialog.wearer, seating)
     return Clip(
         id=turn.name,
         label=turn.label,

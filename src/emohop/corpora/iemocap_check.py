@@ -12,8 +12,9 @@ from emohop.corpora.checks import (
     CheckReport,
     Problem,
     Row,
-    media_problems,
+    film_problems,
     overlap_notes,
+    sound_problems,
     time_problems,
 )
 from emohop.corpora.frames import write_sample_frames
@@ -87,8 +88,8 @@ def check(
         else:
             clips.extend(in_order(found))
             words.extend(_word_problems(dialog, found))
-    sounds = media_problems((clip.sound for clip in clips), "audio")
-    films = media_problems((clip.picture for clip in clips), "video")
+    sounds = sound_problems(clip.sound for clip in clips)
+    films = film_problems(clip.picture for clip in clips)
     times = time_problems(clips, {d.name: d.evaluation for d in dialogs})
     sounding = [clip for clip in clips if clip.sound and clip.sound.path not in sounds]
     usable = not wrong and any(s.class_of(c.label) for s in CLASS_SETS for c in sounding)
@@ -99,17 +100,19 @@ def check(
     if wrong:
         notes.append("not usable: a label or transcription file cannot be read")
     elif not usable:
-        notes.append("not usable: no clip of a class set has a sound file that opens")
+        notes.append("not usable: no clip of a class set has a sound file in order")
     frames: list[Path] = []
     if frames_folder is not None:
-        seen = [c for c in clips if c.picture is not None and c.picture.path not in films]
-        frames, failed = write_sample_frames(seen, frames_folder)
-        films = {**films, **failed}
+        # Dialogs where the man wears the markers come first: only there do the seatings differ.
+        by_man = {d.name for d in dialogs if d.wearer == "M"}
+        telling = sorted(clips, key=lambda clip: clip.dialog not in by_man)
+        frames, failed = write_sample_frames(telling, frames_folder)
+        films = {**failed, **films}
     return CheckReport(
         corpus="iemocap",
         folder=Path(folder),
         rows=tuple(_rows(dialogs, clips, set(sounds), set(films))),
-        problems=(*wrong, *times, *words, *sounds.values(), *films.values()),
+        problems=tuple(dict.fromkeys((*wrong, *times, *words, *sounds.values(), *films.values()))),
         notes=tuple(notes),
         usable=usable,
         frames=tuple(frames),
@@ -138,8 +141,8 @@ def _rows(
         films = len({c.picture.path for c in inside if c.picture is not None} - bad_films)
         spoken = sum(clip.transcript is not None for clip in inside)
         yield Row("transcripts", spoken, len(inside), part)
-        yield Row("sound files that open", sounds, len(inside), part)
-        yield Row("films that open", films, len(own), part)
+        yield Row("sound files in order", sounds, len(inside), part)
+        yield Row("films in order", films, len(own), part)
 
 
 def _expected(what: str, index: int) -> int | None:
@@ -150,12 +153,10 @@ def _expected(what: str, index: int) -> int | None:
 
 
 def _unreadable(dialog: Dialog, error: CorpusError) -> Problem:
-    message = str(error)
-    for path in (dialog.evaluation, dialog.transcription):
-        if message.startswith(f"{path}:"):  # the path must not be said twice
-            rest = message[len(f"{path}:") :].lstrip()
-            return Problem(path, f"line {rest}" if rest[0].isdigit() else rest)
-    return Problem(dialog.evaluation, message)
+    told = [p for p in (dialog.evaluation, dialog.transcription) if str(error).startswith(f"{p}:")]
+    problem = Problem.of(told[0] if told else dialog.evaluation, error)
+    line = problem.reason[:1].isdigit()
+    return Problem(problem.path, f"line {problem.reason}") if line else problem
 
 
 def _word_problems(dialog: Dialog, clips: Sequence[Clip]) -> list[Problem]:

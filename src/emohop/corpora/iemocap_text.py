@@ -21,9 +21,10 @@ from pathlib import Path
 from emohop.clips import Vote
 from emohop.errors import CorpusError
 
-_NUMBER = r"-?\d+(?:\.\d*)?"
+_TIME = r"\d+(?:\.\d*)?"
+_NUMBER = rf"-?{_TIME}"
 _HEADER = re.compile(
-    rf"\[\s*(?P<start>{_NUMBER})\s*-\s*(?P<end>{_NUMBER})\s*\]\s+(?P<name>\S+)\s+(?P<label>\S+)"
+    rf"\[\s*(?P<start>{_TIME})\s*-\s*(?P<end>{_TIME})\s*\]\s+(?P<name>\S+)\s+(?P<label>\S+)"
     rf"\s+\[\s*(?P<val>{_NUMBER})?\s*,\s*(?P<act>{_NUMBER})?\s*,\s*(?P<dom>{_NUMBER})?\s*\]"
 )
 _RATING = re.compile(r"(?P<kind>[CA])-(?P<rater>\w+):\s*(?P<values>[^(]*)(?P<comment>\(.*)?")

@@ -138,14 +138,10 @@ def _vector(pieces: list[bytes], dim: int, where: str) -> NDArray[np.float32]:
 def _refuse_other_dimension(
     pieces: list[bytes], wanted: Mapping[bytes, str], dim: int, where: str
 ) -> None:
-    """Tell `the 0.1 …` with numbers too many or too few from a word with spaces (`. . .`).
+    """Tell a wanted word with numbers too many (`the 0.1 …`) from a word with spaces (`. . .`).
 
     A word that is itself a number says nothing: `1 2` may be one word.
     """
     word, *rest = pieces[0].split(b" ")
-    if word not in wanted or _is_number(word):
-        return
-    if len(pieces) <= dim or all(map(_is_number, rest)):
-        raise EmohopError(
-            f"{where}: {len(pieces) - 1 + len(rest)} numbers, the file began with {dim}"
-        )
+    if word in wanted and not _is_number(word) and all(map(_is_number, rest)):
+        raise EmohopError(f"{where}: {dim + len(rest)} numbers, the file began with {dim}")

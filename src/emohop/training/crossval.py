@@ -19,6 +19,7 @@ from emohop.evaluation.splits import Fold, make_folds
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
 from emohop.files import write_text
 from emohop.inputs import Inputs
+from emohop.models import build
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.module import Epoch
 from emohop.training.unit import Unit, fit
@@ -45,7 +46,8 @@ def train(
     """
     corpus, out = open_prepared(prepared), Path(out)
     folds = choose_folds(corpus, recipe)
-    Inputs.fit(corpus, folds[0].train.tolist()[:1], recipe)  # what cannot work is said at once
+    first = Inputs.fit(corpus, folds[0].train.tolist()[:1], recipe)
+    build(recipe.model, first.sizes)  # what cannot work is said before anything is written
     begin(out, recipe, corpus)
     units = [
         Unit(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from torch import nn
 import emohop
 from emohop.clips import Modality
 from emohop.config import Recipe
-from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, write_unit
 from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
@@ -100,15 +100,17 @@ def fit(unit: Unit) -> None:
         )
         sampler = BucketSampler(train.steps(), settings.batch_size, unit.seed, history.count)
         resumed = checkpoints / "last.ckpt"
-        trainer.fit(
-            module,
-            loader(train, sampler),
-            loader(dev, InOrder(len(dev), BATCH_SIZE)),
-            ckpt_path=resumed if resumed.exists() else None,
-            weights_only=True,
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        try:
+            trainer.fit(
+                module,
+                loader(train, sampler),
+                loader(dev, InOrder(len(dev), BATCH_SIZE)),
+                ckpt_path=resumed if resumed.exists() else None,
+                weights_only=True,
+            )
+        except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise KeyboardInterrupt from None
     _load_best(module, checkpoints / "best.ckpt")
     network.cpu()
     _finish(unit, corpus, network, inputs)
@@ -119,13 +121,8 @@ def _start_from_glove(network: nn.Module, inputs: Inputs, recipe: Recipe) -> Non
     glove, vocabulary = recipe.model.text.glove, inputs.vocabulary
     if glove is None or vocabulary is None:
         return
-    vectors = read_glove(Path(glove), set(vocabulary.tokens))
     size = recipe.model.text.embedding
-    found = next((len(vector) for vector in vectors.values()), size)
-    if found != size:
-        raise EmohopError(
-            f"{glove} holds vectors of {found} numbers: --set model.text.embedding={found}"
-        )
+    vectors = read_glove(glove, vocabulary.tokens, dim=size)
     matrix = embedding_matrix(vocabulary, vectors, size, seed=0)
     weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.embedding.weight")
     with torch.no_grad():

@@ -1,0 +1,148 @@
+"""Pictures of the speaker: frames at a fixed rate, by time stamp, cropped to the speaker's half."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Half, Span
+from emohop.errors import MediaError
+from emohop.media import frames_at, probe
+from emohop.media.container import MAX_SECONDS
+
+CROP_PIXELS = 224
+ROUNDING = 1e-6  # of a frame: 1 s at 3 a second is 3 frames, however 1 s was computed
+
+Faces = NDArray[np.uint8]
+
+
+def sample_times(start: float, end: float, frames_per_second: float) -> NDArray[np.float64]:
+    """The times `[frames]` in seconds at which a span is looked at: `start + k / rate < end`.
+
+    There is always a first one, however short the span.
+    """
+    frames = max(1, math.ceil((end - start) * frames_per_second - ROUNDING))
+    return start + np.arange(frames) / frames_per_second
+
+
+def crop(frame: NDArray[np.uint8], half: Half | None, size: int = CROP_PIXELS) -> Faces:
+    """The centre of a frame `[height, width, 3]`, or of one half of it, `[size, size, 3]`.
+
+    A half is cut at the file's own scale, as the paper does, and enlarged first only where it is
+    smaller than `size`. A whole picture is scaled until its shorter side is `size`.
+    """
+    if half is not None:
+        width = frame.shape[1]
+        middle = max(1, width // 2)  # an odd column in the middle belongs to nobody
+        frame = frame[:, :middle] if half == "left" else frame[:, width - middle :]
+    height, width = frame.shape[:2]
+    if half is None or min(height, width) < size:
+        return _scaled_centre(frame, size)
+    top, left = (height - size) // 2, (width - size) // 2
+    return np.ascontiguousarray(frame[top : top + size, left : left + size])
+
+
+def _scaled_centre(frame: NDArray[np.uint8], size: int) -> Faces:
+    """The central square, as long as the shorter side, scaled to `size`."""
+    from PIL import Image
+
+    height, width = frame.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def faces_of(
+    spans: Sequence[Span], frames_per_second: float, size: int = CROP_PIXELS
+) -> Iterator[tuple[int, Faces | MediaError]]:
+    """The crops of many spans of ONE file in one decoding pass, whatever their order and overlap.
+
+    Yields `(i, crops)` as soon as a span is complete, crops uint8 `[frames, size, size, 3]`; only
+    the spans that are open at one time are in memory. A span whose pictures are not all there
+    comes as a MediaError, except that the very last one may be missing. A span without an end
+    lasts as long as the video.
+
+    Raises:
+        MediaError: the file as a whole cannot be read.
+        ValueError: the spans are of several files.
+    """
+    if not spans:
+        return
+    path = spans[0].path
+    if any(span.path != path for span in spans):
+        raise ValueError("faces_of reads one file at a time")
+    video_end: float | None = None
+    if any(span.end is None for span in spans):
+        video_end = probe(path).picture_duration
+        if video_end is None:
+            raise MediaError(f"{path}: holds no video")
+    wanted: list[_Wanted] = []
+    for i, span in enumerate(spans):
+        end = video_end if span.end is None else span.end
+        problem = _problem(span, end)
+        if problem or end is None:
+            yield i, MediaError(f"{path}: {problem}")
+        else:
+            wanted.append(_Wanted(i, span, end, frames_per_second))
+
+    if not wanted:
+        return
+
+    # One ascending list of times; `member[j]` is the span that looks at time j.
+    times = np.concatenate([w.times for w in wanted])
+    member = np.repeat(np.arange(len(wanted)), [len(w.times) for w in wanted])
+    order = np.argsort(times, kind="stable")
+    times, member = times[order], member[order]
+    last = {int(m): j for j, m in enumerate(member)}  # the position of a span's last time
+    closing = sorted(range(len(wanted)), key=lambda m: last[m])
+    closed = 0
+    for j, picture in frames_at(path, [float(t) for t in times]):
+        while closed < len(closing) and last[closing[closed]] < j:
+            yield wanted[closing[closed]].result(path)
+            closed += 1
+        entry = wanted[member[j]]
+        entry.crops.append((float(times[j]), crop(picture, entry.span.half, size)))
+    for m in closing[closed:]:
+        yield wanted[m].result(path)
+
+
+def _problem(span: Span, end: float | None) -> str | None:
+    if end is None or not 0 <= span.start < end or not math.isfinite(end):
+        return f"no clip lies between {span.start} and {end} s of its video"
+    if end - span.start > MAX_SECONDS:
+        return (
+            f"a clip of {(end - span.start) / 3600:.1f} h; {MAX_SECONDS / 3600:.0f} h are accepted"
+        )
+    return None
+
+
+class _Wanted:
+    """A span that waits for its pictures."""
+
+    def __init__(self, index: int, span: Span, end: float, frames_per_second: float) -> None:
+        self.index, self.span, self.end = index, span, end
+        self.times = sample_times(span.start, end, frames_per_second)
+        self.crops: list[tuple[float, Faces]] = []
+
+    def result(self, path: Path) -> tuple[int, Faces | MediaError]:
+        """The span's crops; what is in memory for it is let go."""
+        crops, self.crops = self.crops, []
+        got, expected = len(crops), len(self.times)
+        only_last_missing = got == expected - 1 > 0 and crops[-1][0] < self.times[-1]
+        if got == expected or only_last_missing:
+            return self.index, np.stack([picture for _, picture in crops])
+        where = f"{self.span.start:.2f}-{self.end:.2f} s"
+        if got == 0:
+            return self.index, MediaError(
+                f"{path}: no picture at {where}: the video ends before it"
+            )
+        return self.index, MediaError(
+            f"{path}: {got} of the {expected} pictures at {where} are there: the video is truncated"
+            " or damaged"
+        )

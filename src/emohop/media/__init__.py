@@ -1,0 +1,14 @@
+"""Sound and pictures out of media files, which are hostile until decoded.
+
+Times are seconds from the start of the stream that is read: the first sample, the first picture.
+Nothing is allocated on the word of a header, containers that point at other files or at the
+network are refused, and whatever is wrong with a file is a `MediaError` of one line.
+"""
+
+from __future__ import annotations
+
+from emohop.media.container import Media, probe
+from emohop.media.pictures import frames_at
+from emohop.media.sound import read_audio
+
+__all__ = ["Media", "frames_at", "probe", "read_audio"]

@@ -1,0 +1,170 @@
+"""A media file: what its header says, opening it safely, and the frames that decode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emohop.errors import MediaError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+SAMPLE_RATES_HZ = (1_000, 768_000)  # the lowest and the highest that are believed
+UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is not below it
+MAX_SIDE_PIXELS = 8192
+MAX_SECONDS = 6 * 3600  # of one span
+MAX_TIME_SECONDS = 10**8  # no time stamp that is asked for lies later
+
+# Self-contained containers only: playlists and scripts (hls, dash, concat, image2, sdp, lavfi)
+# make FFmpeg open other files and addresses.
+CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dv,eac3,flac,flv,ivf,m4a,matroska,mov,mp3,mp4,mpeg,mpegts,"
+    "mxf,nistsphere,nut,ogg,rm,tta,w64,wav,webm,wv,xwma"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What the header says. Facts about a stream that is not there are None.
+
+    `duration` is the whole file's and `picture_duration` the video stream's, in seconds.
+    """
+
+    duration: float
+    has_audio: bool
+    sample_rate: int | None = None
+    width: int | None = None
+    height: int | None = None
+    frames_per_second: float | None = None
+    picture_duration: float | None = None
+
+
+def probe(path: Path) -> Media:
+    """The facts of a file's header; packets are counted only where the header has no length.
+
+    Raises:
+        MediaError: the file is missing, empty, or no sound or video file.
+    """
+    import av
+    import soundfile
+
+    check_file(path)
+    try:
+        with soundfile.SoundFile(str(path)) as sound:
+            check_rate(path, sound.samplerate)
+            if sound.frames < UNKNOWN_FRAMES:
+                return Media(sound.frames / sound.samplerate, True, sound.samplerate)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: the name ends in .raw
+        pass
+    with open_media(path) as container:
+        audio = next(iter(container.streams.audio), None)
+        video = video_stream(container)
+        if audio is None and video is None:
+            raise MediaError(f"{path}: holds neither sound nor a picture")
+        duration = None if container.duration is None else container.duration / av.time_base
+        media: dict[str, Any] = {"has_audio": audio is not None}
+        if audio is not None:
+            media["sample_rate"] = audio.rate or None
+        if video is not None:
+            check_side(path, video.width, video.height)
+            rate = video.average_rate or video.guessed_rate
+            length = (
+                _demuxed_seconds(container, video)
+                if video.duration is None
+                else float(video.duration * video.time_base)
+            )
+            media |= {"width": video.width, "height": video.height, "picture_duration": length}
+            media["frames_per_second"] = float(rate) if rate else None
+            duration = length if duration is None else duration
+        if duration is None:
+            duration = _demuxed_seconds(container, audio)
+        return Media(duration=max(duration, 0.0), **media)
+
+
+def open_media(path: Path) -> InputContainer:
+    """Open a file of `CONTAINERS` by FFmpeg; anything else is a MediaError."""
+    import av
+
+    check_file(path)
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        # `file:` keeps names such as "concat:a" from being taken for a protocol.
+        return av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+    except (av.FFmpegError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(f"{path}: not a sound or video file that can be read ({reason})") from None
+
+
+def video_stream(container: InputContainer) -> Any:
+    """The first video stream that is more than a cover, or None."""
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    return None
+
+
+def _demuxed_seconds(container: InputContainer, stream: Any) -> float:
+    import av
+
+    first, last = math.inf, -math.inf
+    try:
+        for packet in container.demux(stream):
+            if packet.pts is not None:
+                first = min(first, packet.pts)
+                last = max(last, packet.pts + (packet.duration or 0))
+    except av.FFmpegError:
+        pass  # the length is of what can be read
+    return float((last - first) * float(stream.time_base)) if last > first else 0.0
+
+
+def check_file(path: Path) -> None:
+    """Raise MediaError unless the path is a file that holds something."""
+    if not path.exists():
+        raise MediaError(f"{path}: no such file")
+    if not path.is_file():
+        raise MediaError(f"{path}: not a file")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path}: the file is empty")
+
+
+def check_rate(path: Path, rate: int) -> int:
+    """The sample rate in Hz, unless it is unbelievable: then MediaError."""
+    low, high = SAMPLE_RATES_HZ
+    if not low <= rate <= high:
+        raise MediaError(f"{path}: a sample rate of {rate} Hz; from {low} to {high} is accepted")
+    return rate
+
+
+def check_side(path: Path, width: int, height: int) -> None:
+    """Raise MediaError for a picture that has no pixels or too many."""
+    if not (0 < width <= MAX_SIDE_PIXELS and 0 < height <= MAX_SIDE_PIXELS):
+        raise MediaError(
+            f"{path}: a picture of {width}x{height}; 1 to {MAX_SIDE_PIXELS} a side is accepted"
+        )
+
+
+def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """The frames of a stream as they are shown; None stands for a packet that does not decode."""
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError:
+            yield None
+            return
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            yield None
+            continue
+        yield from frames

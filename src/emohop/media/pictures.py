@@ -1,0 +1,135 @@
+"""The pictures of a video at given times, in one decoding pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.errors import MediaError
+from emohop.media.container import (
+    MAX_TIME_SECONDS,
+    check_side,
+    decoded,
+    open_media,
+    video_stream,
+)
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+SEEK_GAP_SECONDS = 8.0  # below this, decoding through is cheaper than going back to a key frame
+ROUNDING_SECONDS = 1e-6  # of times computed in floating point
+
+_END = object()
+
+
+def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The pictures on screen at ascending times, from one decoding pass over the file.
+
+    Yields `(i, picture)` with picture uint8 `[height, width, 3]` RGB, the last frame whose time
+    stamp is not after `times[i]`; a frame that serves several times is the same array each time.
+
+    A time is left out when no picture is known for it: the video has ended (a frame lasts one
+    frame duration at the end) or what should be on screen does not decode. To tell which, compare
+    with `probe(path).picture_duration`: a time before it that never came is truncated or damaged.
+
+    Raises:
+        MediaError: the file is missing, empty, no video (a still picture is none) or too large a
+            picture. Raised by the first `next`.
+        ValueError: the times are not ascending from 0.
+    """
+    wanted = np.asarray(times, dtype=np.float64)
+    if wanted.size and not (wanted[0] >= 0 and (np.diff(wanted) >= 0).all()):
+        raise ValueError("times must ascend from 0")
+    with open_media(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(f"{path}: holds no video")
+        check_side(path, stream.width, stream.height)
+        stream.codec_context.thread_count = 1  # the processes are what is parallel
+        stream.codec_context.thread_type = "NONE"
+        yield from _Pass(path, container, stream).pictures(wanted)
+
+
+class _Pass:
+    """One way through a video stream; time stamps are ticks of its time base from frame 0."""
+
+    def __init__(self, path: Path, container: InputContainer, stream: Any) -> None:
+        self.path, self.container, self.stream = path, container, stream
+        self.tick = float(stream.time_base)
+        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        self.step = max(1, round(1 / (rate * self.tick)))  # ticks that a frame lasts
+        self.seek_gap: float = SEEK_GAP_SECONDS / self.tick
+        self.zero: int | None = None
+
+    def pictures(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        limit = MAX_TIME_SECONDS
+        ticks = [math.floor((min(t, limit) + ROUNDING_SECONDS) / self.tick) for t in times]
+        frames = decoded(self.container, self.stream)
+        shown: Any = None
+        shown_at, i = 0, 0
+        damaged = False  # something between `shown` and the next frame did not decode
+        while i < len(ticks):
+            frame = next(frames, _END)
+            if frame is None:
+                damaged = True
+                continue
+            at = ticks[-1] + 1 if frame is _END else self._time(frame, shown_at)
+            known_until = shown_at + self.step if damaged or frame is _END else at
+            picture = None
+            while i < len(ticks) and ticks[i] < at:
+                if shown is not None and ticks[i] < known_until:
+                    picture = self._rgb(shown) if picture is None else picture
+                    yield i, picture
+                i += 1
+            if frame is _END:
+                return
+            shown, shown_at, damaged = frame, at, False
+            if i < len(ticks) and ticks[i] - at > self.seek_gap:
+                after = self._seek(ticks[i], at)
+                frames, shown = (frames, shown) if after is None else (after, None)
+
+    def _time(self, frame: Any, before: int) -> int:
+        if frame.pts is None:
+            return before + self.step
+        if self.zero is None:
+            self.zero = frame.pts
+        return int(frame.pts - self.zero)
+
+    def _seek(self, target: int, now: int) -> Iterator[Any] | None:
+        """The frames from the key frame before `target` on; None if the file cannot do it."""
+        import av
+
+        zero = self.zero or 0
+        try:
+            self.container.seek(zero + target, stream=self.stream)
+        except av.FFmpegError:
+            self.seek_gap = math.inf
+            return None
+        frames = decoded(self.container, self.stream)
+        first = next((frame for frame in frames if frame is not None), None)
+        landed = None if first is None else self._time(first, now)
+        if landed is not None and landed <= target:
+            if landed <= now:  # key frames are far apart: decoding on would have been cheaper
+                self.seek_gap *= 2
+            return chain([first], frames)
+        # Past the target, or nowhere: such containers are decoded through instead.
+        self.seek_gap = math.inf
+        self.container.seek(zero, stream=self.stream)
+        return decoded(self.container, self.stream)
+
+    def _rgb(self, frame: Any) -> NDArray[np.uint8]:
+        import av
+
+        check_side(self.path, frame.width, frame.height)
+        try:
+            picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(f"{self.path}: a picture that cannot be shown ({error})") from None
+        return picture

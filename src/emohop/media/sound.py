@@ -1,0 +1,216 @@
+"""The sound of a span, by libsndfile where it can read the file and by FFmpeg elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Span
+from emohop.errors import MediaError
+from emohop.media.container import (
+    MAX_SECONDS,
+    MAX_TIME_SECONDS,
+    UNKNOWN_FRAMES,
+    check_file,
+    check_rate,
+    decoded,
+    open_media,
+)
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+
+MAX_SAMPLES = MAX_SECONDS * 48_000  # 4 GB of float32, whatever the rate says
+END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
+BLOCK_SAMPLES = 1 << 20
+EXACT_HEADERS = ("avi", "mov", "mp4")  # their headers give exact lengths; others may be estimates
+CUT_SECONDS = 0.5  # what a header may promise too much
+SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
+PREROLL_SECONDS = 0.5  # sound codecs settle over a few frames after a seek
+JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
+
+
+def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
+    """The sound of a span, `[samples]` with channels averaged, and its sample rate in Hz.
+
+    libsndfile reads the file where it can, else FFmpeg: any container of `CONTAINERS`. A span may
+    end up to `END_TOLERANCE_SECONDS` after the file and then gets what there is. What a container
+    skips by its time stamps is silence.
+
+    Raises:
+        MediaError: the file is missing, empty, without sound, damaged in the span or shorter than
+            its header says, the span is not inside it, or a sample is not a finite number.
+    """
+    import soundfile
+
+    check_file(span.path)
+    _check_span(span)
+    try:
+        sound = soundfile.SoundFile(str(span.path))
+    except (soundfile.LibsndfileError, TypeError):
+        samples, rate = _ffmpeg_sound(span)
+    else:
+        with sound:
+            samples, rate = _libsndfile_sound(span, sound)
+    if not np.isfinite(samples).all():
+        raise MediaError(f"{span.path}: holds samples that are not finite numbers (NaN or inf)")
+    return samples, rate
+
+
+def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]:
+    import soundfile
+
+    rate = check_rate(span.path, sound.samplerate)
+    first = round(span.start * rate)
+
+    def blocks() -> Iterator[tuple[int, NDArray[np.float32]]]:
+        at, size = first, max(1, BLOCK_SAMPLES // sound.channels)
+        if first >= sound.frames:
+            yield sound.frames, np.empty(0, np.float32)
+            return
+        sound.seek(first)
+        while len(block := sound.read(size, dtype="float32", always_2d=True)):
+            yield at, block.mean(axis=1, dtype=np.float32)
+            at += len(block)
+        if at < sound.frames < UNKNOWN_FRAMES:
+            raise MediaError(_cut_short(span.path, at / rate, sound.frames / rate))
+
+    try:
+        return _collect(span, rate, blocks()), rate
+    except soundfile.LibsndfileError as error:
+        raise MediaError(f"{span.path}: damaged sound ({error.error_string})") from None
+
+
+def _ffmpeg_sound(span: Span) -> tuple[NDArray[np.float32], int]:
+    import av
+
+    with open_media(span.path) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None:
+            raise MediaError(f"{span.path}: holds no sound")
+        try:
+            frames, rate, zero = _frames_from(span, container, stream)
+            return _collect(span, rate, _ffmpeg_blocks(span, stream, frames, rate, zero)), rate
+        except (av.FFmpegError, ValueError) as error:  # ValueError: samples of an unknown kind
+            raise MediaError(f"{span.path}: the sound cannot be read ({error})") from None
+
+
+def _frames_from(
+    span: Span, container: InputContainer, stream: Any
+) -> tuple[Iterator[Any], int, int]:
+    """Frames from shortly before the span on, the sample rate, and the time stamp of sample 0."""
+
+    def start(frames: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
+        seen = []  # and handed on, damage included
+        for frame in frames:
+            seen.append(frame)
+            if frame is not None:
+                return frame, chain(seen, frames)
+        return None, iter(seen)
+
+    head, frames = start(decoded(container, stream))
+    if head is None:
+        raise MediaError(f"{span.path}: holds no sound that decodes")
+    rate = check_rate(span.path, head.sample_rate)
+    zero = int((head.pts or 0) if stream.start_time is None else stream.start_time)
+    if span.start > SEEK_GAP_SECONDS:
+        target = math.floor((span.start - PREROLL_SECONDS) / stream.time_base)
+        container.seek(zero + target, stream=stream)
+        head, frames = start(decoded(container, stream))
+        if head is None or head.pts is None or _sample(head, zero, stream) > span.start * rate:
+            container.seek(zero, stream=stream)  # it cannot seek so finely: decode through
+            _, frames = start(decoded(container, stream))
+    return frames, rate, zero
+
+
+def _ffmpeg_blocks(
+    span: Span, stream: Any, frames: Iterator[Any], rate: int, zero: int
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    at = 0  # where the next sample belongs
+    for frame in frames:
+        if frame is None:
+            if at >= span.start * rate:
+                raise MediaError(f"{span.path}: damaged sound at {at / rate:.2f} s")
+            continue
+        if frame.sample_rate != rate:
+            raise MediaError(f"{span.path}: its sample rate changes at {at / rate:.2f} s")
+        stamp = at if frame.pts is None else _sample(frame, zero, stream)
+        at = stamp if abs(stamp - at) > JITTER_SECONDS * rate else at
+        block = _mono(frame)
+        yield at, block
+        at += len(block)
+    names = stream.container.format.name.split(",")
+    if stream.duration is not None and any(name in EXACT_HEADERS for name in names):
+        declared = float(stream.duration * stream.time_base)
+        if at / rate < declared - max(CUT_SECONDS, 0.01 * declared):
+            raise MediaError(_cut_short(span.path, at / rate, declared))
+
+
+def _sample(frame: Any, zero: int, stream: Any) -> int:
+    return int((frame.pts - zero) * stream.time_base * frame.sample_rate + Fraction(1, 2))
+
+
+def _mono(frame: Any) -> NDArray[np.float32]:
+    """The samples of a decoded frame, `[samples]`, 1 being full scale."""
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(frame.samples, -1).T
+    if samples.dtype.kind == "f":
+        return np.asarray(samples.mean(axis=0, dtype=np.float64), np.float32)
+    middle = 128 if samples.dtype.kind == "u" else 0
+    full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
+    mono = (samples.mean(axis=0, dtype=np.float64) - middle) / full_scale
+    return np.asarray(mono, np.float32)
+
+
+def _collect(
+    span: Span, rate: int, blocks: Iterable[tuple[int, NDArray[np.float32]]]
+) -> NDArray[np.float32]:
+    """The span's samples out of `(position, samples)` blocks in order; gaps are silence."""
+    first = round(span.start * rate)
+    last = math.inf if span.end is None else max(first + 1, round(span.end * rate))
+    longest = min(MAX_SAMPLES, MAX_SECONDS * rate)
+    pieces: list[NDArray[np.float32]] = []
+    at, end = first, 0  # the next sample wanted; the end of what was seen
+    for position, block in blocks:
+        end = max(end, position + len(block))
+        until = min(last, position + len(block))
+        if until <= at:
+            continue
+        if until - first > longest:
+            raise MediaError(f"{span.path}: more than {longest / rate / 3600:.1f} h in one clip")
+        if position > at:
+            pieces.append(np.zeros(min(position, int(until)) - at, np.float32))
+        pieces.append(block[max(at - position, 0) : max(int(until) - position, 0)])
+        at = int(until)
+        if at == last:
+            break
+    if end == 0:
+        raise MediaError(f"{span.path}: holds no samples")
+    missing = 0.0 if last == math.inf else (last - at) / rate
+    if at == first or missing > END_TOLERANCE_SECONDS:
+        clip = f"{span.start:.2f} s" if span.end is None else f"{span.start:.2f}-{span.end:.2f} s"
+        raise MediaError(
+            f"{span.path}: the file ends at {end / rate:.2f} s, before the clip's {clip}"
+        )
+    return np.concatenate(pieces)
+
+
+def _cut_short(path: Path, seconds: float, declared: float) -> str:
+    return f"{path}: cut short: {seconds:.2f} s of sound where its header says {declared:.2f} s"
+
+
+def _check_span(span: Span) -> None:
+    end = MAX_TIME_SECONDS if span.end is None else span.end
+    if not 0 <= span.start < end <= MAX_TIME_SECONDS:
+        raise MediaError(
+            f"{span.path}: no clip lies between {span.start} and {span.end} s: a clip starts at 0"
+            " or later and ends after it starts"
+        )

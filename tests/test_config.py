@@ -1,0 +1,92 @@
+"""Settings: defaults, recipes, and one clear line for everything that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emohop.clips import Modality
+from emohop.config import (
+    FeatureSettings,
+    ModelSettings,
+    Recipe,
+    make_recipe,
+    read_recipe,
+    recipe_names,
+)
+from emohop.errors import EmohopError
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_shipped_recipes_are_valid(name: str) -> None:
+    assert isinstance(make_recipe(name), Recipe)
+
+
+def test_default_recipe_is_the_defaults() -> None:
+    assert make_recipe("default") == Recipe()
+    assert read_recipe("default") == {}
+
+
+def test_published_sizes() -> None:
+    model = make_recipe("published").model
+    assert [model.encoder(m).hidden for m in Modality] == [200, 200, 128]
+    assert [model.encoder(m).max_steps for m in Modality] == [750, 128, 25]
+    assert (model.hops, model.text.embedding) == (7, 300)
+
+
+def test_a_recipe_survives_yaml(tmp_path: Path) -> None:
+    import yaml
+
+    recipe = make_recipe("demo", ["model.audio.bidirectional=true", "seeds=[1, 2]"])
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+    assert make_recipe(path) == recipe
+
+
+def test_settings_and_overrides_win_over_the_file() -> None:
+    recipe = make_recipe(
+        "demo", ["model.hops=9", "training.batch_size=3"], {"model.hops": 2, "folds": [1]}
+    )
+    assert (recipe.model.hops, recipe.training.batch_size, recipe.folds) == (2, 3, (1,))
+
+
+def test_modalities_as_text_and_in_order() -> None:
+    settings = make_recipe(settings=["model.modalities=video,audio"]).model
+    assert settings.uses == (Modality.AUDIO, Modality.VIDEO)
+    assert settings.title == "amh-7 audio+video"
+    assert ModelSettings(name="tre").uses == (Modality.TEXT,)
+    assert FeatureSettings(text=None).modalities == (Modality.AUDIO, Modality.VIDEO)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.hop=3", "unknown setting 'model.hop': did you mean 'model.hops'"),
+        ("model.hops=0", "model.hops = 0: input should be greater than or equal to 1"),
+        ("model.hops=many", "model.hops = 'many'"),
+        ("model.modalities=audio,smell", "smell"),
+        ("model.modalities=audio,audio", "twice"),
+        ("training.select=test_accuracy", "training.select"),
+        ("model.hops", "write key=value"),
+        ("model.hops.deep=1", "hops is a value"),
+        ("model.hops=[", "not YAML"),
+        ("model.audio.dropout=1.0", "less than 1"),
+        ("protocol=guess", "protocol"),
+    ],
+)
+def test_wrong_settings(setting: str, message: str) -> None:
+    with pytest.raises(EmohopError) as caught:
+        make_recipe("demo", [setting])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_recipes(tmp_path: Path) -> None:
+    with pytest.raises(EmohopError, match="no recipe 'dmo': give a YAML file or one of"):
+        make_recipe("dmo")
+    for text, message in (("a: [", "not YAML"), ("- 1", "holds list")):
+        path = tmp_path / "bad.yaml"
+        path.write_text(text)
+        with pytest.raises(EmohopError, match=message):
+            make_recipe(path)

@@ -1,0 +1,335 @@
+"""Folds and seeds: artefacts, resumption to the same bytes, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from emohop.config import Recipe, make_recipe
+from emohop.errors import EmohopError
+from emohop.evaluation.results import read_predictions
+from emohop.prediction import Predictor
+from emohop.storage import open_prepared
+from emohop.training import unit as unit_module
+from emohop.training.crossval import train
+from emohop.training.module import Epoch
+from emohop.training.unit import Unit
+from tests.prepared import LABELS, write_prepared
+
+RESULT_FILES = (
+    "history.csv",
+    "metrics.json",
+    "predictions.parquet",
+    "model/weights.safetensors",
+    "model/model.json",
+)
+
+
+def recipe(*settings: str) -> Recipe:
+    quick = ["training.max_epochs=6", "training.patience=3", "model.audio.hidden=12"]
+    return make_recipe("demo", [*quick, *settings])
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("data") / "prepared")
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "amh"
+    train(prepared, out, recipe("seeds=[0, 1]"), jobs=2)
+    return out
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in RESULT_FILES}
+
+
+def test_every_file_of_a_run(run: Path) -> None:
+    for fold in range(3):
+        for seed in (0, 1):
+            folder = run / f"fold-{fold}" / f"seed-{seed}"
+            assert all((folder / name).is_file() for name in RESULT_FILES)
+            names = {path.name for path in (folder / "checkpoints").iterdir()}
+            assert names == {"best.ckpt", "last.ckpt"}
+            assert list((folder / "tensorboard").glob("events*"))
+    assert not list(run.rglob("*.tmp"))
+
+
+def test_predictions_cover_each_test_clip_once(run: Path, prepared: Path) -> None:
+    corpus = open_prepared(prepared)
+    tested: list[str] = []
+    for fold in range(3):
+        predictions = read_predictions(run / f"fold-{fold}/seed-0/predictions.parquet")
+        test, dev = predictions.part("test"), predictions.part("dev")
+        assert set(test.id).isdisjoint(dev.id)
+        assert set(test.speaker).isdisjoint(dev.speaker)
+        tested += test.id
+    assert sorted(tested) == sorted(corpus.facts("id"))
+    assert predictions.labels == LABELS.labels
+
+
+def test_it_learns_what_can_be_learned(run: Path) -> None:
+    results = json.loads((run / "results.json").read_text())
+    assert results["mean"]["accuracy"] > 0.6  # chance is 0.33
+    assert results["protocol"] == "session"
+    assert [(u["fold"], u["seed"]) for u in results["units"]] == [
+        (fold, seed) for fold in range(3) for seed in (0, 1)
+    ]
+    low, high = results["interval_95"]["accuracy"]
+    assert low <= results["pooled"]["accuracy"] <= high
+
+
+def test_result_lines(run: Path) -> None:
+    lines = (run / "TEST_run_result.txt").read_text().splitlines()
+    assert len(lines) == 6
+    fields = lines[0].split("\t")
+    assert fields[1:3] == ["prepared", "amh/fold-0/seed-0"]
+    metrics = json.loads((run / "fold-0/seed-0/metrics.json").read_text())
+    assert float(fields[5]) == pytest.approx(metrics["test"]["accuracy"], abs=5e-5)
+
+
+def test_history_has_the_best_epoch_that_was_kept(run: Path) -> None:
+    folder = run / "fold-1/seed-0"
+    with (folder / "history.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    assert [int(line["epoch"]) for line in lines] == list(range(1, len(lines) + 1))
+    assert list(lines[0])[:3] == ["epoch", "train_loss", "dev_loss"]
+    best = max(float(line["dev_balanced_accuracy"]) for line in lines)
+    kept = json.loads((folder / "metrics.json").read_text())["dev"]["balanced_accuracy"]
+    assert kept == pytest.approx(best, abs=1e-6)
+
+
+def test_evaluating_the_model_gives_the_runs_numbers(run: Path, prepared: Path) -> None:
+    folder = run / "fold-2/seed-1"
+    again = Predictor.load(folder / "model").evaluate(open_prepared(prepared))
+    before = read_predictions(folder / "predictions.parquet")
+    assert again.id == before.id
+    assert np.array_equal(again.probabilities, before.probabilities)
+
+
+def test_same_recipe_same_bytes_whatever_the_processes(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    train(prepared, tmp_path / "amh", recipe("seeds=[1]", "folds=[2]"), jobs=1)
+    ours, theirs = contents(tmp_path / "amh/fold-2/seed-1"), contents(run / "fold-2/seed-1")
+    card, other = (
+        json.loads(ours.pop("model/model.json")),
+        json.loads(theirs.pop("model/model.json")),
+    )
+    assert ours == theirs
+    card.pop("recipe"), other.pop("recipe")  # which also names the folds asked for
+    assert card == other
+
+
+def test_another_seed_gives_another_model(run: Path) -> None:
+    weights = [run / f"fold-0/seed-{seed}/model/weights.safetensors" for seed in (0, 1)]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+class StopAt:
+    """A report that breaks the run after an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __call__(self, unit: Unit, epoch: Epoch) -> None:
+        if epoch["epoch"] == self.epoch:
+            raise RuntimeError("stopped")
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_broken_run_goes_on_to_the_same_bytes(prepared: Path, tmp_path: Path, epoch: int) -> None:
+    wanted = recipe("folds=[0]")
+    train(prepared, tmp_path / "whole", wanted)
+    with pytest.raises(RuntimeError, match="stopped"):
+        train(prepared, tmp_path / "broken", wanted, report=StopAt(epoch))
+    assert not (tmp_path / "broken/fold-0/seed-0/metrics.json").exists()
+    train(prepared, tmp_path / "broken", wanted)
+    whole, broken = (contents(tmp_path / name / "fold-0/seed-0") for name in ("whole", "broken"))
+    assert whole == broken
+
+
+def test_broken_after_early_stopping_trains_no_further(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe("folds=[0]", "training.max_epochs=30", "training.patience=2")
+    train(prepared, tmp_path / "whole", wanted)
+    with monkeypatch.context() as patch:
+        patch.setattr(unit_module, "_finish", _die)
+        with pytest.raises(RuntimeError, match="before the end"):
+            train(prepared, tmp_path / "broken", wanted)
+    train(prepared, tmp_path / "broken", wanted)
+    whole, broken = (contents(tmp_path / name / "fold-0/seed-0") for name in ("whole", "broken"))
+    assert whole == broken
+    assert len(whole["history.csv"].splitlines()) < 31
+
+
+def _die(*_: object) -> None:
+    raise RuntimeError("before the end")
+
+
+def test_killed_with_signal_9_and_continued(prepared: Path, tmp_path: Path) -> None:
+    wanted = ("folds=[1]", "training.max_epochs=8", "training.patience=8")
+    train(prepared, tmp_path / "whole", recipe(*wanted))
+    command = _train_command(prepared, tmp_path / "killed", wanted)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:  # an epoch's line comes after its checkpoint of the epoch before
+        if "epoch   3/" in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stderr.close()
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed/results.json").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    whole, killed = (contents(tmp_path / name / "fold-1/seed-0") for name in ("whole", "killed"))
+    assert whole == killed
+
+
+def test_interrupted_by_the_keyboard(prepared: Path, tmp_path: Path) -> None:
+    wanted = ("folds=[1]", "training.max_epochs=60", "training.patience=60")
+    process = subprocess.Popen(
+        _train_command(prepared, tmp_path / "run", wanted), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch   3/" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 130
+    assert "run the same command again to go on" in rest
+    assert "Traceback" not in rest
+    assert (tmp_path / "run/fold-1/seed-0/checkpoints/last.ckpt").exists()
+
+
+def _train_command(prepared: Path, out: Path, settings: Sequence[str]) -> list[str]:
+    base = ["training.max_epochs=6", "training.patience=3", "model.audio.hidden=12"]
+    options = [f"--set={setting}" for setting in (*base, *settings)]
+    command = [sys.executable, "-m", "emohop", "train", str(prepared), str(out)]
+    return [*command, "--recipe", "demo", "--jobs", "1", *options]
+
+
+def test_a_finished_run_does_nothing_again(run: Path, prepared: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+    train(prepared, run, recipe("seeds=[0, 1]"))
+    assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
+
+
+def test_folds_and_seeds_may_be_added(prepared: Path, tmp_path: Path) -> None:
+    first = train(prepared, tmp_path / "run", recipe("folds=[0]"))
+    assert first["folds"] == [0]
+    both = train(prepared, tmp_path / "run", recipe("folds=[2]"))
+    assert both["folds"] == [0, 2]
+    assert both["units"][0] == first["units"][0]
+
+
+def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(EmohopError, match=r"other settings \(model\)"):
+        train(prepared, run, recipe("model.hops=2"))
+    other = write_prepared(tmp_path / "other", seed=1)
+    with pytest.raises(EmohopError, match="another prepared corpus"):
+        train(other, run, recipe())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(EmohopError, match="is not a run folder"):
+        train(prepared, tmp_path / "mine", recipe())
+    (run / "recipe.yaml").rename(run / "kept")
+    (run / "recipe.yaml").write_text("- 1")
+    with pytest.raises(EmohopError, match="damaged"):
+        train(prepared, run, recipe())
+    (run / "kept").replace(run / "recipe.yaml")
+
+
+@pytest.mark.parametrize("name", ["are", "tre", "vre"])
+def test_single_modalities(prepared: Path, tmp_path: Path, name: str) -> None:
+    wanted = recipe(f"model.name={name}", "folds=[0]", "training.standardise=speaker")
+    results = train(prepared, tmp_path / name, wanted)
+    assert results["model"].startswith(name)
+    again = Predictor.load(tmp_path / name / "fold-0/seed-0/model").evaluate(
+        open_prepared(prepared)
+    )
+    before = read_predictions(tmp_path / name / "fold-0/seed-0/predictions.parquet")
+    assert np.array_equal(again.probabilities, before.probabilities)
+
+
+def test_prosody_and_glove_and_deep_encoders(prepared: Path, tmp_path: Path) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text("yes 1 2 3 4\nno 4 3 2 1\n")
+    settings = [
+        "model.prosody=true",
+        f"model.text.glove={glove}",
+        "model.text.embedding=4",
+        "model.video.bidirectional=true",
+        "model.audio.layers=2",
+        "training.standardise=none",
+        "folds=[1]",
+    ]
+    train(prepared, tmp_path / "run", recipe(*settings))
+    predictor = Predictor.load(tmp_path / "run/fold-1/seed-0/model")
+    assert predictor.inputs.sizes.prosody == 35
+    with pytest.raises(EmohopError, match="4"):
+        train(prepared, tmp_path / "b", recipe(*settings[:2], "model.text.embedding=5"))
+
+
+def test_glove_is_where_word_vectors_start(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glove = tmp_path / "glove.txt"
+    glove.write_text("yes 1 2 3 4\nno 4 3 2 1\n")
+    seen: list[torch.Tensor] = []
+
+    def look(_: Trainer, module: torch.nn.Module, *__: object, **___: object) -> None:
+        seen.append(module.get_parameter("network.encoders.encoders.text.embedding.weight"))
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(Trainer, "fit", look)
+    settings = recipe(f"model.text.glove={glove}", "model.text.embedding=4", "folds=[0]")
+    with pytest.raises(RuntimeError, match="seen"):
+        train(prepared, tmp_path / "run", settings)
+    rows = seen[0].tolist()
+    assert [1.0, 2.0, 3.0, 4.0] in rows
+    assert [4.0, 3.0, 2.0, 1.0] in rows
+    assert rows[0] == [0.0] * 4
+
+
+def test_nan_in_the_features_is_named(tmp_path: Path) -> None:
+    prepared = write_prepared(tmp_path / "prepared", poison="Ses01_004")
+    # in train of fold 1 (fitting finds it), in dev of fold 2 (batching does)
+    for fold in (1, 2):
+        with pytest.raises(EmohopError, match="clip Ses01_004: its audio holds NaN"):
+            train(prepared, tmp_path / f"run{fold}", recipe(f"folds=[{fold}]"))
+
+
+def test_a_loss_that_diverges_is_said(prepared: Path, tmp_path: Path) -> None:
+    wild = recipe("training.learning_rate=1e30", "training.gradient_clip=0", "folds=[0]")
+    with pytest.raises(EmohopError, match=r"lower training\.learning_rate"):
+        train(prepared, tmp_path / "run", wild)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["folds=[3]"], r"no fold 3: protocol session has 0\.\.2"),
+        (["model.modalities=[audio]"], "amh hops between two or three"),
+    ],
+)
+def test_what_cannot_work_is_said_before_any_work(
+    prepared: Path, tmp_path: Path, settings: list[str], message: str
+) -> None:
+    with pytest.raises(EmohopError, match=message):
+        train(prepared, tmp_path / "run", recipe(*settings))
+    assert not (tmp_path / "run").exists()
