@@ -127,12 +127,12 @@ def synthesize(
     """
     from emohop.corpora.synthetic import synthesize as make
 
-    with _progress("dialogs") as progress:
+    with _progress("clips") as progress:
         made = make(folder, clips=clips, seed=seed, jobs=_jobs(jobs), progress=progress)
     counts = ", ".join(f"{label} {count}" for label, count in made.counts.items())
     typer.echo(
         f"{folder}: {sum(made.counts.values())} clips ({counts}) in {made.dialogs} dialogs, "
-        f"{made.speech_seconds / 60:.1f} minutes of speech"
+        f"{made.seconds / 60:.1f} minutes of speech"
     )
     typer.echo("Results on a made corpus say nothing about people.")
 

@@ -60,6 +60,8 @@ class EncoderSettings(_Settings):
     """Share of each layer's inputs set to 0 in training, drawn anew for each step."""
     max_steps: int = Field(default=750, ge=1)
     """Steps kept of a clip, from its start: frames of 10 ms, words, or pictures."""
+    stack: int = Field(default=1, ge=1)
+    """Frames joined to one step of the GRU: 4 makes a quarter of the steps, four times as wide."""
 
 
 class TextEncoderSettings(EncoderSettings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -36,7 +37,8 @@ DEEP = settings(
     text={"hidden": 3, "embedding": 5, "layers": 2},
     video={"hidden": 5, "bidirectional": True},
 )
-ALL = [*CASES, DEEP]
+STACKED = settings(hops=3, audio={"hidden": 4, "stack": 3}, video={"hidden": 5, "stack": 2})
+ALL = [*CASES, DEEP, STACKED]
 LENGTHS = {Modality.AUDIO: [9, 1, 0, 4], Modality.TEXT: [3, 5, 1, 0], Modality.VIDEO: [2, 0, 4, 1]}
 
 
@@ -51,7 +53,7 @@ def run(network: nn.Module, clips: Batch) -> Output:
     return output
 
 
-@pytest.fixture(params=ALL, ids=lambda case: f"{case.title} prosody={case.prosody}")
+@pytest.fixture(params=ALL, ids=lambda case: f"{case.title} {case.prosody} {case.audio}"[:60])
 def case(request: pytest.FixtureRequest) -> ModelSettings:
     value = request.param
     assert isinstance(value, ModelSettings)
@@ -64,9 +66,10 @@ def test_shapes_and_finite(case: ModelSettings) -> None:
     assert output.logits.isfinite().all()
     assert len(output.hops) == (case.hops if case.name == "amh" else 0)
     for hop in output.hops:
-        lengths = torch.tensor(LENGTHS[hop.target])
+        stack = case.encoder(hop.target).stack
+        lengths = torch.tensor([math.ceil(n / stack) for n in LENGTHS[hop.target]])
         assert hop.target in case.uses
-        assert hop.weights.shape == (4, max(LENGTHS[hop.target]))
+        assert hop.weights.shape == (4, int(lengths.max()))
         torch.testing.assert_close(hop.weights.sum(-1), (lengths > 0).float())
         beyond = torch.arange(hop.weights.shape[1]) >= lengths[:, None]
         assert (hop.weights[beyond] == 0).all()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SEEK_GAP_SECONDS = 8.0  # below this, decoding through is cheaper than going back to a key frame
+INDEXED = ("avi", "mov", "mp4", "matroska", "webm")  # elsewhere time stamps shift after a seek
 ROUNDING_SECONDS = 1e-6  # of times computed in floating point
 
 _END = object()
@@ -65,7 +66,8 @@ class _Pass:
         self.tick = float(stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         self.step = max(1, round(1 / (rate * self.tick)))  # ticks that a frame lasts
-        self.seek_gap: float = SEEK_GAP_SECONDS / self.tick
+        indexed = any(name in INDEXED for name in container.format.name.split(","))
+        self.seek_gap = SEEK_GAP_SECONDS / self.tick if indexed else math.inf
         self.zero: int | None = None
 
     def pictures(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

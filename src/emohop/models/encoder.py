@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
 from emohop.models.batch import Batch
-from emohop.models.gru import GRU
+from emohop.models.gru import GRU, step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
@@ -51,8 +52,9 @@ class Encoder(nn.Module):
             with torch.no_grad():
                 self.embedding.weight[PADDING] = 0.0
             size = settings.embedding
+        self.stack = settings.stack
         self.gru = GRU(
-            size,
+            size * settings.stack,
             settings.hidden,
             settings.layers,
             bidirectional=settings.bidirectional,
@@ -61,11 +63,25 @@ class Encoder(nn.Module):
         self.output_size = self.gru.output_size
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Encoded:
-        """Encode [batch, time, size] or token numbers [batch, time]; see `GRU.forward`."""
+        """Encode [batch, time, size] or token numbers [batch, time]; see `GRU.forward`.
+
+        Lengths and outputs count stacked steps, ceil(time / stack) of them.
+        """
         if self.embedding is not None:
             steps = self.embedding(steps)
+        if self.stack > 1:
+            steps, lengths = stacked(steps, lengths, self.stack)
         outputs, state = self.gru(steps, lengths)
         return Encoded(outputs, state, lengths)
+
+
+def stacked(steps: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Each `count` steps of [batch, time, size] side by side; the last ones are filled with 0."""
+    batch, time, size = steps.shape
+    valid = step_mask(lengths, time)[..., None]
+    filled = functional.pad(torch.where(valid, steps, 0.0), (0, 0, 0, -time % count))
+    together = torch.div(lengths + count - 1, count, rounding_mode="floor")
+    return filled.reshape(batch, -1, size * count), together
 
 
 class Encoders(nn.Module):

@@ -30,6 +30,8 @@ SMALLEST_GAP_SECONDS = 0.1  # between two turns of one actor
 ROOM_LEVEL = 0.001  # of full scale: the noise of an empty room
 STRONG = 0.85  # a part of less strength stays a level below the full expression
 LISTENER_RATE = 0.3  # of the turns, in which the other face shows something of its own, weakly
+ACTORS: tuple[Gender, Gender] = ("F", "M")
+_LOUD, _MOUTH_RANGE_DB = 0.1, 30.0  # full-scale level of a wide open mouth, and where it shuts
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
 README = """\
@@ -97,7 +99,7 @@ def _mix(
     """One track for each actor, room noise included."""
     length = ticks * SAMPLE_RATE // TICKS_PER_SECOND
     tracks: dict[Gender, npt.NDArray[np.int16]] = {}
-    for gender in VOICE_ORDER:
+    for gender in ACTORS:
         noise = generator(plan.seed, "room", plan.name, gender)
         track = ROOM_LEVEL * noise.standard_normal(length)
         for t, samples in zip(timed, spoken, strict=True):
@@ -106,9 +108,6 @@ def _mix(
                 track[first : first + len(samples)] += samples
         tracks[gender] = np.rint(np.clip(track, -1, 1) * 32767).astype(np.int16)
     return tracks
-
-
-VOICE_ORDER: tuple[Gender, Gender] = ("F", "M")
 
 
 def _write_sound(
@@ -193,14 +192,15 @@ def _actor(
 
 
 def _loudness(track: npt.NDArray[np.int16], frames: int) -> npt.NDArray[np.float64]:
-    """The voice around each video frame, 1 for loud speech, of tracks that end before the film."""
+    """The voice around each video frame, 1 for loud speech; decibels, so that soft voices count."""
     window = round(0.08 * SAMPLE_RATE)
     power = np.cumsum(np.concatenate([[0.0], (track / 32768.0) ** 2]))
     first = np.minimum((frame_times(frames) * SAMPLE_RATE).astype(int), len(track))
     last = np.minimum(first + window, len(track))
     level = np.sqrt((power[last] - power[first]) / window)
-    # In decibels: the mouths of the soft-spoken move too.
-    return np.clip(1 + 20 * np.log10(np.maximum(level, 1e-6) / 0.1) / 30, 0, 1)
+    decibels = 20 * np.log10(np.maximum(level, 1e-6) / _LOUD)
+    share: npt.NDArray[np.float64] = np.clip(1 + decibels / _MOUTH_RANGE_DB, 0, 1)
+    return share
 
 
 def _litter(session: Path, plan: DialogPlan) -> None:

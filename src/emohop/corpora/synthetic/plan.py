@@ -165,10 +165,10 @@ def class_counts(clips: int) -> dict[str, int]:
     for label in by_remainder[: clips - sum(counts.values())]:
         counts[label] += 1
     fewest = SESSIONS if clips >= CLIPS_FOR_ALL_CLASSES else 1
-    for label in counts:
-        lacking = max(fewest - counts[label], 0)
-        counts[label] += lacking
-        counts[max(counts, key=lambda other: counts[other])] -= lacking
+    for label, count in counts.items():
+        if count < fewest:
+            counts[max(counts, key=lambda other: counts[other])] -= fewest - count
+            counts[label] = fewest
     return counts
 
 
@@ -231,9 +231,8 @@ def _taking_turns(
     speaker: Gender = "F" if random.random() < 0.5 else "M"
     while waiting["F"] or waiting["M"]:
         other: Gender = "M" if speaker == "F" else "F"
-        if order and random.random() < _SWITCH_RATE and waiting[other]:
-            speaker = other
-        elif not waiting[speaker]:
+        switches = bool(order) and random.random() < _SWITCH_RATE
+        if (switches and waiting[other]) or not waiting[speaker]:
             speaker = other
         order.append((waiting[speaker].pop(), speaker))
     return order

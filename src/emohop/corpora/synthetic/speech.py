@@ -51,11 +51,11 @@ NEUTRAL = Delivery()
 DELIVERIES: Mapping[str, Delivery] = {
     "neu": NEUTRAL,
     "ang": Delivery(50, 75, 215, 8.0, 2.5, 2.0, drive=3.0),
-    "hap": Delivery(62, 65, 195, 1.0, 0.5, -3.0, tremor=0.8),
+    "hap": Delivery(62, 65, 195, 3.0, 2.0, -8.0, tremor=0.8),
     "exc": Delivery(85, 95, 240, 6.0, 1.5, 3.0),
     "sad": Delivery(28, 12, 155, -9.0, -3.0, 0.0, breath=0.1),
     "fru": Delivery(34, 30, 175, 2.0, -0.5, 8.0, breath=0.25),
-    "sur": Delivery(92, 99, 180, 0.0, -1.5, 0.0, breath=0.5),
+    "sur": Delivery(92, 99, 165, 4.0, -3.5, -3.0, breath=0.1),
 }
 
 
