@@ -78,3 +78,8 @@ def write_video(
 def numbered_video(path: Path, frames: int, **options: Any) -> Path:
     """A video of `numbered` pictures 0, 1, 2 ..."""
     return write_video(path, (numbered(k) for k in range(frames)), **options)
+
+
+def tone(seconds: float, rate: int = 16_000) -> NDArray[np.float32]:
+    """A sine, `[samples]`."""
+    return (0.5 * np.sin(np.arange(round(seconds * rate)) * 0.1)).astype(np.float32)

@@ -84,7 +84,9 @@ class Extractor:
                 if settings.prosody:
                     arrays["prosody"] = self._prosody(samples, rate)
             except MediaError as error:
-                raise _StageError("audio", str(error)) from None
+                path, reason = str(clip.sound.path), str(error)
+                named = reason if path in reason else f"{path}: {reason}"
+                raise _StageError("audio", named) from None
             for name, array in arrays.items():
                 if not np.isfinite(array).all():
                     raise _StageError("audio", f"{clip.sound.path}: {name} is not finite")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Half, Span
 from emohop.errors import MediaError
-from emohop.media import frames_at, probe
+from emohop.media import Media, frames_at, probe
 from emohop.media.container import MAX_SECONDS
 
 CROP_PIXELS = 224
@@ -70,27 +70,22 @@ def faces_of(
 
     Raises:
         MediaError: the file as a whole cannot be read.
-        ValueError: the spans are of several files.
+        ValueError: the spans are of several files, or the rate is not above 0.
     """
     if not spans:
         return
     path = spans[0].path
     if any(span.path != path for span in spans):
         raise ValueError("faces_of reads one file at a time")
-    video_end: float | None = None
-    if any(span.end is None for span in spans):
-        video_end = probe(path).picture_duration
-        if video_end is None:
-            raise MediaError(f"{path}: holds no video")
+    if not frames_per_second > 0:
+        raise ValueError("the rate of pictures must be above 0")
+    media = probe(path) if any(span.end is None for span in spans) else None
     wanted: list[_Wanted] = []
     for i, span in enumerate(spans):
-        end = video_end if span.end is None else span.end
-        problem = _problem(span, end)
-        if problem or end is None:
-            yield i, MediaError(f"{path}: {problem}")
-        else:
-            wanted.append(_Wanted(i, span, end, frames_per_second))
-
+        try:
+            wanted.append(_Wanted(i, span, _end(span, media), frames_per_second))
+        except MediaError as error:
+            yield i, error
     if not wanted:
         return
 
@@ -103,23 +98,31 @@ def faces_of(
     closing = sorted(range(len(wanted)), key=lambda m: last[m])
     closed = 0
     for j, picture in frames_at(path, [float(t) for t in times]):
-        while closed < len(closing) and last[closing[closed]] < j:
-            yield wanted[closing[closed]].result(path)
-            closed += 1
         entry = wanted[member[j]]
         entry.crops.append((float(times[j]), crop(picture, entry.span.half, size)))
+        while closed < len(closing) and last[closing[closed]] <= j:
+            yield wanted[closing[closed]].result(path)
+            closed += 1
     for m in closing[closed:]:
         yield wanted[m].result(path)
 
 
-def _problem(span: Span, end: float | None) -> str | None:
-    if end is None or not 0 <= span.start < end or not math.isfinite(end):
-        return f"no clip lies between {span.start} and {end} s of its video"
+def _end(span: Span, media: Media | None) -> float:
+    """Where a span ends in seconds; MediaError if it is no span of its video."""
+    end = span.end
+    if end is None and media is not None:
+        if media.picture_duration is None:
+            raise MediaError(f"{span.path}: holds no video")
+        if media.truncated:
+            raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
+        end = media.picture_duration
+    if end is None or not 0 <= span.start < end < math.inf:
+        raise MediaError(f"{span.path}: no clip lies between {span.start} and {end} s of its video")
     if end - span.start > MAX_SECONDS:
-        return (
-            f"a clip of {(end - span.start) / 3600:.1f} h; {MAX_SECONDS / 3600:.0f} h are accepted"
-        )
-    return None
+        hours = (end - span.start) / 3600
+        limit = MAX_SECONDS / 3600
+        raise MediaError(f"{span.path}: a clip of {hours:.1f} h; up to {limit:.0f} h are accepted")
+    return end
 
 
 class _Wanted:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 SAMPLE_RATES_HZ = (1_000, 768_000)  # the lowest and the highest that are believed
 UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is not below it
+UNKNOWN_BYTES = 0x7FFF_0000
+RIFF_TOLERANCE_BYTES = 1024  # writers disagree about padding
 MAX_SIDE_PIXELS = 8192
 MAX_SECONDS = 6 * 3600  # of one span
 MAX_TIME_SECONDS = 10**8  # no time stamp that is asked for lies later
@@ -26,12 +30,16 @@ CONTAINERS = (
     "mxf,nistsphere,nut,ogg,rm,tta,w64,wav,webm,wv,xwma"
 )
 
+INDEXED = ("avi", "mov", "mp4", "matroska", "webm")  # elsewhere time stamps shift after a seek
+
 
 @dataclass(frozen=True, slots=True)
 class Media:
     """What the header says. Facts about a stream that is not there are None.
 
-    `duration` is the whole file's and `picture_duration` the video stream's, in seconds.
+    `duration` is the whole file's and `picture_duration` the video stream's, in seconds. Width and
+    height are those of the stored picture, before any rotation. `truncated` is only ever known of
+    RIFF files (AVI, WAV).
     """
 
     duration: float
@@ -41,6 +49,7 @@ class Media:
     height: int | None = None
     frames_per_second: float | None = None
     picture_duration: float | None = None
+    truncated: bool = False
 
 
 def probe(path: Path) -> Media:
@@ -50,23 +59,19 @@ def probe(path: Path) -> Media:
         MediaError: the file is missing, empty, or no sound or video file.
     """
     import av
-    import soundfile
 
     check_file(path)
-    try:
-        with soundfile.SoundFile(str(path)) as sound:
-            check_rate(path, sound.samplerate)
-            if sound.frames < UNKNOWN_FRAMES:
-                return Media(sound.frames / sound.samplerate, True, sound.samplerate)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: the name ends in .raw
-        pass
+    with sound_file(path) as sound:
+        if sound is not None and sound.frames < UNKNOWN_FRAMES:
+            seconds = sound.frames / check_rate(path, sound.samplerate)
+            return Media(seconds, True, sound.samplerate, truncated=is_cut(path))
     with open_media(path) as container:
         audio = next(iter(container.streams.audio), None)
         video = video_stream(container)
         if audio is None and video is None:
             raise MediaError(f"{path}: holds neither sound nor a picture")
         duration = None if container.duration is None else container.duration / av.time_base
-        media: dict[str, Any] = {"has_audio": audio is not None}
+        media: dict[str, Any] = {"has_audio": audio is not None, "truncated": is_cut(path)}
         if audio is not None:
             media["sample_rate"] = audio.rate or None
         if video is not None:
@@ -83,6 +88,27 @@ def probe(path: Path) -> Media:
         if duration is None:
             duration = _demuxed_seconds(container, audio)
         return Media(duration=max(duration, 0.0), **media)
+
+
+@contextmanager
+def sound_file(path: Path) -> Iterator[Any]:
+    """The `soundfile.SoundFile` of a path, or None for what libsndfile does not read.
+
+    It gets a descriptor and not the name, because it would believe the name's ending, and no MPEG
+    sound, because its decoder of that writes to the terminal. FFmpeg reads both.
+    """
+    import soundfile
+
+    with path.open("rb") as file:
+        head = file.read(3)
+        file.seek(0)
+        mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
+        try:
+            sound = None if mpeg else soundfile.SoundFile(file.fileno(), closefd=False)
+        except soundfile.LibsndfileError:
+            sound = None
+        with sound or nullcontext():
+            yield sound
 
 
 def open_media(path: Path) -> InputContainer:
@@ -123,12 +149,24 @@ def _demuxed_seconds(container: InputContainer, stream: Any) -> float:
     return float((last - first) * float(stream.time_base)) if last > first else 0.0
 
 
+def is_cut(path: Path) -> bool:
+    """Whether a RIFF file is shorter than the length that its first eight bytes give."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    declared = int.from_bytes(head[4:8], "little") + 8
+    if head[:4] != b"RIFF" or declared >= UNKNOWN_BYTES:  # written to a pipe: nobody knew
+        return False
+    return path.stat().st_size < declared - RIFF_TOLERANCE_BYTES
+
+
 def check_file(path: Path) -> None:
     """Raise MediaError unless the path is a file that holds something."""
     if not path.exists():
         raise MediaError(f"{path}: no such file")
     if not path.is_file():
         raise MediaError(f"{path}: not a file")
+    if not os.access(path, os.R_OK):
+        raise MediaError(f"{path}: may not be read")
     if path.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty")
 
@@ -147,6 +185,11 @@ def check_side(path: Path, width: int, height: int) -> None:
         raise MediaError(
             f"{path}: a picture of {width}x{height}; 1 to {MAX_SIDE_PIXELS} a side is accepted"
         )
+
+
+def is_indexed(container: InputContainer) -> bool:
+    """Whether a seek lands where it says."""
+    return any(name in INDEXED for name in container.format.name.split(","))
 
 
 def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:

@@ -16,6 +16,7 @@ from emohop.media.container import (
     MAX_TIME_SECONDS,
     check_side,
     decoded,
+    is_indexed,
     open_media,
     video_stream,
 )
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SEEK_GAP_SECONDS = 8.0  # below this, decoding through is cheaper than going back to a key frame
-INDEXED = ("avi", "mov", "mp4", "matroska", "webm")  # elsewhere time stamps shift after a seek
 ROUNDING_SECONDS = 1e-6  # of times computed in floating point
 
 _END = object()
@@ -38,13 +38,18 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
 
     A time is left out when no picture is known for it: the video has ended (a frame lasts one
     frame duration at the end) or what should be on screen does not decode. To tell which, compare
-    with `probe(path).picture_duration`: a time before it that never came is truncated or damaged.
+    with `probe(path)`: a time before `picture_duration` that never came is truncated or damaged,
+    and `truncated` says that a file was cut even where FFmpeg corrects the duration by the file's
+    size. An AVI counts its pictures instead of dating them, so lost bytes in its middle may also
+    bring what follows forward.
 
     Raises:
         MediaError: the file is missing, empty, no video (a still picture is none) or too large a
             picture. Raised by the first `next`.
         ValueError: the times are not ascending from 0.
     """
+    import av
+
     wanted = np.asarray(times, dtype=np.float64)
     if wanted.size and not (wanted[0] >= 0 and (np.diff(wanted) >= 0).all()):
         raise ValueError("times must ascend from 0")
@@ -55,7 +60,10 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
         check_side(path, stream.width, stream.height)
         stream.codec_context.thread_count = 1  # the processes are what is parallel
         stream.codec_context.thread_type = "NONE"
-        yield from _Pass(path, container, stream).pictures(wanted)
+        try:
+            yield from _Pass(path, container, stream).pictures(wanted)
+        except av.FFmpegError as error:
+            raise MediaError(f"{path}: the video cannot be read ({error.strerror})") from None
 
 
 class _Pass:
@@ -66,8 +74,7 @@ class _Pass:
         self.tick = float(stream.time_base)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         self.step = max(1, round(1 / (rate * self.tick)))  # ticks that a frame lasts
-        indexed = any(name in INDEXED for name in container.format.name.split(","))
-        self.seek_gap = SEEK_GAP_SECONDS / self.tick if indexed else math.inf
+        self.seek_gap = SEEK_GAP_SECONDS / self.tick if is_indexed(container) else math.inf
         self.zero: int | None = None
 
     def pictures(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
@@ -134,4 +141,5 @@ class _Pass:
             picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"{self.path}: a picture that cannot be shown ({error})") from None
-        return picture
+        quarters = round(frame.rotation / 90) % 4  # telephones film upright and say so beside it
+        return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture

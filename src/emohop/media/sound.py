@@ -21,7 +21,10 @@ from emohop.media.container import (
     check_file,
     check_rate,
     decoded,
+    is_cut,
+    is_indexed,
     open_media,
+    sound_file,
 )
 
 if TYPE_CHECKING:
@@ -48,17 +51,12 @@ def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
         MediaError: the file is missing, empty, without sound, damaged in the span or shorter than
             its header says, the span is not inside it, or a sample is not a finite number.
     """
-    import soundfile
-
     check_file(span.path)
     _check_span(span)
-    try:
-        sound = soundfile.SoundFile(str(span.path))
-    except (soundfile.LibsndfileError, TypeError):
-        samples, rate = _ffmpeg_sound(span)
-    else:
-        with sound:
-            samples, rate = _libsndfile_sound(span, sound)
+    if span.end is None and is_cut(span.path):
+        raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
+    with sound_file(span.path) as sound:
+        samples, rate = _ffmpeg_sound(span) if sound is None else _libsndfile_sound(span, sound)
     if not np.isfinite(samples).all():
         raise MediaError(f"{span.path}: holds samples that are not finite numbers (NaN or inf)")
     return samples, rate
@@ -120,7 +118,7 @@ def _frames_from(
         raise MediaError(f"{span.path}: holds no sound that decodes")
     rate = check_rate(span.path, head.sample_rate)
     zero = int((head.pts or 0) if stream.start_time is None else stream.start_time)
-    if span.start > SEEK_GAP_SECONDS:
+    if span.start > SEEK_GAP_SECONDS and is_indexed(container):
         target = math.floor((span.start - PREROLL_SECONDS) / stream.time_base)
         container.seek(zero + target, stream=stream)
         head, frames = start(decoded(container, stream))

@@ -52,7 +52,7 @@ def synthesize(
             too small.
         MissingExtraError: espeakng-loader is not installed.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()
     _check(folder, clips, seed, jobs)
     plans = make_plan(clips, seed)
     total = sum(len(plan.turns) for plan in plans)

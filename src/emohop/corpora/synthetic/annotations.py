@@ -97,7 +97,7 @@ def _block(plan: DialogPlan, timed: TimedTurn, place: int) -> list[str]:
     dominance = [f"dom  {int(value)};" for value in rated[:, 2]]
     means = rated.mean(axis=0)
     if place % 11 == 1:  # dom is missing in a few lines, in two ways
-        dominance[1] = "dom  ;" if place % 2 else ""
+        dominance[1] = "dom  ;" if (place + plan.number) % 2 else ""
         means[2] = rated[0, 2]
     for rater, (valence, activation, _), dom in zip(RATERS[1:], rated, dominance, strict=True):
         values = f"val {int(valence)}; act {int(activation)}; {dom}".rstrip()
@@ -136,11 +136,11 @@ def transcription_file(plan: DialogPlan, timed: Sequence[TimedTurn]) -> bytes:
 def _unlabelled(plan: DialogPlan, timed: Sequence[TimedTurn]) -> list[str]:
     """Murmurs without a label: `_FXX0` and `_MXX0`, one empty, and a name that comes twice."""
     first, last = timed[0], timed[-1]
+    listener = "M" if first.turn.gender == "F" else "F"
 
-    def murmur(turn: TimedTurn, text: str) -> str:
-        other = "M" if turn.turn.gender == "F" else "F"
-        span = f"[{turn.start + 0.2:08.4f}-{turn.start + 0.6:08.4f}]"
-        return f"{plan.name}_{other}XX0 {span}:{text}"
+    def murmur(during: TimedTurn, text: str) -> str:
+        span = f"[{during.start + 0.2:08.4f}-{during.start + 0.6:08.4f}]"
+        return f"{plan.name}_{listener}XX0 {span}:{text}"
 
     kinds: tuple[list[str], ...] = (
         [murmur(first, " Mmhmm."), "M: sorry"],

@@ -276,6 +276,6 @@ def _sentence(
     if "_script" not in dialog:
         return sentence(label, centre, width, random, odd=odd)
     # A script is the same in every session: its lines depend on its name, not on the clip.
-    script = dialog.split("_")[1]
+    script = dialog.split("_")[1].rstrip("ab")
     line = generator(seed, script, label, int(random.integers(_SCRIPT_LINES)))
     return sentence(label, line.uniform(*_CENTRE), line.uniform(*_WIDTH), line, odd=odd)

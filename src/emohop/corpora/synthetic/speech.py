@@ -51,11 +51,11 @@ NEUTRAL = Delivery()
 DELIVERIES: Mapping[str, Delivery] = {
     "neu": NEUTRAL,
     "ang": Delivery(50, 75, 215, 8.0, 2.5, 2.0, drive=3.0),
-    "hap": Delivery(62, 65, 195, 3.0, 2.0, -8.0, tremor=0.8),
+    "hap": Delivery(66, 65, 195, 5.0, 0.0, -12.0, tremor=0.95),
     "exc": Delivery(85, 95, 240, 6.0, 1.5, 3.0),
     "sad": Delivery(28, 12, 155, -9.0, -3.0, 0.0, breath=0.1),
     "fru": Delivery(34, 30, 175, 2.0, -0.5, 8.0, breath=0.25),
-    "sur": Delivery(92, 99, 165, 4.0, -3.5, -3.0, breath=0.1),
+    "sur": Delivery(96, 99, 165, 0.0, -5.0, 6.0),
 }
 
 
@@ -86,6 +86,7 @@ VOICES: Mapping[tuple[int, Gender], Voice] = {
 _SYNCHRONOUS, _DONT_EXIT, _FROM_CHARACTER, _UTF8 = 2, 0x8000, 1, 1
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _BUFFER_MILLISECONDS = 500
+_SEED = 1
 _Callback = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
 )
@@ -99,7 +100,8 @@ class Synthesiser:
 
     The library keeps global state (the phase of its flutter, its echo) that changes every later
     sound, and ending and starting it again does not reset all of it. So each synthesiser loads a
-    copy of the library under a new name, which the loader takes for another library.
+    copy of the library under a new name, which the loader takes for another library. Its breath
+    noise starts from the time of day unless it is told a seed.
     """
 
     def __init__(self) -> None:
@@ -109,7 +111,14 @@ class Synthesiser:
             raise MissingExtraError("the made corpus", "demo") from None
         source = Path(espeakng_loader.get_library_path())
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            self._library = ctypes.CDLL(str(shutil.copy(source, folder)))
+            copy = shutil.copy(source, folder)
+            try:
+                self._library = ctypes.CDLL(str(copy))
+            except OSError as error:
+                raise EmohopError(
+                    f"eSpeak NG cannot be loaded from {copy}: {error}: set TMPDIR to a folder from "
+                    "which programs may run"
+                ) from None
         data = espeakng_loader.get_data_path()
         self._rate = self._library.espeak_Initialize(
             _SYNCHRONOUS, _BUFFER_MILLISECONDS, str(data).encode(), _DONT_EXIT
@@ -119,6 +128,7 @@ class Synthesiser:
                 f"eSpeak NG cannot start with its data in {data}: install espeakng-loader again, "
                 "in a folder with a shorter path"
             )
+        self._library.espeak_ng_SetRandSeed(_SEED)
         self._pieces: list[bytes] = []
         self._callback = _Callback(self._collect)  # kept: the library holds only its address
         self._library.espeak_SetSynthCallback(self._callback)

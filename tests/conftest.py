@@ -1,0 +1,17 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small made corpus in IEMOCAP's layout. Copy it before you change it."""
+    from emohop.corpora.synthetic import synthesize
+
+    folder = tmp_path_factory.mktemp("made") / "corpus"
+    synthesize(folder, clips=30, seed=1)
+    return folder

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from emohop.clips import Span
+from emohop.errors import MediaError
+from emohop.media import frames_at, probe, read_audio
+from tests.media.making import numbered_video, tone
+
+
+def test_probe_of_a_film(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.mp4", 30, rate=Fraction(15000, 1001), sound=tone(3.0))
+    media = probe(path)
+    assert media.has_audio
+    assert (media.sample_rate, media.width, media.height) == (16_000, 192, 48)
+    assert media.frames_per_second == pytest.approx(15000 / 1001)
+    assert media.picture_duration == pytest.approx(2.002, abs=1e-3)
+    assert media.duration == pytest.approx(3.0, abs=0.1)
+
+
+def test_probe_measures_where_the_header_is_silent(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.mkv", 50, rate=Fraction(25), sound=tone(4.0))
+    media = probe(path)
+    assert media.picture_duration == pytest.approx(2.0, abs=0.01)
+    assert media.duration == pytest.approx(4.0, abs=0.1)
+
+
+def test_probe_of_a_sound(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, tone(1.5), 16_000)
+    media = probe(path)
+    assert (media.duration, media.has_audio, media.sample_rate) == (1.5, True, 16_000)
+    assert media.width is media.height is media.frames_per_second is media.picture_duration is None
+
+
+def _missing(path: Path) -> None:
+    pass
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+def _text(path: Path) -> None:
+    path.write_text("[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\n" * 50)
+
+
+def _picture(path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(path, format="png")
+
+
+def _photograph(path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(path, format="jpeg")
+
+
+def _playlist(path: Path) -> None:
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nsecret.ts\n#EXT-X-ENDLIST\n")
+
+
+def _script(path: Path) -> None:
+    path.write_text("ffconcat version 1.0\nfile secret.avi\nduration 5\n")
+
+
+def _zeros(path: Path) -> None:
+    path.write_bytes(bytes(5000))
+
+
+READERS: list[Callable[[Path], object]] = [
+    probe,
+    lambda path: read_audio(Span(path)),
+    lambda path: list(frames_at(path, [0.0])),
+]
+
+
+@pytest.mark.parametrize("reader", READERS, ids=["probe", "read_audio", "frames_at"])
+@pytest.mark.parametrize("name", ["a.avi", "a.wav", "a.mp3", "a.raw"])
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (_missing, "no such file"),
+        (_folder, "not a file"),
+        (_empty, "the file is empty"),
+        (_text, ""),
+        (_picture, ""),
+        (_photograph, ""),
+        (_playlist, ""),
+        (_script, ""),
+        (_zeros, ""),
+    ],
+)
+def test_what_is_no_medium(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    reader: Callable[[Path], object],
+    name: str,
+    make: Callable[[Path], None],
+    says: str,
+) -> None:
+    numbered_video(tmp_path / "secret.avi", 3)
+    numbered_video(tmp_path / "secret.ts", 3, codec="mpeg2video", rate=Fraction(25))
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(MediaError) as caught:
+        reader(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert says in message
+    assert "\n" not in message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_missing_stream_is_named(tmp_path: Path) -> None:
+    film = numbered_video(tmp_path / "mute.avi", 3)
+    with pytest.raises(MediaError, match=r"mute\.avi: holds no sound"):
+        read_audio(Span(film))
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, tone(0.5), 16_000)
+    with pytest.raises(MediaError, match=r"a\.wav: holds no video"):
+        next(frames_at(sound, [0.0]))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(MediaError, match="not a file"):
+        probe(tmp_path / "pipe.wav")
+
+
+@pytest.mark.parametrize(
+    "name", ["concat:a.avi", "a%03d.avi", "http:x.avi", "gr\u00fc\u00dfe \U0001f600.avi"]
+)
+def test_names_are_only_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    numbered_video(tmp_path / "plain.avi", 5).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert probe(Path(name)).width == 192
+    assert len(list(frames_at(Path(name), [0.0, 0.1]))) == 2
+
+
+def test_a_cut_wave_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(2.0), 16_000)
+    assert not probe(path).truncated
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert probe(path).truncated
+    path.write_bytes(b"RIFF\xff\xff\xff\xff" + data[8 : len(data) // 2])  # written to a pipe
+    assert not probe(path).truncated
+
+
+def test_an_unbelievable_sample_rate(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(0.1), 16_000)
+    data = bytearray(path.read_bytes())
+    data[24:28] = struct.pack("<I", 2_000_000_000)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="sample rate of 2000000000 Hz"):
+        probe(path)
+    with pytest.raises(MediaError, match="sample rate of 2000000000 Hz"):
+        read_audio(Span(path))
+
+
+def test_importing_loads_no_decoder() -> None:
+    code = "import sys, emohop.media; print({'av', 'soundfile', 'PIL'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
