@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,11 @@ def test_wrong_recipes(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(EmohopError, match=message):
             make_recipe(path)
+
+
+def test_the_settings_page_is_up_to_date() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    made = subprocess.run(
+        [sys.executable, str(docs / "make_settings.py")], capture_output=True, text=True, check=True
+    )
+    assert made.stdout == (docs / "settings.md").read_text("utf-8")

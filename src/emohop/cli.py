@@ -193,6 +193,9 @@ def prepare(
             "in products. [default: prosody]",
         ),
     ] = None,
+    frames_per_second: Annotated[
+        float | None, typer.Option(help="Pictures taken from each second of video.")
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(help="Class set. [default: the corpus's first]")
     ] = None,
@@ -207,7 +210,13 @@ def prepare(
     from emohop.preparation import PROBLEMS
     from emohop.preparation import prepare as run
 
-    asked = {"audio": audio, "text": text, "video": video, "prosody": prosody}
+    asked = {
+        "audio": audio,
+        "text": text,
+        "video": video,
+        "prosody": prosody,
+        "frames_per_second": frames_per_second,
+    }
     given = {
         key: None if value == "none" else value for key, value in asked.items() if value is not None
     }

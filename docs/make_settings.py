@@ -1,0 +1,48 @@
+"""Print docs/settings.md: every setting, its default, its meaning, from emohop/config.py."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import BaseModel
+
+from emohop.config import FeatureSettings, Recipe
+
+INTRODUCTION = """# Settings
+
+Made from `src/emohop/config.py` by `python docs/make_settings.py > docs/settings.md`.
+
+A recipe is a YAML file with any of these left out; `--recipe` takes its path, or the name of one
+that ships with emohop: `default`, `demo`, `published`. `--set key=value` changes one setting, as in
+`--set model.audio.hidden=100`. What was used is written to `recipe.yaml` in the run folder.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, "## Features: options of `emohop prepare`\n", table(FeatureSettings)]
+    parts += ["\n## Recipe: settings of `emohop train`\n", table(Recipe)]
+    return "\n".join(parts) + "\n"
+
+
+def table(kind: type[BaseModel]) -> str:
+    """A Markdown table of a group of settings, groups within it included."""
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows(kind(), "")])
+
+
+def rows(settings: BaseModel, prefix: str) -> list[str]:
+    """One line a setting."""
+    lines = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            lines += rows(value, f"{prefix}{name}.")
+        else:
+            shown = settings.model_dump(mode="json")[name]
+            text = ", ".join(map(str, shown)) if isinstance(shown, list) else json.dumps(shown)
+            lines.append(f"| `{prefix}{name}` | `{text}` | {field.description} |")
+    return lines
+
+
+if __name__ == "__main__":
+    print(page(), end="")
