@@ -82,4 +82,4 @@ def numbered_video(path: Path, frames: int, **options: Any) -> Path:
 
 def tone(seconds: float, rate: int = 16_000) -> NDArray[np.float32]:
     """A sine, `[samples]`."""
-    return (0.5 * np.sin(np.arange(round(seconds * rate)) * 0.1)).astype(np.float32)
+    return np.asarray(0.5 * np.sin(np.arange(round(seconds * rate)) * 0.1), np.float32)

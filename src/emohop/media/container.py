@@ -73,7 +73,7 @@ def probe(path: Path) -> Media:
         duration = None if container.duration is None else container.duration / av.time_base
         media: dict[str, Any] = {"has_audio": audio is not None, "truncated": is_cut(path)}
         if audio is not None:
-            media["sample_rate"] = audio.rate or None
+            media["sample_rate"] = check_rate(path, audio.rate)
         if video is not None:
             check_side(path, video.width, video.height)
             rate = video.average_rate or video.guessed_rate
@@ -99,7 +99,7 @@ def sound_file(path: Path) -> Iterator[Any]:
     """
     import soundfile
 
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
         head = file.read(3)
         file.seek(0)
         mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
@@ -192,8 +192,18 @@ def is_indexed(container: InputContainer) -> bool:
     return any(name in INDEXED for name in container.format.name.split(","))
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A packet that does not decode; `pts` is the time stamp of what is lost, where known."""
+
+    pts: int | None
+
+
 def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
-    """The frames of a stream as they are shown; None stands for a packet that does not decode."""
+    """The frames of a stream in the order of presentation, with a Damage for each lost packet.
+
+    A decoder that reorders frames gives the ones before the damage after it.
+    """
     import av
 
     packets = container.demux(stream)
@@ -203,11 +213,11 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except av.FFmpegError:
-            yield None
+            yield Damage(None)
             return
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            yield None
+            yield Damage(packet.dts if packet.pts is None else packet.pts)
             continue
         yield from frames

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from emohop.errors import MediaError
 from emohop.media.container import (
     MAX_TIME_SECONDS,
+    Damage,
     check_side,
     decoded,
     is_indexed,
@@ -83,14 +84,18 @@ class _Pass:
         frames = decoded(self.container, self.stream)
         shown: Any = None
         shown_at, i = 0, 0
-        damaged = False  # something between `shown` and the next frame did not decode
+        lost: list[int] = []  # when the pictures that do not decode would have come
         while i < len(ticks):
             frame = next(frames, _END)
-            if frame is None:
-                damaged = True
+            if isinstance(frame, Damage):
+                lost.append(self._time(frame, shown_at))
                 continue
-            at = ticks[-1] + 1 if frame is _END else self._time(frame, shown_at)
-            known_until = shown_at + self.step if damaged or frame is _END else at
+            if frame is _END:
+                at, known_until = ticks[-1] + 1, shown_at + self.step
+            else:
+                at = self._time(frame, shown_at)
+                known_until = min((time for time in lost if shown_at < time < at), default=at)
+                lost = [time for time in lost if time >= at]
             picture = None
             while i < len(ticks) and ticks[i] < at:
                 if shown is not None and ticks[i] < known_until:
@@ -99,16 +104,18 @@ class _Pass:
                 i += 1
             if frame is _END:
                 return
-            shown, shown_at, damaged = frame, at, False
+            shown, shown_at = frame, at
             if i < len(ticks) and ticks[i] - at > self.seek_gap:
                 after = self._seek(ticks[i], at)
                 frames, shown = (frames, shown) if after is None else (after, None)
 
     def _time(self, frame: Any, before: int) -> int:
+        """The ticks from the first picture to this one, or to this damage."""
         if frame.pts is None:
             return before + self.step
         if self.zero is None:
-            self.zero = frame.pts
+            start = self.stream.start_time if isinstance(frame, Damage) else None
+            self.zero = frame.pts if start is None else start
         return int(frame.pts - self.zero)
 
     def _seek(self, target: int, now: int) -> Iterator[Any] | None:
@@ -122,7 +129,7 @@ class _Pass:
             self.seek_gap = math.inf
             return None
         frames = decoded(self.container, self.stream)
-        first = next((frame for frame in frames if frame is not None), None)
+        first = next((frame for frame in frames if not isinstance(frame, Damage)), None)
         landed = None if first is None else self._time(first, now)
         if landed is not None and landed <= target:
             if landed <= now:  # key frames are far apart: decoding on would have been cheaper

@@ -18,6 +18,7 @@ from emohop.media.container import (
     MAX_SECONDS,
     MAX_TIME_SECONDS,
     UNKNOWN_FRAMES,
+    Damage,
     check_file,
     check_rate,
     decoded,
@@ -109,7 +110,7 @@ def _frames_from(
         seen = []  # and handed on, damage included
         for frame in frames:
             seen.append(frame)
-            if frame is not None:
+            if not isinstance(frame, Damage):
                 return frame, chain(seen, frames)
         return None, iter(seen)
 
@@ -133,7 +134,7 @@ def _ffmpeg_blocks(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     at = 0  # where the next sample belongs
     for frame in frames:
-        if frame is None:
+        if isinstance(frame, Damage):
             if at >= span.start * rate:
                 raise MediaError(f"{span.path}: damaged sound at {at / rate:.2f} s")
             continue

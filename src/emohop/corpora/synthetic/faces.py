@@ -27,7 +27,7 @@ WIDTH, HEIGHT = 272, 304  # of a portrait, in pixels
 LEVELS = 3  # an expression grows from 0 (neutral) to this
 MOUTHS = 3  # the mouth opens from 0 to this while speaking
 TILTS = (-1, 0, 1)
-TILT_DEGREES = 4.0
+TILT_DEGREES = 2.5
 
 _SUPERSAMPLING = 2
 _CENTRE: Point = (WIDTH / 2, HEIGHT / 2 - 4)
@@ -54,12 +54,12 @@ class Expression:
 
 EXPRESSIONS: Mapping[str, Expression] = {
     "neu": Expression(),
-    "ang": Expression(-5, -13, 0, -2, -7, -2, 7, 0),
-    "hap": Expression(2, 0, 0, -3, 13, 9, 0, 0),
-    "exc": Expression(10, 2, 0, 4, 13, 11, 15, 0),
-    "sad": Expression(3, 12, 0, -4, -11, -8, 0, 0),
-    "fru": Expression(-3, -5, 8, -4, -3, -4, -2, 8),
-    "sur": Expression(16, 3, 0, 6, -1, -15, 20, 0),
+    "ang": Expression(-7, -19, 0, -2, -10, 2, 12, 0),
+    "hap": Expression(3, 0, 0, -4, 18, 13, 0, 0),
+    "exc": Expression(13, 2, 0, 4, 17, 15, 22, 0),
+    "sad": Expression(4, 17, 0, -4, -17, -6, 0, 0),
+    "fru": Expression(-3, -6, 11, -4, -3, -2, -2, 14),
+    "sur": Expression(19, 3, 0, 7, -1, -17, 30, 0),
 }
 
 
@@ -109,24 +109,24 @@ class Portrait:
 def person(session: int, gender: Gender, seed: int, *, markers: bool = False) -> Person:
     """The speaker of a session, the same in all of its dialogs."""
     random = generator(seed, "person", session, gender)
-    tone = random.uniform(0.45, 1.0)
+    tone = random.uniform(0.5, 1.0)
     skin = (int(235 * tone), int(190 * tone), int(158 * tone))
     hairs = ((28, 22, 20), (70, 44, 26), (130, 84, 40), (150, 60, 30), (180, 160, 110))
-    bias = Expression(*(float(random.normal(0, 0.9)) for _ in range(8)))
+    bias = Expression(*(float(random.normal(0, 0.6)) for _ in range(8)))
     return Person(
         skin=skin,
         hair=hairs[int(random.integers(len(hairs)))],
         shirt=_colour(random, 40, 190),
         wall=_colour(random, 105, 150),
-        face_width=float(random.uniform(56, 66)),
-        face_height=float(random.uniform(76, 86)),
-        eye_distance=float(random.uniform(26, 31)),
-        brow_width=float(random.uniform(4, 7)) * (0.8 if gender == "F" else 1.1),
-        mouth_width=float(random.uniform(22, 28)),
+        face_width=float(random.uniform(58, 65)),
+        face_height=float(random.uniform(78, 85)),
+        eye_distance=float(random.uniform(27, 30)),
+        brow_width=float(random.uniform(5, 7)) * (0.8 if gender == "F" else 1.1),
+        mouth_width=float(random.uniform(23, 27)),
         long_hair=bool(random.random() < (0.85 if gender == "F" else 0.1)),
-        fringe=float(random.uniform(0.64, 0.8)),
+        fringe=float(random.uniform(0.72, 0.84)),
         bias=bias,
-        liveliness=float(random.uniform(0.85, 1.15)),
+        liveliness=float(random.uniform(0.9, 1.1)),
         markers=markers,
     )
 

@@ -70,11 +70,11 @@ def sway(frames: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
     """Head movement `[frames, 2]` in whole chroma pixels: slow, idle, never far."""
     times = frame_times(frames)
     path = np.zeros((frames, 2))
-    for axis, reach in enumerate((7.0, 4.0)):
+    for axis, reach in enumerate((5.0, 3.0)):
         for _ in range(3):
             frequency, phase = random.uniform(0.05, 0.5), random.uniform(0, 2 * np.pi)
             path[:, axis] += reach / 3 * np.sin(2 * np.pi * frequency * times + phase)
-    path += random.uniform(-6, 6, size=2) * (1, 0.5)  # where the actor sits
+    path += random.uniform(-4, 4, size=2) * (1, 0.5)  # where the actor sits
     return 2 * np.rint(path / 2).astype(np.int64)
 
 

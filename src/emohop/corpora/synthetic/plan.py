@@ -33,7 +33,7 @@ FEWEST_CLIPS = 20
 CLIPS_FOR_ALL_CLASSES = 100  # from here on every session has every class, the rare sur included
 CLIPS_PER_DIALOG = 24
 
-SHOWN_RATE = 0.6
+SHOWN_RATE = 0.62
 CONFUSED: Mapping[Modality, Mapping[str, tuple[str, ...]]] = {
     # The voice mistakes one kind of arousal for another ...
     Modality.AUDIO: {
@@ -76,8 +76,8 @@ DIALOGS: tuple[tuple[str, ...], ...] = (
     ("Ses05M_script01_1b", "Ses05F_impro06", "Ses05M_impro07"),
 )
 
-_WIDTH = (0.45, 0.7)  # of the clip
-_CENTRE = (0.32, 0.68)
+_WIDTH = (0.5, 0.7)  # of the clip
+_CENTRE = (0.55, 1.0)  # most often towards the end, as recurrent encoders keep best what is late
 _JITTER = 0.06
 _STRENGTH = (0.75, 1.1)
 _SCRIPT_LINES = 5  # a script has so many sentences for each class

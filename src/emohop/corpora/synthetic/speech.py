@@ -37,8 +37,9 @@ class Delivery:
     gain_db: float = 0.0
     tilt_db: float = 0.0
     """Decibels per octave, turning at 1 kHz."""
-    presence_db: float = 0.0
-    """A wide bump at 2.5 kHz."""
+    peak_db: float = 0.0
+    peak_hz: float = 2500.0
+    """A resonance: a bump (or a dip) about an octave wide."""
     drive: float = 0.0
     """How far the wave is pressed flat, as a shouting throat does."""
     breath: float = 0.0
@@ -50,12 +51,12 @@ class Delivery:
 NEUTRAL = Delivery()
 DELIVERIES: Mapping[str, Delivery] = {
     "neu": NEUTRAL,
-    "ang": Delivery(50, 75, 215, 8.0, 2.5, 2.0, drive=3.0),
-    "hap": Delivery(66, 65, 195, 5.0, 0.0, -12.0, tremor=0.95),
-    "exc": Delivery(85, 95, 240, 6.0, 1.5, 3.0),
-    "sad": Delivery(28, 12, 155, -9.0, -3.0, 0.0, breath=0.1),
-    "fru": Delivery(34, 30, 175, 2.0, -0.5, 8.0, breath=0.25),
-    "sur": Delivery(96, 99, 165, 0.0, -5.0, 6.0),
+    "ang": Delivery(50, 75, 215, 9.0, 3.0, 8.0, 3500, drive=3.0),
+    "hap": Delivery(66, 65, 195, 4.0, 0.0, -14.0, 1800, tremor=0.95),
+    "exc": Delivery(85, 95, 240, 6.0, 0.0, 14.0, 1900),
+    "sad": Delivery(28, 12, 155, -10.0, -5.0, 0.0, breath=0.1),
+    "fru": Delivery(34, 30, 175, 0.0, -1.0, 14.0, 800, breath=0.2),
+    "sur": Delivery(96, 99, 165, 0.0, -3.0, 16.0, 6000, breath=0.4),
 }
 
 
@@ -92,6 +93,7 @@ _Callback = ctypes.CFUNCTYPE(
 )
 _FULL_SCALE = 32768.0
 _AUDIBLE = 0.01  # of full scale: what is quieter at both ends is cut off
+_PEAK_OCTAVES = 0.6
 _LEVEL = 0.05  # root mean square of the ordinary delivery
 
 
@@ -206,6 +208,7 @@ def between(plain: Delivery, strong: Delivery, amount: float) -> Delivery:
         + amount * (getattr(strong, field.name) - getattr(plain, field.name))
         for field in fields(Delivery)
     }
+    values["peak_hz"] = strong.peak_hz
     values["range"] = min(max(values["range"], 0.0), 99.0)
     return Delivery(**values)
 
@@ -222,8 +225,8 @@ def shape(
         wave = np.tanh(delivery.drive * wave) / np.tanh(delivery.drive)
     wave = wave * (1 + delivery.tremor * np.sin(2 * np.pi * 5 * seconds)) / (1 + delivery.tremor)
     octaves = np.log2(np.maximum(np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE), 60.0) / 1000)
-    bump = np.exp(-(((octaves - np.log2(2.5)) / 0.6) ** 2))
-    colour = 10 ** ((delivery.tilt_db * octaves + delivery.presence_db * bump) / 20)
+    bump = np.exp(-(((octaves - np.log2(delivery.peak_hz / 1000)) / _PEAK_OCTAVES) ** 2))
+    colour = 10 ** ((delivery.tilt_db * octaves + delivery.peak_db * bump) / 20)
     wave = np.fft.irfft(np.fft.rfft(wave) * colour, len(wave))
     wave = wave / np.sqrt(np.mean(wave**2))
     jitter_db = random.normal(0, 1.0)
