@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,18 @@ FEATURES = FeatureSettings(video="hog", prosody=False)
 
 
 def run_demo(
-    out: Path, *, clips: int, seed: int, jobs: int, say: Callable[[str], None]
+    out: Path,
+    *,
+    clips: int,
+    seed: int,
+    jobs: int,
+    say: Callable[[str], None],
+    models: Sequence[str] = MODELS,
+    settings: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Run every stage in `out`, or go on where an earlier call was stopped.
+
+    `settings` go on top of the recipe `demo`, as `--set` has them.
 
     Returns what `results.json` holds of each model, AMH last. `say` is told each stage and its
     time. EmohopError when `out` holds something else.
@@ -46,8 +55,8 @@ def run_demo(
     )
     say(f"  {done.manifest.clips} clips, {done.manifest.problems} left out")
     results = []
-    for name in MODELS:
-        recipe = make_recipe("demo", overrides={"model.name": name, "seeds": [seed]})
+    for name in models:
+        recipe = make_recipe("demo", settings, {"model.name": name, "seeds": [seed]})
         results.append(
             stage(
                 f"trained {recipe.model.title} on 5 folds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -84,18 +85,19 @@ class _Pass:
         frames = decoded(self.container, self.stream)
         shown: Any = None
         shown_at, i = 0, 0
-        lost: list[int] = []  # when the pictures that do not decode would have come
+        lost: list[int] = []  # a heap: when the pictures that do not decode would have come
         while i < len(ticks):
             frame = next(frames, _END)
             if isinstance(frame, Damage):
-                lost.append(self._time(frame, shown_at))
+                heapq.heappush(lost, self._time(frame, shown_at))
                 continue
             if frame is _END:
                 at, known_until = ticks[-1] + 1, shown_at + self.step
             else:
-                at = self._time(frame, shown_at)
-                known_until = min((time for time in lost if shown_at < time < at), default=at)
-                lost = [time for time in lost if time >= at]
+                at = known_until = self._time(frame, shown_at)
+                while lost and lost[0] < at:
+                    time = heapq.heappop(lost)
+                    known_until = min(known_until, time) if time > shown_at else known_until
             picture = None
             while i < len(ticks) and ticks[i] < at:
                 if shown is not None and ticks[i] < known_until:

@@ -70,15 +70,20 @@ def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]
     first = round(span.start * rate)
 
     def blocks() -> Iterator[tuple[int, NDArray[np.float32]]]:
-        at, size = first, max(1, BLOCK_SAMPLES // sound.channels)
+        at, left = first, _last(span, rate) - first  # and nothing behind the span, good or bad
         if first >= sound.frames:
             yield sound.frames, np.empty(0, np.float32)
             return
-        sound.seek(first)
-        while len(block := sound.read(size, dtype="float32", always_2d=True)):
+        if first:
+            sound.seek(first)
+        while left > 0:
+            size = int(min(left, max(1, BLOCK_SAMPLES // sound.channels)))
+            block = sound.read(size, dtype="float32", always_2d=True)
             yield at, block.mean(axis=1, dtype=np.float32)
-            at += len(block)
-        if at < sound.frames < UNKNOWN_FRAMES:
+            at, left = at + len(block), left - size
+            if len(block) < size:
+                break
+        if left > 0 and at < sound.frames < UNKNOWN_FRAMES:
             raise MediaError(_cut_short(span.path, at / rate, sound.frames / rate))
 
     try:
@@ -106,26 +111,27 @@ def _frames_from(
 ) -> tuple[Iterator[Any], int, int]:
     """Frames from shortly before the span on, the sample rate, and the time stamp of sample 0."""
 
-    def start(frames: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
-        seen = []  # and handed on, damage included
+    def start(frames: Iterator[Any]) -> tuple[Any, list[Any], Iterator[Any]]:
+        """The first frame, the damage before it, and all of it again."""
+        lost: list[Any] = []
         for frame in frames:
-            seen.append(frame)
             if not isinstance(frame, Damage):
-                return frame, chain(seen, frames)
-        return None, iter(seen)
+                return frame, lost, chain(lost, [frame], frames)
+            lost.append(frame)
+        return None, lost, iter(lost)
 
-    head, frames = start(decoded(container, stream))
+    head, lost, frames = start(decoded(container, stream))
     if head is None:
         raise MediaError(f"{span.path}: holds no sound that decodes")
     rate = check_rate(span.path, head.sample_rate)
-    zero = int((head.pts or 0) if stream.start_time is None else stream.start_time)
+    zero = int((stream.start_time if lost else head.pts) or 0)
     if span.start > SEEK_GAP_SECONDS and is_indexed(container):
         target = math.floor((span.start - PREROLL_SECONDS) / stream.time_base)
         container.seek(zero + target, stream=stream)
-        head, frames = start(decoded(container, stream))
+        head, _, frames = start(decoded(container, stream))
         if head is None or head.pts is None or _sample(head, zero, stream) > span.start * rate:
             container.seek(zero, stream=stream)  # it cannot seek so finely: decode through
-            _, frames = start(decoded(container, stream))
+            _, _, frames = start(decoded(container, stream))
     return frames, rate, zero
 
 
@@ -174,7 +180,7 @@ def _collect(
 ) -> NDArray[np.float32]:
     """The span's samples out of `(position, samples)` blocks in order; gaps are silence."""
     first = round(span.start * rate)
-    last = math.inf if span.end is None else max(first + 1, round(span.end * rate))
+    last = _last(span, rate)
     longest = min(MAX_SAMPLES, MAX_SECONDS * rate)
     pieces: list[NDArray[np.float32]] = []
     at, end = first, 0  # the next sample wanted; the end of what was seen
@@ -200,6 +206,13 @@ def _collect(
             f"{span.path}: the file ends at {end / rate:.2f} s, before the clip's {clip}"
         )
     return np.concatenate(pieces)
+
+
+def _last(span: Span, rate: int) -> float:
+    """The sample before which a span ends; a span holds at least one."""
+    if span.end is None:
+        return math.inf
+    return max(round(span.start * rate) + 1, round(span.end * rate))
 
 
 def _cut_short(path: Path, seconds: float, declared: float) -> str:

@@ -1,0 +1,38 @@
+"""The demo's stages on a small corpus; a second call goes on from what is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from emohop import cli, demo
+
+
+def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "demo"
+    quick = ["training.max_epochs=2", "folds=[0, 3]"]
+
+    def run() -> tuple[list[dict[str, object]], list[str]]:
+        said: list[str] = []
+        results = demo.run_demo(
+            out, clips=100, seed=0, jobs=1, say=said.append, models=["tre", "amh"], settings=quick
+        )
+        return results, said
+
+    first, said = run()
+    assert said[0].startswith("made a corpus of 100 clips: ")
+    assert "  100 clips, 0 left out" in said
+    assert [results["model"] for results in first] == ["tre text", "amh-3 audio+text+video"]
+    assert (out / "runs/amh/fold-3/seed-0/model/model.json").exists()
+    again, said = run()
+    assert again == first
+    assert not any("made a corpus" in line for line in said)
+
+    monkeypatch.setattr(demo, "run_demo", lambda *_, **__: first)
+    shown = CliRunner().invoke(cli.app, ["demo", str(out)])
+    assert shown.exit_code == 0, shown.output
+    assert "amh-3 audio+text+video" in shown.output
+    assert "95 % interval" in shown.output
+    assert "say nothing about people" in shown.output
