@@ -101,16 +101,20 @@ def test_the_words_of_a_clip_hold_a_phrase_of_what_they_show() -> None:
             part = turn.shown[Modality.TEXT]
             first, last = (round(x * len(turn.words)) for x in (part.start, part.end))
             assert " ".join(turn.words[first:last]) in PHRASES[part.label]
-    heard: dict[bool, Counter[tuple[str, ...]]] = {True: Counter(), False: Counter()}
-    sessions: dict[tuple[str, ...], set[int]] = {}
-    for plan in plans:
+
+
+def test_scripted_sentences_recur_in_other_sessions_and_improvised_ones_hardly() -> None:
+    sessions: dict[bool, dict[tuple[str, ...], list[int]]] = {True: {}, False: {}}
+    for plan in make_plan(400, 0):
         for turn in plan.turns:
-            heard[plan.scripted][turn.words] += 1
-            if plan.scripted:
-                sessions.setdefault(turn.words, set()).add(plan.session)
-    assert sum(len(where) > 1 for where in sessions.values()) > 10  # the script leaks, as it does
-    recurring = [words for words, count in heard[False].items() if count > 1]
-    assert len(recurring) < 0.05 * len(heard[False])
+            sessions[plan.scripted].setdefault(turn.words, []).append(plan.session)
+    recurring = {
+        scripted: sum(len(where) for where in said.values() if len(set(where)) > 1)
+        / sum(len(where) for where in said.values())
+        for scripted, said in sessions.items()
+    }
+    assert 0.2 < recurring[True] < 0.5  # in IEMOCAP 0.27
+    assert recurring[False] < 0.15
 
 
 @pytest.mark.parametrize("label", ["ang", "sad", "xxx", "fea", "oth"])

@@ -58,7 +58,7 @@ def load_image_encoder(name: str) -> ImageEncoder:
         return HogEncoder()
     source = HUB_NAMES.get(name, name)
     folder = Path(source).expanduser()
-    if folder.is_dir():
+    if source and folder.is_dir():
         source = str(folder)
     elif source.startswith((".", "~", "/")) or source.count("/") != 1 or "\\" in source:
         raise EmohopError(

@@ -138,7 +138,7 @@ def _frames_from(
 def _ffmpeg_blocks(
     span: Span, stream: Any, frames: Iterator[Any], rate: int, zero: int
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    at = 0  # where the next sample belongs
+    at, jitter = 0, 0.0  # where the next sample belongs; the first frame's stamp is believed
     for frame in frames:
         if isinstance(frame, Damage):
             if at >= span.start * rate:
@@ -147,7 +147,7 @@ def _ffmpeg_blocks(
         if frame.sample_rate != rate:
             raise MediaError(f"{span.path}: its sample rate changes at {at / rate:.2f} s")
         stamp = at if frame.pts is None else _sample(frame, zero, stream)
-        at = stamp if abs(stamp - at) > JITTER_SECONDS * rate else at
+        at, jitter = stamp if abs(stamp - at) > jitter else at, JITTER_SECONDS * rate
         block = _mono(frame)
         yield at, block
         at += len(block)
@@ -159,7 +159,8 @@ def _ffmpeg_blocks(
 
 
 def _sample(frame: Any, zero: int, stream: Any) -> int:
-    return int((frame.pts - zero) * stream.time_base * frame.sample_rate + Fraction(1, 2))
+    seconds: Fraction = (frame.pts - zero) * stream.time_base
+    return math.floor(seconds * int(frame.sample_rate) + Fraction(1, 2))
 
 
 def _mono(frame: Any) -> NDArray[np.float32]:

@@ -54,11 +54,7 @@ class Training(LightningModule):
         """Mean loss of a batch."""
         del batch_idx
         loss = functional.cross_entropy(self.network(batch).logits, _classes(batch))
-        if not torch.isfinite(loss):
-            raise EmohopError(
-                f"the loss became {loss.item()} in epoch {self.epoch() + 1}: "
-                "lower training.learning_rate"
-            )
+        self._check_finite(loss)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
@@ -72,10 +68,18 @@ class Training(LightningModule):
         logits = torch.cat([logits for logits, _ in self.dev])
         classes = torch.cat([classes for _, classes in self.dev])
         self.dev.clear()
+        self._check_finite(logits.sum())
         probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
         scores = metrics(classes.cpu().numpy(), probabilities)
         self.log("dev_loss", functional.cross_entropy(logits, classes))
         self.log_dict({f"dev_{name}": float(x) for name, x in scores.items() if name != "n"})
+
+    def _check_finite(self, number: Tensor) -> None:
+        if not torch.isfinite(number):
+            raise EmohopError(
+                f"training diverged in epoch {self.epoch() + 1}, there is {number.item()} where "
+                "numbers were: lower training.learning_rate"
+            )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam, with decoupled weight decay when that is not 0."""
