@@ -269,6 +269,7 @@ def test_unknown_features_are_said_before_any_work(
     features = FeatureSettings.model_validate({"video": None, "prosody": False, **settings})
     with pytest.raises(EmohopError, match=message):
         prepare("iemocap", made_corpus, tmp_path / "out", features=features)
+    assert not (tmp_path / "out").exists()  # so that the next try is not bound by this one
 
 
 def test_a_single_bad_clip_raises() -> None:

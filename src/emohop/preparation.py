@@ -88,7 +88,7 @@ def prepare(
 
     groups = _cut(clips)
     plan = _plan(corpus, label_set, features, clips)
-    _begin(out, plan)
+    _check(out, plan)
     paths = [out / "shards" / f"{number:05d}.arrow" for number in range(len(groups))]
     tasks = [
         _Task(path, tuple(group), label_set, features)
@@ -99,6 +99,7 @@ def prepare(
         return Preparation(read_manifest(out), tuple(_problems(paths)), computed=0)
     if tasks:
         _extractor(features)  # a wrong setting or a missing extra is said before any work
+    _begin(out, plan)
     todo, done = sum(len(task.clips) for task in tasks), 0
     for _, count in processes.run(_prepare_shard, tasks, jobs):
         done += count
@@ -139,13 +140,13 @@ def _plan(
     }
 
 
-def _begin(out: Path, plan: dict[str, Any]) -> None:
+def _check(out: Path, plan: dict[str, Any]) -> None:
+    """Refuse a folder that holds something else than a begun or finished run of this plan."""
     path = out / PLAN
-    text = json.dumps(plan, indent=1) + "\n"
     if path.exists():
         try:
             begun = json.loads(path.read_text("utf-8"))
-            differing = [k for k in plan if begun.get(k) != json.loads(text)[k]]
+            differing = [k for k in plan if begun.get(k) != json.loads(json.dumps(plan[k]))]
         except (ValueError, AttributeError):
             differing = [f"{PLAN} is damaged"]
         if differing:
@@ -155,11 +156,15 @@ def _begin(out: Path, plan: dict[str, Any]) -> None:
             )
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise EmohopError(f"{out} exists and is not a prepared corpus: choose a new folder")
+
+
+def _begin(out: Path, plan: dict[str, Any]) -> None:
+    """Lay out the folder and sweep up what an interrupted run left half written."""
     (out / "shards").mkdir(parents=True, exist_ok=True)
     for leftover in (out / "shards").glob(".*.tmp"):
         leftover.unlink(missing_ok=True)
-    if not path.exists():
-        write_text(path, text)
+    if not (out / PLAN).exists():
+        write_text(out / PLAN, json.dumps(plan, indent=1) + "\n")
 
 
 @cache

@@ -232,7 +232,7 @@ def _from_cache_or_hub(name: str, source: str, read: Callable[..., Any], **argum
     except Exception as error:
         raise EmohopError(
             f"the image model {name} cannot be loaded: {_line(error)} Check its name, or download"
-            " it and give the folder."
+            " it and give the folder; hog needs no weights."
         ) from error
 
 

@@ -119,7 +119,9 @@ def open_media(path: Path) -> InputContainer:
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         # `file:` keeps names such as "concat:a" from being taken for a protocol.
-        return av.open(f"file:{path.absolute()}", options=options, metadata_errors="replace")
+        return av.open(
+            f"file:{path.absolute()}", container_options=options, metadata_errors="replace"
+        )
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError(f"{path}: not a sound or video file that can be read ({reason})") from None
