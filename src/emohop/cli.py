@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from emohop import __version__
 from emohop.errors import EmohopError
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from emohop.processes import Progress
-    from emohop.training.module import Epoch
-    from emohop.training.unit import Unit
 
 FAILED = 1
 INCOMPLETE = 3
@@ -64,13 +55,6 @@ def _fail(message: str) -> None:
     raise typer.Exit(FAILED)
 
 
-def _show(*parts: RenderableType) -> None:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 120
-    Console(width=width, markup=False, highlight=False).print(*parts, sep="\n", soft_wrap=False)
-
-
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(__version__)
@@ -103,8 +87,9 @@ def demo(
 
     results = run_demo(out, clips=clips, seed=seed, jobs=_jobs(jobs), say=typer.echo)
     from emohop.reports.tables import comparison_table, results_table
+    from emohop.reports.terminal import show
 
-    _show("", results_table(results[-1]), "", comparison_table(results))
+    show("", results_table(results[-1]), "", comparison_table(results))
     typer.echo(f"\nResults on a made corpus say nothing about people.\nEvery file lies in {out}:")
     typer.echo(
         f"  {out}/corpus    the made corpus, in IEMOCAP's layout\n"
@@ -126,8 +111,9 @@ def synthesize(
     Results on it say nothing about people.
     """
     from emohop.corpora.synthetic import synthesize as make
+    from emohop.reports.terminal import progress_bar
 
-    with _progress("clips") as progress:
+    with progress_bar("clips") as progress:
         made = make(folder, clips=clips, seed=seed, jobs=_jobs(jobs), progress=progress)
     counts = ", ".join(f"{label} {count}" for label, count in made.counts.items())
     typer.echo(
@@ -158,9 +144,10 @@ def check(
     """Show what is there beside what should be; exit status 1 if it cannot be used."""
     from emohop import corpora
     from emohop.reports.tables import check_table
+    from emohop.reports.terminal import show
 
     report = corpora.check(corpus, source, frames_folder=frames, seating=seating)
-    _show(check_table(report))
+    show(check_table(report))
     for problem in report.problems[:SHOWN_PROBLEMS]:
         typer.echo(str(problem))
     if len(report.problems) > SHOWN_PROBLEMS:
@@ -209,6 +196,7 @@ def prepare(
     from emohop.config import FeatureSettings, checked
     from emohop.preparation import PROBLEMS
     from emohop.preparation import prepare as run
+    from emohop.reports.terminal import progress_bar
 
     asked = {
         "audio": audio,
@@ -221,7 +209,7 @@ def prepare(
         key: None if value == "none" else value for key, value in asked.items() if value is not None
     }
     features = checked(FeatureSettings, given)
-    with _progress("clips") as progress:
+    with progress_bar("clips") as progress:
         done = run(
             corpus,
             source,
@@ -271,6 +259,7 @@ def train(
     """Train and score a model on every fold and seed. A run folder that exists is continued."""
     from emohop.config import make_recipe
     from emohop.reports.tables import results_table
+    from emohop.reports.terminal import print_epoch, show
     from emohop.training.crossval import RECIPE, stored_recipe
     from emohop.training.crossval import train as run
 
@@ -288,7 +277,7 @@ def train(
         overrides["folds"] = None
     wanted = make_recipe(base, set_ or (), overrides)
     results = run(prepared, out, wanted, jobs=_jobs(jobs), report=print_epoch)
-    _show("", results_table(results))
+    show("", results_table(results))
     typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
 
 
@@ -304,6 +293,7 @@ def evaluate(
     from emohop import load
     from emohop.evaluation.results import SPLITS
     from emohop.reports.tables import metrics_table
+    from emohop.reports.terminal import show
     from emohop.storage import open_prepared
 
     predictions = load(model).evaluate(open_prepared(prepared))
@@ -311,20 +301,7 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(blocks, indent=1))
     else:
-        _show(metrics_table(blocks))
-
-
-def print_epoch(unit: Unit, epoch: Epoch) -> None:
-    """One line an epoch, from whichever process trains."""
-    settings = unit.recipe.training
-    score = f"dev_{settings.select}"
-    typer.echo(
-        f"fold {unit.fold.index} ({unit.fold.name}) seed {unit.seed}"
-        f"  epoch {epoch['epoch']:>3}/{settings.max_epochs}"
-        f"  train loss {epoch['train_loss']:.4f}  dev loss {epoch['dev_loss']:.4f}"
-        f"  {score.replace('_', ' ')} {epoch[score]:.4f}",
-        err=True,
-    )
+        show(metrics_table(blocks))
 
 
 def _jobs(jobs: int | None) -> int:
@@ -338,35 +315,3 @@ def _numbers(option: str, text: str) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError:
         raise EmohopError(f"{option} {text!r}: write numbers as 0,1,2") from None
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Progress]:
-    """A bar on standard error: done and total, things a second, time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"{what}, {{task.fields[rate]:.1f}} {what}/s, left"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(what, total=None, rate=0.0)
-
-    def show(done: int, total: int) -> None:
-        bar.start()  # not before there is something to show: errors come alone
-        elapsed = bar.tasks[0].elapsed or 0.0
-        bar.update(task, completed=done, total=total, rate=done / elapsed if elapsed else 0.0)
-
-    try:
-        yield show
-    finally:
-        bar.stop()

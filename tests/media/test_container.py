@@ -71,10 +71,12 @@ def _photograph(path: Path) -> None:
 
 
 def _playlist(path: Path) -> None:
+    numbered_video(path.with_name("secret.ts"), 3, codec="mpeg2video", rate=Fraction(25))
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nsecret.ts\n#EXT-X-ENDLIST\n")
 
 
 def _script(path: Path) -> None:
+    numbered_video(path.with_name("secret.avi"), 3)
     path.write_text("ffconcat version 1.0\nfile secret.avi\nduration 5\n")
 
 
@@ -113,8 +115,6 @@ def test_what_is_no_medium(
     make: Callable[[Path], None],
     says: str,
 ) -> None:
-    numbered_video(tmp_path / "secret.avi", 3)
-    numbered_video(tmp_path / "secret.ts", 3, codec="mpeg2video", rate=Fraction(25))
     path = tmp_path / name
     make(path)
     with pytest.raises(MediaError) as caught:

@@ -102,7 +102,8 @@ def test_sound_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
     path = encode(tmp_path / name, clicks()[None], codec)
     whole, rate = read_audio(Span(path))
     assert rate == (48_000 if codec == "libopus" else RATE)
-    late = 0.08 if name in ("a.avi", "a.ts", "a.aac", "a.flv") else 0.003  # the codec's run-up
+    # Where the writer does not say how long the encoder's run-up is, it is heard.
+    late = 0.08 if name in ("a.avi", "a.ts", "a.aac", "a.flv", "a.mkv") else 0.003
     for second in CLICKS_SECONDS:
         part, _ = read_audio(Span(path, second - 0.2, second + 0.3))
         assert len(part) == rate // 2
