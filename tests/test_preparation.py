@@ -191,6 +191,11 @@ def test_a_truncated_film_loses_only_the_clips_beyond(corpus: Path, tmp_path: Pa
     film = sorted(corpus.rglob("Ses02*.avi"))[0]
     whole = film.read_bytes()
     film.write_bytes(whole[: len(whole) // 2])
+    report = corpora.check("iemocap", corpus)
+    assert report.usable
+    assert [str(problem) for problem in report.problems if problem.path == film] == [
+        f"{film}: is cut short: it is smaller than its header says"
+    ]
     only_video = FeatureSettings(audio=None, text=None, prosody=False, video="hog")
     done = prepare("iemocap", corpus, tmp_path / "out", features=only_video)
     assert 0 < len(done.problems) < 6

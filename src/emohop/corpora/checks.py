@@ -125,7 +125,8 @@ def _media_problems(
     problems = {}
     for path, times in ends.items():
         try:
-            seconds = seconds_of(probe(path))
+            media = probe(path)
+            seconds = seconds_of(media)
         except MediaError as error:
             folder = _missing_folder(path)
             problems[path] = (
@@ -135,6 +136,8 @@ def _media_problems(
         late = [time for time in times if time > seconds + TOLERANCE_SECONDS]
         if seconds == 0:
             problems[path] = Problem(path, f"holds no {what}")
+        elif media.truncated:
+            problems[path] = Problem(path, "is cut short: it is smaller than its header says")
         elif late:
             lost = f"{len(late)} clips end later, the last at {max(late):.2f} s"
             problems[path] = Problem(path, f"{what} end at {seconds:.2f} s: {lost}")
