@@ -284,6 +284,11 @@ def test_a_single_bad_clip_raises() -> None:
         Extractor(FEATURES)(Clip("x", transcript="a"))
 
 
+def without_coverage() -> dict[str, str]:
+    """The environment for a process that will not live to write its coverage."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("COV")}
+
+
 def command(source: Path, out: Path, *more: str) -> list[str]:
     words = [sys.executable, "-m", "emohop", "prepare", "iemocap", str(source), str(out)]
     return [*words, "--video", "hog", "--no-prosody", "--jobs", "2", *more]
@@ -296,7 +301,11 @@ def test_a_stopped_run_ends_with_the_same_bytes(
     subprocess.run(command(made_corpus, tmp_path / "whole"), check=True, capture_output=True)
     out = tmp_path / "stopped"
     process = subprocess.Popen(
-        command(made_corpus, out), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command(made_corpus, out),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=without_coverage(),
     )
     while not (out / "plan.json").exists() and process.poll() is None:
         time.sleep(0.01)
@@ -329,10 +338,13 @@ def test_a_disk_that_fills_up(made_corpus: Path, tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     words = [*command(made_corpus, out, "--jobs", "1"), "--video", "none"]
-    # without coverage, which could not write either
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("COV")}
     result = subprocess.run(
-        words, capture_output=True, text=True, preexec_fn=small_files, check=False, env=environment
+        words,
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        check=False,
+        env=without_coverage(),
     )
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error")]
