@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from emohop import cli, demo
+from emohop.errors import EmohopError
 
 
 def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,6 +30,12 @@ def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     again, said = run()
     assert again == first
     assert not any("made a corpus" in line for line in said)
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    for folder, seed, message in ((out, 1, "holds a demo of"), (tmp_path / "mine", 0, "no demo")):
+        with pytest.raises(EmohopError, match=message):
+            demo.run_demo(folder, clips=30, seed=seed, jobs=1, say=said.append)
 
     monkeypatch.setattr(demo, "run_demo", lambda *_, **__: first)
     shown = CliRunner().invoke(cli.app, ["demo", str(out)])

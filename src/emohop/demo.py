@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from emohop.config import FeatureSettings, make_recipe
+from emohop.errors import EmohopError
+from emohop.files import write_text
 
 MODELS = ("are", "tre", "vre", "amh")
 """Voice, words and face alone, then all three by attentive modality hopping."""
@@ -28,10 +31,9 @@ def run_demo(
 ) -> list[dict[str, Any]]:
     """Run every stage in `out`, or go on where an earlier call was stopped.
 
-    `settings` go on top of the recipe `demo`, as `--set` has them.
-
-    Returns what `results.json` holds of each model, AMH last. `say` is told each stage and its
-    time. EmohopError when `out` holds something else.
+    `settings` go on top of the recipe `demo`, as `--set` has them. `say` is told each stage and
+    its time. Returns what `results.json` holds of each model, AMH last. EmohopError when `out`
+    holds something else.
     """
     from emohop.corpora.synthetic import synthesize
     from emohop.preparation import prepare
@@ -43,6 +45,7 @@ def run_demo(
         say(f"{title}: {time.perf_counter() - begun:.0f} s")
         return result
 
+    _begin(out, {"clips": clips, "seed": seed})
     source, prepared = out / "corpus", out / "prepared"
     if not source.exists():
         stage(
@@ -64,3 +67,16 @@ def run_demo(
             )
         )
     return results
+
+
+def _begin(out: Path, asked: dict[str, int]) -> None:
+    """Note what a demo folder holds, so that another demo does not take it for its own."""
+    note = out / "demo.json"
+    if not note.exists():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise EmohopError(f"{out} exists and holds no demo: choose a new folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(note, json.dumps(asked) + "\n")
+    elif json.loads(note.read_text("utf-8")) != asked:
+        text = note.read_text("utf-8").strip()
+        raise EmohopError(f"{out} holds a demo of {text}: choose a new folder or delete it")

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,6 +32,8 @@ from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.batches import BucketSampler, Clips, InOrder, loader
 from emohop.training.module import Epoch, History, Patience, Training
+
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,53 +70,51 @@ def fit(unit: Unit) -> None:
 
     train = Clips(corpus, fold.train.tolist(), inputs)
     dev = Clips(corpus, fold.dev.tolist(), inputs)
-    checkpoints = unit.folder / "checkpoints"
-    best = ModelCheckpoint(
-        checkpoints,
-        "best",
-        monitor=f"dev_{settings.select}",
-        mode="max",
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    last = ModelCheckpoint(
-        checkpoints, "last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    patience = Patience(
-        f"dev_{settings.select}",
-        mode="max",
-        patience=settings.patience,
-        check_on_train_epoch_end=True,
-    )
+    sampler = BucketSampler(train.steps(), settings.batch_size, unit.seed, history.count)
     with _quiet():
-        trainer = Trainer(
-            max_epochs=settings.max_epochs,
-            accelerator="auto",
-            devices=1,
-            gradient_clip_val=settings.gradient_clip or None,
-            callbacks=[history, patience, best, last],
-            logger=TensorBoardLogger(unit.folder, name="", version="tensorboard"),
-            log_every_n_steps=1,
-            num_sanity_val_steps=0,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        sampler = BucketSampler(train.steps(), settings.batch_size, unit.seed, history.count)
-        resumed = checkpoints / "last.ckpt"
+        trainer = _trainer(unit, history)
+        last = unit.folder / CHECKPOINTS / "last.ckpt"
         try:
             trainer.fit(
                 module,
                 loader(train, sampler),
                 loader(dev, InOrder(len(dev), BATCH_SIZE)),
-                ckpt_path=resumed if resumed.exists() else None,
+                ckpt_path=last if last.exists() else None,
                 weights_only=True,
             )
         except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
-    _load_best(module, checkpoints / "best.ckpt")
+    _load_best(module, unit.folder / CHECKPOINTS / "best.ckpt")
     network.cpu()
     _finish(unit, corpus, network, inputs)
+
+
+def _trainer(unit: Unit, history: History) -> Trainer:
+    """Lightning's loop: a checkpoint of the best and of the last epoch, stop when dev stalls."""
+    settings = unit.recipe.training
+    score = f"dev_{settings.select}"
+    checkpoint = partial(
+        ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    folder = unit.folder / CHECKPOINTS
+    return Trainer(
+        max_epochs=settings.max_epochs,
+        accelerator="auto",
+        devices=1,
+        gradient_clip_val=settings.gradient_clip or None,
+        callbacks=[
+            history,
+            Patience(score, mode="max", patience=settings.patience, check_on_train_epoch_end=True),
+            checkpoint(folder, "best", monitor=score, mode="max"),
+            checkpoint(folder, "last"),
+        ],
+        logger=TensorBoardLogger(unit.folder, name="", version="tensorboard"),
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
 
 
 def _start_from_glove(network: nn.Module, inputs: Inputs, recipe: Recipe) -> None:
