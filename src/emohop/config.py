@@ -22,6 +22,9 @@ Standardisation = Literal["global", "speaker", "none"]
 ModelName = Literal["amh", "are", "tre", "vre"]
 _Model = TypeVar("_Model", bound=BaseModel)
 
+ALONE = {"are": Modality.AUDIO, "tre": Modality.TEXT, "vre": Modality.VIDEO}
+"""The models that see one modality, and which."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -119,8 +122,7 @@ class ModelSettings(_Settings):
     @property
     def uses(self) -> tuple[Modality, ...]:
         """The modalities that this model reads, in the order audio, text, video."""
-        alone = {"are": Modality.AUDIO, "tre": Modality.TEXT, "vre": Modality.VIDEO}
-        return (alone[self.name],) if self.name in alone else self.modalities
+        return (ALONE[self.name],) if self.name in ALONE else self.modalities
 
     @property
     def title(self) -> str:

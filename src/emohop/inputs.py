@@ -18,6 +18,7 @@ from emohop.config import FeatureSettings, Recipe, checked
 from emohop.errors import EmohopError
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
+from emohop.models import check
 from emohop.models.batch import Batch
 from emohop.models.encoder import Sizes
 from emohop.storage import PreparedCorpus, Row
@@ -36,16 +37,14 @@ class Inputs:
 
     @classmethod
     def fit(cls, corpus: PreparedCorpus, train: Sequence[int], recipe: Recipe) -> Inputs:
-        """Fit the vocabulary and the standardisation on the training rows of a corpus."""
+        """Fit the vocabulary and the standardisation on the training rows of a corpus.
+
+        EmohopError when the corpus lacks what the model needs.
+        """
         manifest, model = corpus.manifest, recipe.model
-        absent = [m for m in model.uses if m not in manifest.features.modalities]
-        if absent:
-            has = ", ".join(m.value for m in manifest.features.modalities)
-            raise EmohopError(f"{model.title} needs {absent[0]}, but the corpus has {has} only")
+        check(model, manifest.features.modalities, prosody="prosody" in manifest.sizes)
         names = [m.value for m in model.uses if m is not Modality.TEXT]
-        if model.prosody and Modality.AUDIO in model.uses:
-            if "prosody" not in manifest.sizes:
-                raise EmohopError("model.prosody is on, but the corpus was prepared without it")
+        if model.prosody:
             names.append("prosody")
         rows = ((r.id, r.speaker, r.arrays) for r in (corpus[int(i)] for i in train))
         standardiser = Standardiser.fit(recipe.training.standardise, rows, names)
@@ -63,7 +62,7 @@ class Inputs:
             sizes=Sizes(
                 len(manifest.labels),
                 steps,
-                manifest.sizes["prosody"] if "prosody" in names else 0,
+                manifest.sizes["prosody"] if model.prosody else 0,
             ),
             max_steps={m: model.encoder(m).max_steps for m in model.uses},
             standardiser=standardiser,
@@ -146,7 +145,7 @@ class Inputs:
             },
             "max_steps": {m.value: n for m, n in self.max_steps.items()},
             "normalisation": self.standardiser.to_json(),
-            "vocabulary": None if self.vocabulary is None else list(self.vocabulary.tokens),
+            "vocabulary": None if self.vocabulary is None else self.vocabulary.to_list(),
         }
 
     @classmethod
@@ -163,7 +162,7 @@ class Inputs:
             ),
             max_steps={Modality(m): int(n) for m, n in values["max_steps"].items()},
             standardiser=Standardiser.from_json(values["normalisation"]),
-            vocabulary=None if tokens is None else Vocabulary(tuple(tokens)),
+            vocabulary=None if tokens is None else Vocabulary.from_list(tokens),
         )
 
 

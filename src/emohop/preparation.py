@@ -204,13 +204,17 @@ def _finish(
     writer.writerow(["id", "stage", "reason"])
     writer.writerows([p.id, p.stage, p.reason] for p in problems)
     write_text(out / PROBLEMS, table.getvalue())
-    found = Counter(label for path in paths for label in MappedShard(path).facts["label"])
+    labels_of = [MappedShard(path).facts["label"] for path in paths]
+    found = Counter(label for shard in labels_of for label in shard)
     if not found:
         first = problems[0]
         raise EmohopError(
             f"none of {len(problems)} clips could be read; the first, {first.id}: {first.reason}"
         )
-    shards = tuple(Shard(path.name, len(MappedShard(path)), sha256(path)) for path in paths)
+    shards = tuple(
+        Shard(path.name, len(shard), sha256(path))
+        for path, shard in zip(paths, labels_of, strict=True)
+    )
     manifest = Manifest(
         corpus=plan["corpus"],
         class_set=labels.name,

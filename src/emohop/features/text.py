@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
-from emohop.features.glove import read_glove
 
 if TYPE_CHECKING:
     from nltk.tokenize import NLTKWordTokenizer
@@ -28,7 +27,6 @@ __all__ = [
     "Vocabulary",
     "covered",
     "embedding_matrix",
-    "read_glove",
     "tokenize",
 ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch import nn
 
 from emohop.clips import MODALITIES, Modality
-from emohop.config import ModelSettings
+from emohop.config import ALONE, ModelSettings
 from emohop.errors import EmohopError
 from emohop.models.baselines import SingleEncoder
 from emohop.models.encoder import Sizes
@@ -24,22 +24,26 @@ MODELS: dict[str, type[ModalityHopping] | type[SingleEncoder]] = {
 def build(settings: ModelSettings, sizes: Sizes) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 
-    Raises EmohopError when the settings do not fit each other or the data.
+    Raises EmohopError as `check` does.
     """
+    check(settings, sizes.steps, prosody=sizes.prosody > 0)
+    return MODELS[settings.name](settings, sizes)
+
+
+def check(settings: ModelSettings, modalities: Collection[Modality], *, prosody: bool) -> None:
+    """EmohopError unless the settings fit each other and a corpus with these modalities."""
     uses = settings.uses
     if settings.name == "amh" and len(uses) < 2:
-        alone = {Modality.AUDIO: "are", Modality.TEXT: "tre", Modality.VIDEO: "vre"}
-        hint = ", ".join(f"{name} sees {m} alone" for m, name in alone.items())
+        hint = ", ".join(f"{name} sees {m} alone" for name, m in ALONE.items())
         raise EmohopError(f"amh hops between two or three of {_names(MODALITIES)}: {hint}")
-    missing = [m for m in uses if m not in sizes.steps]
+    missing = [m for m in uses if m not in modalities]
     if missing:
         raise EmohopError(
             f"{settings.title} needs {_names(missing)}, which the corpus was prepared without: "
-            f"it has {_names(sizes.steps)}"
+            f"it has {_names(modalities)}"
         )
-    if settings.prosody and not sizes.prosody:
+    if settings.prosody and not prosody:
         raise EmohopError("model.prosody is on, but the corpus was prepared without prosody")
-    return MODELS[settings.name](settings, sizes)
 
 
 def _names(modalities: Iterable[Modality]) -> str:

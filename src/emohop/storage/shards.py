@@ -152,17 +152,19 @@ def _facts(clip: Clip, labels: LabelSet) -> dict[str, Any]:
 
 def _ragged(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):  # one vector a clip
-        flat = np.concatenate([np.ravel(a) for a in arrays]) if arrays else np.zeros(0, np.float32)
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=kind)
+        return _vectors(arrays, kind)
     offsets = np.cumsum([0, *(len(a) for a in arrays)]).astype(np.int32)
     if pa.types.is_string(kind.value_type):
         steps = pa.array([token for a in arrays for token in a.tolist()], pa.string())
     else:
-        flat = np.concatenate([np.ravel(a) for a in arrays]) if arrays else np.zeros(0, np.float32)
-        steps = pa.FixedSizeListArray.from_arrays(
-            pa.array(flat, pa.float32()), type=kind.value_type
-        )
+        steps = _vectors(arrays, kind.value_type)
     return pa.ListArray.from_arrays(pa.array(offsets), steps, type=kind)
+
+
+def _vectors(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.FixedSizeListArray:
+    """The vectors of all arrays, one behind the other."""
+    flat = np.concatenate([np.zeros(0, np.float32), *(np.ravel(a) for a in arrays)])
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=kind)
 
 
 class MappedShard:

@@ -14,12 +14,11 @@ import emohop
 from emohop import processes
 from emohop.config import Recipe, checked
 from emohop.errors import EmohopError
-from emohop.evaluation.results import write_json
+from emohop.evaluation.results import METRICS, check_complete, write_json
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
 from emohop.files import write_text
-from emohop.inputs import Inputs
-from emohop.models import build
+from emohop.models import check
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.module import Epoch
 from emohop.training.unit import Unit, fit
@@ -37,17 +36,16 @@ def train(
     *,
     jobs: int = 1,
     report: Callable[[Unit, Epoch], None] | None = None,
-    finished: processes.Progress | None = None,
 ) -> dict[str, Any]:
     """Train and score every fold and seed; returns what `results.json` holds.
 
-    `report` is called in the worker with each epoch's line, `finished` here with the units that
-    are done and their total. Raises EmohopError when `out` holds another experiment.
+    `report` is called in the worker with each epoch's line. Raises EmohopError when `out` holds
+    another experiment.
     """
     corpus, out = open_prepared(prepared), Path(out)
     folds = choose_folds(corpus, recipe)
-    first = Inputs.fit(corpus, folds[0].train.tolist()[:1], recipe)
-    build(recipe.model, first.sizes)  # what cannot work is said before anything is written
+    has = corpus.manifest  # what cannot work is said before anything is written
+    check(recipe.model, has.features.modalities, prosody="prosody" in has.sizes)
     begin(out, recipe, corpus)
     units = [
         Unit(
@@ -57,9 +55,8 @@ def train(
         for seed in recipe.seeds
     ]
     left = [unit for unit in units if not unit.complete]
-    for done, _ in enumerate(processes.run(fit, left, jobs), 1):
-        if finished is not None:
-            finished(len(units) - len(left) + done, len(units))
+    for _ in processes.run(fit, left, jobs):
+        pass  # each writes its own files
     return summarise_run(out, corpus)
 
 
@@ -130,8 +127,11 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
         UnitResult.read(folder, fold.index, int(folder.name.removeprefix("seed-")), fold.name)
         for fold in folds
         for folder in sorted((out / f"fold-{fold.index}").glob("seed-*"))
-        if (folder / "metrics.json").exists()
+        if (folder / METRICS).exists()
     ]
+    ids = corpus.facts("id")
+    for unit in units:
+        check_complete(unit.predictions, "test", (ids[i] for i in folds[unit.fold].test))
     results = {
         **summarise(units, recipe.protocol, facts["class_set"], corpus.manifest.labels),
         "model": recipe.model.title,

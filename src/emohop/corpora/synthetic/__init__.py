@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from pathlib import Path
 from emohop.corpora.synthetic.layout import README, write_dialog
 from emohop.corpora.synthetic.plan import FEWEST_CLIPS, make_plan
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.processes import run
+from emohop.processes import Progress, run
 
 __all__ = ["Synthesis", "synthesize"]
 
@@ -38,7 +38,7 @@ def synthesize(
     clips: int = 400,
     seed: int = 0,
     jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Synthesis:
     """Make a corpus of `clips` clips of the seven classes, and a few of others, in `folder`.
 

@@ -116,8 +116,7 @@ def _write_sound(
     timed: Sequence[TimedTurn],
     tracks: Mapping[Gender, npt.NDArray[np.int16]],
 ) -> None:
-    partner: Gender = "M" if plan.wearer == "F" else "F"
-    both = np.stack([tracks[plan.wearer], tracks[partner]], axis=1)
+    both = np.stack([tracks[plan.wearer], tracks[plan.partner]], axis=1)
     _write_wave(session / "dialog" / "wav" / f"{plan.name}.wav", both)
     folder = session / "sentences" / "wav" / plan.name
     for t in timed:
@@ -154,10 +153,10 @@ def _write_film(
     timed: Sequence[TimedTurn],
     tracks: Mapping[Gender, npt.NDArray[np.int16]],
 ) -> None:
-    partner: Gender = "M" if plan.wearer == "F" else "F"
-    frames = frame_count(len(tracks[partner]) / SAMPLE_RATE)
+    frames = frame_count(len(tracks[plan.partner]) / SAMPLE_RATE)
     left, right = (
-        _actor(plan, gender, timed, tracks[gender], frames) for gender in (plan.wearer, partner)
+        _actor(plan, gender, timed, tracks[gender], frames)
+        for gender in (plan.wearer, plan.partner)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_film(path, left, right, frames)

@@ -132,6 +132,11 @@ class DialogPlan:
         return "F" if self.name[5] == "F" else "M"
 
     @property
+    def partner(self) -> Gender:
+        """The actor without markers, on the right."""
+        return "M" if self.wearer == "F" else "F"
+
+    @property
     def scripted(self) -> bool:
         """Whether the sentences come from a script that other sessions speak too."""
         return "_script" in self.name
