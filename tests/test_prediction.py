@@ -85,7 +85,7 @@ def _unknown(card: dict[str, Any]) -> None:
         (_drop("inputs"), "is damaged"),
         (_drop("model"), "is damaged"),
         (_drop("format"), "is damaged"),
-        (_newer, "model format 99, this emohop reads format 1"),
+        (_newer, "model format 99, this emohop reads format 2"),
         (_wider, "does not hold this model's weights"),
         (_unknown, r"setting name = 'os\.system'"),
     ],

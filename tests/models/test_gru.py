@@ -1,106 +1,241 @@
-"""The GRU against torch's packed sequences, and its initial weights."""
+"""The GRU: both forms of the reset gate, both directions, ragged rows against torch's own."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from emohop.models.attention import attend
-from emohop.models.gru import GRU
+from emohop.config import EncoderSettings
+from emohop.models.gru import GRU, Layer
+from emohop.models.ragged import Ragged
+from emohop.models.recurrence import Recurrence
 
-LENGTHS = torch.tensor([7, 1, 4])
+LENGTHS = torch.tensor([4, 7, 0, 1, 7])
+BOTH_FORMS = pytest.mark.parametrize("reset_after", [True, False], ids=["after", "before"])
 
 
-def make(**options: object) -> GRU:
+def make(reset_after: bool = True, align_backward: bool = True, **changes: object) -> GRU:
     torch.manual_seed(0)
-    arguments = {"bidirectional": False, "dropout": 0.0, **options}
-    return GRU(5, 4, **arguments).eval()  # type: ignore[arg-type]
+    settings = EncoderSettings.model_validate({"hidden": 4, "dropout": 0.0, **changes})
+    return GRU(5, settings, reset_after=reset_after, align_backward=align_backward).eval()
 
 
-def packed(layer: nn.Module, steps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    sequence = pack_padded_sequence(steps, LENGTHS, batch_first=True, enforce_sorted=False)
-    outputs, state = layer(sequence)
-    return pad_packed_sequence(outputs, batch_first=True)[0], state
+def run(gru: GRU, steps: Tensor, lengths: Tensor = LENGTHS) -> tuple[Tensor, Tensor]:
+    ragged = Ragged(lengths, steps.shape[1])
+    outputs, states = gru(ragged.pack(steps), ragged)
+    return ragged.pad(outputs), states
 
 
-def test_equals_packed_sequences() -> None:
-    gru, steps = make(), torch.randn(3, 7, 5)
-    outputs, state = gru(steps, LENGTHS)
-    expected, last = packed(gru.forward_stack[0], steps)
-    torch.testing.assert_close(outputs, expected)
-    torch.testing.assert_close(state, last[0])
+def torch_gru(layer: Layer, reverse: Layer | None = None) -> nn.GRU:
+    """torch's GRU with the weights of our layers."""
+    gru = nn.GRU(layer.size, layer.hidden, batch_first=True, bidirectional=reverse is not None)
+    parameters = dict(gru.named_parameters())
+    with torch.no_grad():
+        for ours, suffix in ((layer, ""), (reverse, "_reverse")):
+            if ours is not None:
+                weights = torch.cat([ours.gates.weight, ours.candidate.weight])
+                parameters[f"weight_ih_l0{suffix}"].copy_(weights[:, : ours.size])
+                parameters[f"weight_hh_l0{suffix}"].copy_(weights[:, ours.size :])
+                bias = torch.cat([ours.gates.bias, ours.candidate.bias])
+                parameters[f"bias_ih_l0{suffix}"].copy_(bias)
+                parameters[f"bias_hh_l0{suffix}"].zero_()
+    return gru
+
+
+def packed(layer: nn.Module, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """What torch makes of the clips that have a step at all."""
+    some = LENGTHS > 0
+    sequence = pack_padded_sequence(
+        steps[some], LENGTHS[some], batch_first=True, enforce_sorted=False
+    )
+    outputs, last = layer(sequence)
+    padded = pad_packed_sequence(outputs, batch_first=True)[0]
+    everything = padded.new_zeros(len(LENGTHS), *padded.shape[1:])
+    everything[some] = padded
+    states = padded.new_zeros(len(LENGTHS), padded.shape[2])
+    states[some] = torch.cat(list(last), dim=-1)
+    return everything, states
+
+
+def by_definition(layer: Layer, steps: Tensor, length: int, reset_after: bool) -> Tensor:
+    """Outputs [time, hidden] of one clip, step by step as the equations have it."""
+    state, outputs = torch.zeros(layer.hidden), []
+    inputs, recurrent = layer.candidate.weight.split([layer.size, layer.hidden], 1)
+    for x in steps[:length]:
+        r, u = layer.gates(torch.cat([x, state])).sigmoid().chunk(2)
+        if reset_after:
+            c = torch.tanh(inputs @ x + layer.candidate.bias + r * (recurrent @ state))
+        else:
+            c = torch.tanh(layer.candidate(torch.cat([x, r * state])))
+        state = u * state + (1 - u) * c
+        outputs.append(state)
+    outputs += [torch.zeros(layer.hidden)] * (len(steps) - length)
+    return torch.stack(outputs)
+
+
+@BOTH_FORMS
+def test_equals_its_equations(reset_after: bool) -> None:
+    gru, steps = make(reset_after), torch.randn(5, 7, 5)
+    outputs, states = run(gru, steps)
+    (layer,) = gru.forward_stack
+    assert isinstance(layer, Layer)
+    for clip, length in enumerate(LENGTHS.tolist()):
+        expected = by_definition(layer, steps[clip], length, reset_after)
+        torch.testing.assert_close(outputs[clip], expected)
+        last = expected[length - 1] if length else torch.zeros(4)
+        torch.testing.assert_close(states[clip], last)
+
+
+def test_equals_torch_and_its_gradients() -> None:
+    gru, steps = make(), torch.randn(5, 7, 5)
+    (layer,) = gru.forward_stack
+    assert isinstance(layer, Layer)
+    reference = torch_gru(layer)
+    theirs, last = packed(reference, inputs := steps.clone().requires_grad_())
+    outputs, states = run(gru, steps.requires_grad_())
+    torch.testing.assert_close(outputs, theirs)
+    torch.testing.assert_close(states, last)
+    weight = torch.randn_like(theirs)
+    (theirs * weight).sum().backward()
+    (outputs * weight).sum().backward()
+    torch.testing.assert_close(steps.grad, inputs.grad)
+    assert layer.gates.weight.grad is not None
+    assert layer.candidate.weight.grad is not None
+    assert layer.candidate.bias.grad is not None
+    ours = torch.cat([layer.gates.weight.grad, layer.candidate.weight.grad])
+    parameters = dict(reference.named_parameters())
+    torch.testing.assert_close(ours[:, :5], parameters["weight_ih_l0"].grad)
+    torch.testing.assert_close(ours[:, 5:], parameters["weight_hh_l0"].grad)
+    torch.testing.assert_close(layer.candidate.bias.grad, parameters["bias_ih_l0"].grad[8:])  # type: ignore[index]
+
+
+def test_the_way_of_a_gpu_is_the_same() -> None:
+    """cuDNN computes what `padded` asks for; on a CPU torch's own kernel does."""
+    (layer,) = make().forward_stack
+    assert isinstance(layer, Layer)
+    steps, ragged = torch.randn(5, 7, 5), Ragged(LENGTHS, 7)
+    rows = ragged.pack(steps)
+    torch.testing.assert_close(layer.padded(rows, ragged), layer(rows, ragged))
+
+
+@BOTH_FORMS
+@limits(max_examples=8, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=4))
+def test_gradients(reset_after: bool, lengths: list[int]) -> None:
+    generator = torch.Generator().manual_seed(sum(lengths))
+    ragged, size, hidden = Ragged(torch.tensor(lengths), 4), 3, 2
+    shapes = [
+        (sum(lengths), size),
+        (2 * hidden, size + hidden),
+        (2 * hidden,),
+        (hidden, size + hidden),
+        (hidden,),
+    ]
+    inputs = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
+    assert torch.autograd.gradcheck(
+        lambda *tensors: Recurrence.apply(*tensors, ragged.counts, reset_after),  # type: ignore[no-untyped-call]
+        [tensor.requires_grad_() for tensor in inputs],
+    )
+
+
+def test_backward_again_gives_the_same() -> None:
+    gru, steps = make(), torch.randn(5, 7, 5)
+    outputs, _ = run(gru, steps)
+    first = torch.autograd.grad(outputs.sum(), list(gru.parameters()), retain_graph=True)
+    again = torch.autograd.grad(outputs.sum(), list(gru.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_both_directions_equal_torch_and_are_aligned() -> None:
-    gru, steps = make(bidirectional=True), torch.randn(3, 7, 5)
-    reference = nn.GRU(5, 4, batch_first=True, bidirectional=True)
+    gru, steps = make(bidirectional=True), torch.randn(5, 7, 5)
     assert gru.backward_stack is not None
-    weights = dict(gru.forward_stack[0].named_parameters())
-    weights |= {f"{n}_reverse": p for n, p in gru.backward_stack[0].named_parameters()}
-    reference.load_state_dict(weights)
-    outputs, state = gru(steps, LENGTHS)
+    reference = torch_gru(gru.forward_stack[0], gru.backward_stack[0])  # type: ignore[arg-type]
     expected, last = packed(reference, steps)
+    outputs, states = run(gru, steps)
     torch.testing.assert_close(outputs, expected)
-    torch.testing.assert_close(state, torch.cat([last[0], last[1]], dim=-1))
+    torch.testing.assert_close(states, last)
 
 
-def test_layers_are_stacked_and_gradients_flow() -> None:
-    gru, steps = make(layers=3), torch.randn(3, 7, 5, requires_grad=True)
-    outputs, _ = gru(steps, LENGTHS)
+def test_not_aligned_the_backward_half_is_turned_around_within_each_clip() -> None:
+    steps = torch.randn(5, 7, 5)
+    aligned, states = run(make(bidirectional=True), steps)
+    original, same = run(make(bidirectional=True, align_backward=False), steps)
+    assert torch.equal(states, same)
+    assert torch.equal(aligned[..., :4], original[..., :4])
+    for clip, length in enumerate(LENGTHS.tolist()):
+        turned = original[clip, :length, 4:].flip(0)
+        assert torch.equal(aligned[clip, :length, 4:], turned)
+
+
+def test_layers_are_stacked() -> None:
+    gru, steps = make(layers=3), torch.randn(5, 7, 5)
     expected = steps
     for layer in gru.forward_stack:
-        expected, _ = packed(layer, expected)
+        assert isinstance(layer, Layer)
+        expected, last = packed(torch_gru(layer), expected)
+    outputs, states = run(gru, steps)
     torch.testing.assert_close(outputs, expected)
-    outputs.sum().backward()
-    assert steps.grad is not None
-    assert (steps.grad[1, 1:] == 0).all()  # beyond the clip's only step
-    assert (steps.grad[1, 0] != 0).all()
+    torch.testing.assert_close(states, last)
+
+
+def test_residual_adds_each_layers_input_to_its_output_and_leaves_the_state() -> None:
+    torch.manual_seed(0)
+    settings = EncoderSettings(hidden=5, layers=2, residual=True, dropout=0.0)
+    gru, steps = (
+        GRU(5, settings, reset_after=True, align_backward=True).eval(),
+        torch.randn(5, 7, 5),
+    )
+    first, second = (torch_gru(layer) for layer in gru.forward_stack)  # type: ignore[arg-type]
+    valid = (torch.arange(7) < LENGTHS[:, None])[..., None]
+    between = torch.where(valid, steps + packed(first, steps)[0], 0.0)
+    top, last = packed(second, between)
+    outputs, states = run(gru, steps)
+    torch.testing.assert_close(outputs, torch.where(valid, between + top, 0.0))
+    torch.testing.assert_close(states, last)
 
 
 def test_dropout_draws_anew_for_each_step_and_only_in_training() -> None:
-    gru, steps = make(dropout=0.5), torch.ones(1, 50, 5)
-    seen: list[torch.Tensor] = []
+    gru, rows = make(dropout=0.5), torch.ones(50, 5)
+    ragged = Ragged(torch.tensor([50]), 50)
+    seen: list[Tensor] = []
     gru.forward_stack[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     gru.train()
-    gru(steps, torch.tensor([50]))
+    gru(rows, ragged)
     assert set(seen[0].unique().tolist()) == {0.0, 2.0}  # scaled by 1 / keep
-    assert not torch.equal(seen[0][0, 0], seen[0][0, 1]) or not torch.equal(
-        seen[0][0, 1], seen[0][0, 2]
-    )
+    assert len(seen[0].unique(dim=0)) > 5
     gru.eval()
-    gru(steps, torch.tensor([50]))
-    assert torch.equal(seen[1], steps)
+    gru(rows, ragged)
+    assert torch.equal(seen[1], rows)
+
+
+def test_output_dropout_reaches_the_outputs_and_not_the_states() -> None:
+    gru, plain = make(output_dropout=0.5), make()
+    steps = torch.randn(5, 7, 5)
+    gru.train()
+    outputs, states = run(gru, steps)
+    expected, last = run(plain, steps)
+    assert torch.equal(states, last)
+    kept = outputs != 0
+    assert 0.3 < kept[LENGTHS == 7].float().mean() < 0.7
+    torch.testing.assert_close(outputs[kept], 2 * expected[kept])
 
 
 def test_initial_weights() -> None:
-    layer = make().forward_stack[0]
-    kernel = torch.cat([layer.weight_ih_l0, layer.weight_hh_l0], dim=1).detach()  # type: ignore[list-item]
-    gates, candidate = kernel[:8], kernel[8:]
-    torch.testing.assert_close(gates @ gates.T, torch.eye(8), atol=1e-5, rtol=0)
-    torch.testing.assert_close(candidate @ candidate.T, torch.eye(4), atol=1e-5, rtol=0)
-    assert layer.bias_ih_l0.tolist() == [1.0] * 8 + [0.0] * 4  # type: ignore[operator]
-    assert not layer.bias_hh_l0.any()  # type: ignore[operator]
+    (layer,) = make().forward_stack
+    assert isinstance(layer, Layer)
+    for weight in (layer.gates.weight.detach(), layer.candidate.weight.detach()):
+        torch.testing.assert_close(weight @ weight.T, torch.eye(len(weight)), atol=1e-5, rtol=0)
+    assert layer.gates.bias.tolist() == [1.0] * 8
+    assert layer.candidate.bias.tolist() == [0.0] * 4
 
 
-def test_attention_by_hand() -> None:
-    outputs = torch.tensor([[[1.0, 0.0], [0.0, 2.0], [5.0, 5.0]]])
-    context, weights = attend(torch.tensor([[2.0, 1.0]]), outputs, torch.tensor([2]))
-    torch.testing.assert_close(weights, torch.tensor([[0.5, 0.5, 0.0]]))
-    torch.testing.assert_close(context, torch.tensor([[0.5, 1.0]]))
-
-
-def test_attention_over_nothing_is_zero() -> None:
-    context, weights = attend(torch.ones(1, 2), torch.zeros(1, 3, 2), torch.tensor([0]))
-    assert not context.any()
-    assert not weights.any()
-
-
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_length_zero_gives_zero_state(bidirectional: bool) -> None:
-    gru = make(bidirectional=bidirectional)
-    outputs, state = gru(torch.randn(2, 3, 5), torch.tensor([0, 3]))
-    assert not state[0].any()
-    assert not outputs[0].any()
-    assert state[1].any()
+def test_clips_without_any_step() -> None:
+    outputs, states = run(make(bidirectional=True), torch.randn(2, 3, 5), torch.tensor([0, 0]))
+    assert outputs.shape == (2, 3, 8)
+    assert not outputs.any()
+    assert not states.any()

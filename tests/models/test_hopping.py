@@ -1,25 +1,20 @@
-"""Attentive modality hopping against the golden numbers of the 2019 release and by hand."""
+"""Models with attention, step by step; test_published.py has the originals' numbers."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from emohop.clips import Modality
 from emohop.models import build
 from emohop.models.attention import attend
+from emohop.models.baselines import DualEncoder
 from emohop.models.batch import Batch
-from emohop.models.encoder import Encoded, Encoders, Sizes
-from emohop.models.hopping import ModalityHopping
+from emohop.models.encoder import Encoded, Encoders
+from emohop.models.hopping import DualAttention, ModalityHopping, MultiHop
 from tests.models.made import SIZES, batch, settings
 
 A, T, V = Modality.AUDIO, Modality.TEXT, Modality.VIDEO
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +46,7 @@ def test_hops_step_by_step() -> None:
     for k, target in enumerate([V, A, T, V]):
         others = {V: [a, t], A: [t, v], T: [a, v]}[target]
         query = network.project[k](torch.cat(others, dim=-1))
-        context, weights = attend(query, e[target].outputs, e[target].lengths)
+        context, weights = attend(query, e[target].rows, e[target].ragged)
         torch.testing.assert_close(output.hops[k].weights, weights)
         a, t, v = (context if m is target else x for m, x in ((A, a), (T, t), (V, v)))
     torch.testing.assert_close(output.logits, network.classify(torch.cat([a, t, v], dim=-1)))
@@ -65,46 +60,75 @@ def test_last_state_of_video_is_never_used() -> None:
     encoded = network.encoders(clips)
     before = network(clips).logits
     video = encoded[V]
-    encoded[V] = Encoded(video.outputs, torch.full_like(video.state, 100.0), video.lengths)
-    network.encoders = FromRelease(network.encoders, encoded)
+    encoded[V] = Encoded(video.rows, video.ragged, torch.full_like(video.state, 100.0))
+    network.encoders = Given(network.encoders, encoded)
     torch.testing.assert_close(network(clips).logits, before)
 
 
-@pytest.mark.parametrize("hops", [1, 3, 7])
-def test_golden_hops(hops: int) -> None:
-    """From the release's own encoder outputs, our hops give its queries, weights and logits."""
-    golden = {k: torch.from_numpy(v) for k, v in _arrays(GOLDEN / f"amh_hop{hops}.npz").items()}
-    hidden = {m: golden[f"enc/{m}/state"].shape[1] for m in (A, T, V)}
-    network = build(
-        settings(
-            hops=hops,
-            audio={"hidden": hidden[A]},
-            text={"hidden": hidden[T], "embedding": 9},
-            video={"hidden": hidden[V]},
-        ),
-        Sizes(7, {A: 12, T: 30, V: 16}),
-    )
+def test_any_starting_order() -> None:
+    network = build(settings(hops=5, order=(T, V, A)), SIZES)
     assert isinstance(network, ModalityHopping)
-    layers = [f"attention_layer_hop{k}/attn_" for k in range(1, hops + 1)]
-    names = [(f"{layer}projection_helper", f"{layer}bias") for layer in layers]
-    names.append(("multi_output_layer/similarity_matrix", "multi_output_layer/output_bias"))
-    for layer, (kernel, bias) in zip([*network.project, network.classify], names, strict=True):
-        layer.load_state_dict({"weight": golden[f"var/{kernel}"].T, "bias": golden[f"var/{bias}"]})
-    encoded = {
-        m: Encoded(
-            golden[f"enc/{m}/outputs"], golden[f"enc/{m}/state"], golden[f"in/seq_{m}"].long()
-        )
-        for m in (A, T, V)
+    assert list(network.targets) == [T, V, A, T, V]
+
+
+def same_sizes(**changes: object) -> MultiHop:
+    torch.manual_seed(0)
+    encoders = {"audio": {"hidden": 6}, "text": {"hidden": 6, "embedding": 5}}
+    network = build(settings(name="mha", **encoders, **changes), SIZES).eval()
+    assert isinstance(network, MultiHop)
+    return network
+
+
+def test_multi_hop_attention_step_by_step() -> None:
+    """MHA-1 to MHA-3 as the paper of 2019 has them."""
+    clips = batch({A: [5, 3], T: [4, 2], V: [1, 1]})
+    for hops in (1, 2, 3):
+        network = same_sizes(hops=hops)
+        e = network.encoders(clips)
+        audio, text = e[A].state, e[T].state
+        text, _ = attend(audio, e[T].rows, e[T].ragged)
+        if hops > 1:
+            audio, _ = attend(text, e[A].rows, e[A].ragged)
+        if hops > 2:
+            text, _ = attend(audio, e[T].rows, e[T].ragged)
+        expected = network.classify(torch.cat([audio, text], dim=-1))
+        torch.testing.assert_close(network(clips).logits, expected)
+        names = {name for name, _ in network.named_parameters()}
+        assert not any(name.startswith("project") for name in names)
+
+
+def test_multi_hop_attention_projects_between_encoders_of_different_size() -> None:
+    network = build(settings(name="mha", hops=2, order=(A, T)), SIZES)
+    assert isinstance(network, MultiHop)
+    assert list(network.targets) == [A, T]
+    shapes = {n: p.shape for n, p in network.project.named_parameters() if n.endswith("weight")}
+    assert shapes == {"0.weight": (8, 6), "1.weight": (6, 8)}
+
+
+def test_dual_attention_by_hand() -> None:
+    torch.manual_seed(0)
+    network = build(settings(name="mdrea", modalities=(T, V), order=(V, T)), SIZES).eval()
+    assert isinstance(network, DualAttention)
+    clips = batch({A: [1, 1], T: [4, 2], V: [3, 6]})
+    e = network.encoders(clips)
+    query = network.project(e[T].state)
+    context, _ = attend(query, e[V].rows, e[V].ragged)
+    expected = network.classify(torch.cat([context, query], dim=-1))
+    torch.testing.assert_close(network(clips).logits, expected)
+
+
+def test_dual_encoder_halves_rounded_down() -> None:
+    network = build(settings(name="mdre", prosody=True), SIZES)
+    assert isinstance(network, DualEncoder)
+    assert {m: layer.weight.shape[0] for m, layer in network.halve.items()} == {
+        "audio": (8 + 4) // 2,
+        "text": 6 // 2,
+        "video": 7 // 2,
     }
-    network.encoders = FromRelease(network.encoders, encoded)
-    output = network(Batch(("",) * 8, {}, {}))
-    for k, hop in enumerate(output.hops, 1):
-        torch.testing.assert_close(hop.weights, golden[f"hop{k}/attn"], rtol=1e-5, atol=2e-6)
-    torch.testing.assert_close(output.logits, golden["out/batch_pred"], rtol=1e-5, atol=2e-6)
 
 
-class FromRelease(Encoders):
-    """The encoders' results as the release printed them."""
+class Given(Encoders):
+    """Encoders whose results are given."""
 
     def __init__(self, encoders: Encoders, encoded: dict[Modality, Encoded]) -> None:
         torch.nn.Module.__init__(self)
@@ -112,8 +136,3 @@ class FromRelease(Encoders):
 
     def forward(self, batch: Batch) -> dict[Modality, Encoded]:
         return self.encoded
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files if file[name].dtype.kind in "fi"}

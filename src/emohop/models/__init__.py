@@ -6,15 +6,20 @@ from collections.abc import Collection, Iterable
 
 from torch import nn
 
-from emohop.clips import MODALITIES, Modality
-from emohop.config import ALONE, ModelSettings
+from emohop.clips import Modality
+from emohop.config import ALONE, PAIRED, ModelSettings
 from emohop.errors import EmohopError
-from emohop.models.baselines import SingleEncoder
+from emohop.models.baselines import DualEncoder, SingleEncoder
 from emohop.models.encoder import Sizes
-from emohop.models.hopping import ModalityHopping
+from emohop.models.hopping import DualAttention, ModalityHopping, MultiHop
 
-MODELS: dict[str, type[ModalityHopping] | type[SingleEncoder]] = {
+MODELS: dict[
+    str, type[ModalityHopping] | type[DualAttention] | type[DualEncoder] | type[SingleEncoder]
+] = {
     "amh": ModalityHopping,
+    "mha": MultiHop,
+    "mdrea": DualAttention,
+    "mdre": DualEncoder,
     "are": SingleEncoder,
     "tre": SingleEncoder,
     "vre": SingleEncoder,
@@ -32,10 +37,20 @@ def build(settings: ModelSettings, sizes: Sizes) -> nn.Module:
 
 def check(settings: ModelSettings, modalities: Collection[Modality], *, prosody: bool) -> None:
     """EmohopError unless the settings fit each other and a corpus with these modalities."""
-    uses = settings.uses
-    if settings.name == "amh" and len(uses) < 2:
-        hint = ", ".join(f"{name} sees {m} alone" for name, m in ALONE.items())
-        raise EmohopError(f"amh hops between two or three of {_names(MODALITIES)}: {hint}")
+    name, uses = settings.name, settings.uses
+    if name not in ALONE and len(uses) < 2:
+        hint = ", ".join(f"{alone} sees {m} alone" for alone, m in ALONE.items())
+        raise EmohopError(f"{name} needs two modalities or more, not {_names(uses)} alone: {hint}")
+    if name in PAIRED and len(uses) > 2:
+        raise EmohopError(
+            f"{name} is between two modalities, not {_names(uses)}: choose with "
+            "model.modalities=audio,text"
+        )
+    if set(settings.attended) != set(uses):
+        raise EmohopError(
+            f"model.order = {_names(settings.attended)} is not an order of what {name} looks at: "
+            f"{_names(uses)}"
+        )
     missing = [m for m in uses if m not in modalities]
     if missing:
         raise EmohopError(

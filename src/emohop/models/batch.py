@@ -42,10 +42,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One hop: the modality attended to and its weights, float [batch, time]."""
+    """One hop: the modality attended to and what came of it.
+
+    `weights` is float [batch, time] (0 for a clip without a step), `query` and `context` are
+    float [batch, size of the target's outputs].
+    """
 
     target: Modality
+    query: Tensor
     weights: Tensor
+    context: Tensor
 
 
 @dataclass(frozen=True, slots=True)

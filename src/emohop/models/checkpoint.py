@@ -18,7 +18,7 @@ from emohop.files import replacing, write_text
 from emohop.models import build
 from emohop.models.encoder import Sizes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 

@@ -12,10 +12,13 @@ from torch.nn import functional
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
 from emohop.models.batch import Batch
-from emohop.models.gru import GRU, step_mask
+from emohop.models.gru import GRU
+from emohop.models.ragged import Ragged, step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
+INITIAL_DEVIATION = 0.01
+"""Word vectors and the projection of a residual encoder start normal with this deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,47 +35,67 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Outputs float [batch, time, size], states float [batch, size], lengths int64 [batch]."""
+    """Outputs float [rows, size] as `ragged` lays them out, states float [batch, size]."""
 
-    outputs: Tensor
+    rows: Tensor
+    ragged: Ragged
     state: Tensor
-    lengths: Tensor
+
+    @property
+    def outputs(self) -> Tensor:
+        """The outputs padded, [batch, time, size], 0 beyond each clip's length."""
+        return self.ragged.pad(self.rows)
 
 
 class Encoder(nn.Module):
     """A GRU over the frames of sound or picture, or over word vectors."""
 
-    def __init__(self, settings: EncoderSettings, size: int) -> None:
+    def __init__(
+        self, settings: EncoderSettings, size: int, *, reset_after: bool, align_backward: bool
+    ) -> None:
         """Build for frames of `size` numbers, or for a vocabulary of `size` words."""
         super().__init__()
         self.embedding: nn.Embedding | None = None
         if isinstance(settings, TextEncoderSettings):
             self.embedding = nn.Embedding(size, settings.embedding, padding_idx=PADDING)
-            nn.init.normal_(self.embedding.weight, 0.0, 0.01)
+            nn.init.normal_(self.embedding.weight, 0.0, INITIAL_DEVIATION)
             with torch.no_grad():
                 self.embedding.weight[PADDING] = 0.0
             size = settings.embedding
         self.stack = settings.stack
-        self.gru = GRU(
-            size * settings.stack,
-            settings.hidden,
-            settings.layers,
-            bidirectional=settings.bidirectional,
-            dropout=settings.dropout,
-        )
+        size *= settings.stack
+        self.project: nn.Linear | None = None
+        if settings.residual:
+            self.project = nn.Linear(size, settings.hidden)
+            nn.init.normal_(self.project.weight, 0.0, INITIAL_DEVIATION)
+            nn.init.zeros_(self.project.bias)
+            size = settings.hidden
+        self.gru = GRU(size, settings, reset_after=reset_after, align_backward=align_backward)
         self.output_size = self.gru.output_size
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Encoded:
-        """Encode [batch, time, size] or token numbers [batch, time]; see `GRU.forward`.
+        """Encode a padded batch; what the padding holds never matters.
 
-        Lengths and outputs count stacked steps, ceil(time / stack) of them.
+        Args:
+            steps: float [batch, time, size], or token numbers int64 [batch, time].
+            lengths: int64 [batch], from 0 to time.
+
+        Returns:
+            Outputs of the valid steps, and states after the last of them, 0 for a clip of
+            length 0. Outputs are of stacked steps, ceil(length / stack) of them.
         """
-        if self.embedding is not None:
-            steps = self.embedding(steps)
         if self.stack > 1:
+            if self.embedding is not None:
+                steps = self.embedding(steps)
             steps, lengths = stacked(steps, lengths, self.stack)
-        outputs, state = self.gru(steps, lengths)
-        return Encoded(outputs, state, lengths)
+        ragged = Ragged(lengths, steps.shape[1])
+        rows = ragged.pack(steps)
+        if self.embedding is not None and self.stack == 1:
+            rows = self.embedding(rows)
+        if self.project is not None:
+            rows = self.project(rows)
+        outputs, states = self.gru(rows, ragged)
+        return Encoded(outputs, ragged, states)
 
 
 def stacked(steps: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -98,7 +121,15 @@ class Encoders(nn.Module):
         super().__init__()
         self.modalities = tuple(modalities)
         self.prosody = sizes.prosody if settings.prosody and Modality.AUDIO in modalities else 0
-        encoders = {m: Encoder(settings.encoder(m), sizes.steps[m]) for m in modalities}
+        encoders = {
+            m: Encoder(
+                settings.encoder(m),
+                sizes.steps[m],
+                reset_after=settings.reset_after,
+                align_backward=settings.align_backward,
+            )
+            for m in modalities
+        }
         self._sizes = {m: encoder.output_size for m, encoder in encoders.items()}
         self.encoders = nn.ModuleDict({m.value: encoder for m, encoder in encoders.items()})
 

@@ -1,102 +1,131 @@
-"""A GRU over clips of different lengths, in one or both directions, without packing.
+"""Stacked GRUs over clips of different lengths, in one or both directions, without packing.
 
-A forward GRU needs no packing: it runs over the padded batch, its state is taken at the last
-valid step and its outputs are zeroed beyond. Packed sequences cost thirty times as much on a CPU
-(docs/architecture.md). The reverse direction reads each clip turned around within its own length.
+Packed sequences cost thirty times a padded pass on a CPU; ragged rows cost half of one
+(benchmarks/RESULTS.md).
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from emohop.config import EncoderSettings
+from emohop.models.dropout import dropout
+from emohop.models.ragged import Ragged
+from emohop.models.recurrence import Recurrence
 
 
 class GRU(nn.Module):
-    """Stacked GRUs with dropout on every layer's input.
+    """Layers of one or two directions, with dropout on every layer's inputs and outputs.
 
-    The two directions are separate stacks that are joined at the top only, as in the original;
-    their outputs are aligned in time: step t holds what each direction knows at step t.
+    The two directions are separate stacks that are joined at the top only, as in the original.
+    `align_backward` makes step t of the outputs hold what both directions know at step t; the
+    original turns the backward outputs around once more, so that step t holds what the backward
+    direction knew at step length - 1 - t.
     """
 
     def __init__(
-        self, size: int, hidden: int, layers: int = 1, *, bidirectional: bool, dropout: float
+        self, size: int, settings: EncoderSettings, *, reset_after: bool, align_backward: bool
     ) -> None:
         """Read `size` numbers a step; give `hidden` numbers a step and direction."""
         super().__init__()
-        self.dropout = dropout
-        self.output_size = hidden * (2 if bidirectional else 1)
-        self.forward_stack = _stack(size, hidden, layers)
-        self.backward_stack = _stack(size, hidden, layers) if bidirectional else None
+        self.dropout, self.output_dropout = settings.dropout, settings.output_dropout
+        self.residual, self.align_backward = settings.residual, align_backward
+        self.output_size = settings.hidden * (2 if settings.bidirectional else 1)
+        stacks = [_stack(size, settings, reset_after) for _ in range(1 + settings.bidirectional)]
+        self.forward_stack = stacks[0]
+        self.backward_stack = stacks[1] if settings.bidirectional else None
 
-    def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode a padded batch.
+    def forward(self, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
+        """Encode the steps of a batch.
 
         Args:
-            steps: float [batch, time, size]; what the padding holds never matters.
-            lengths: int64 [batch], from 0 to time.
+            rows: float [rows, size], laid out by `ragged`.
+            ragged: Which step of which clip each row is.
 
         Returns:
-            Outputs [batch, time, output_size], 0 from `lengths` on, and the states after the last
-            valid step [batch, output_size], 0 for a clip of length 0.
+            Outputs [rows, output_size], and the states after each clip's last step
+            [batch, output_size], 0 for a clip of length 0.
         """
-        valid = step_mask(lengths, steps.shape[1])
-        outputs = self._run(self.forward_stack, steps)
-        states = _at_last(outputs, lengths)
+        outputs, states = self._run(self.forward_stack, rows, ragged)
         if self.backward_stack is not None:
-            turn = _turned(lengths, steps.shape[1])
-            backward = self._run(self.backward_stack, _gather(steps, turn))
-            states = torch.cat([states, _at_last(backward, lengths)], dim=-1)
-            outputs = torch.cat([outputs, _gather(backward, turn)], dim=-1)
-        return torch.where(valid[..., None], outputs, 0.0), states
+            turned = ragged.turned()
+            backward, last = self._run(self.backward_stack, rows[turned], ragged)
+            if self.align_backward:
+                backward = backward[turned]
+            outputs = torch.cat([outputs, backward], dim=-1)
+            states = torch.cat([states, last], dim=-1)
+        return outputs, states
 
-    def _run(self, stack: nn.ModuleList, steps: Tensor) -> Tensor:
+    def _run(self, stack: nn.ModuleList, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
+        states = rows
         for layer in stack:
-            steps = functional.dropout(steps, self.dropout, self.training)
-            steps, _ = layer(steps)
-        return steps
+            states = layer(dropout(rows, self.dropout, self.training), ragged)
+            outputs = dropout(states, self.output_dropout, self.training)
+            rows = rows + outputs if self.residual else outputs
+        return rows, ragged.last(states)
 
 
-def step_mask(lengths: Tensor, time: int) -> Tensor:
-    """Which steps are valid, bool [batch, time]."""
-    return torch.arange(time, device=lengths.device) < lengths[:, None]
+class Layer(nn.Module):
+    """One GRU layer in one direction.
+
+    r, u = σ(W_g [x, h] + b_g);  c = tanh(W_c [x, r h] + b_c);  h' = u h + (1 - u) c, or with
+    `reset_after` the form that cuDNN computes; `Recurrence` has both. The parameters are the
+    same in both forms.
+    """
+
+    def __init__(self, size: int, hidden: int, *, reset_after: bool) -> None:
+        """Orthogonal weights over input and state together, gate biases 1, candidate bias 0."""
+        super().__init__()
+        self.size, self.hidden, self.reset_after = size, hidden, reset_after
+        self.gates = nn.Linear(size + hidden, 2 * hidden)
+        self.candidate = nn.Linear(size + hidden, hidden)
+        nn.init.orthogonal_(self.gates.weight)
+        nn.init.orthogonal_(self.candidate.weight)
+        nn.init.ones_(self.gates.bias)
+        nn.init.zeros_(self.candidate.bias)
+
+    def forward(self, rows: Tensor, ragged: Ragged) -> Tensor:
+        """States [rows, hidden] after each step of [rows, size]."""
+        if rows.is_cuda and self.reset_after:
+            return self.padded(rows, ragged)
+        gates, candidate = self.gates, self.candidate
+        states: Tensor = Recurrence.apply(  # type: ignore[no-untyped-call]
+            rows,
+            gates.weight,
+            gates.bias,
+            candidate.weight,
+            candidate.bias,
+            ragged.counts,
+            self.reset_after,
+        )
+        return states
+
+    def padded(self, rows: Tensor, ragged: Ragged) -> Tensor:
+        """The same by torch's own GRU over padded clips: cuDNN's where there is a GPU."""
+        weights = torch.cat([self.gates.weight, self.candidate.weight])
+        bias = torch.cat([self.gates.bias, self.candidate.bias])
+        parameters = [
+            weights[:, : self.size],
+            weights[:, self.size :],
+            bias,
+            torch.zeros_like(bias),
+        ]
+        start = rows.new_zeros(1, len(ragged.lengths), self.hidden)
+        outputs, _ = torch.gru(
+            ragged.pad(rows),
+            start,
+            [p.contiguous() for p in parameters],
+            has_biases=True,
+            num_layers=1,
+            dropout=0.0,
+            train=self.training,
+            bidirectional=False,
+            batch_first=True,
+        )
+        return ragged.pack(outputs)
 
 
-def _stack(size: int, hidden: int, layers: int) -> nn.ModuleList:
-    stack = nn.ModuleList()
-    for layer in range(layers):
-        gru = nn.GRU(size if layer == 0 else hidden, hidden, batch_first=True)
-        _initialise(gru)
-        stack.append(gru)
-    return stack
-
-
-def _initialise(gru: nn.GRU) -> None:
-    """Orthogonal kernels over input and state together, gate biases 1, candidate bias 0."""
-    hidden, size = gru.hidden_size, gru.input_size
-    with torch.no_grad():
-        gates = nn.init.orthogonal_(torch.empty(2 * hidden, size + hidden))
-        candidate = nn.init.orthogonal_(torch.empty(hidden, size + hidden))
-        kernel = torch.cat([gates, candidate])
-        bias = torch.cat([torch.ones(2 * hidden), torch.zeros(hidden)])
-        weights = dict(gru.named_parameters())
-        weights["weight_ih_l0"].copy_(kernel[:, :size])
-        weights["weight_hh_l0"].copy_(kernel[:, size:])
-        weights["bias_ih_l0"].copy_(bias)
-        weights["bias_hh_l0"].zero_()
-
-
-def _turned(lengths: Tensor, time: int) -> Tensor:
-    """Indices [batch, time] that turn each clip around within its length; padding stays."""
-    step = torch.arange(time, device=lengths.device).expand(len(lengths), time)
-    return torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)
-
-
-def _gather(steps: Tensor, index: Tensor) -> Tensor:
-    return steps.gather(1, index[..., None].expand(-1, -1, steps.shape[-1]))
-
-
-def _at_last(outputs: Tensor, lengths: Tensor) -> Tensor:
-    rows = torch.arange(len(lengths), device=lengths.device)
-    last = outputs[rows, (lengths - 1).clamp(min=0)]
-    return torch.where((lengths > 0)[:, None], last, 0.0)
+def _stack(size: int, settings: EncoderSettings, reset_after: bool) -> nn.ModuleList:
+    sizes = [size] + [settings.hidden] * (settings.layers - 1)
+    return nn.ModuleList(Layer(n, settings.hidden, reset_after=reset_after) for n in sizes)
