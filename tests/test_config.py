@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,61 @@ def test_the_settings_page_is_up_to_date() -> None:
         [sys.executable, str(docs / "make_settings.py")], capture_output=True, text=True, check=True
     )
     assert made.stdout == (docs / "settings.md").read_text("utf-8")
+
+
+def test_a_recipe_extends_another(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("extends: published-amh\nmodel: {hops: 2, audio: {hidden: 9}}\n")
+    recipe, base = make_recipe(mine), make_recipe("published-amh")
+    assert (recipe.model.hops, recipe.model.audio.hidden) == (2, 9)
+    assert recipe.model.audio.max_steps == base.model.audio.max_steps
+    assert recipe.training == base.training
+    again = tmp_path / "again.yaml"
+    again.write_text(f"extends: {mine}\n")
+    assert make_recipe(again) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extends: {}\n", "names one other recipe"),
+        ("extends: publishd\n", "no recipe 'publishd': give a YAML file or one of .*published"),
+        ("extends: SELF\n", "SELF -> SELF: `extends` names one other"),
+    ],
+)
+def test_what_cannot_be_extended(tmp_path: Path, text: str, message: str) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text.replace("SELF", str(mine)))
+    with pytest.raises(EmohopError, match=message.replace("SELF", re.escape(str(mine)))):
+        read_recipe(mine)
+
+
+def test_the_published_recipes() -> None:
+    amh = make_recipe("published-amh")
+    assert make_recipe("published") == amh
+    assert (amh.model.title, amh.model.reset_after, amh.model.align_backward) == (
+        "amh-7 audio+text+video",
+        False,
+        False,
+    )
+    for name in ("are", "tre", "mdre", "mdrea"):
+        recipe = make_recipe(f"published-{name}")
+        assert recipe.model.name == name
+        assert Modality.VIDEO not in recipe.model.uses
+        assert recipe.model.prosody == (name != "tre")
+        assert recipe.model.shared_bias
+        assert (recipe.training.loss, recipe.training.clip) == ("sigmoid", "value")
+        assert recipe.training.sampling == amh.training.sampling == "replacement"
+
+
+def test_models_between_two_modalities_take_audio_and_text_by_themselves() -> None:
+    assert make_recipe(settings=["model.name=mha"]).model.uses == (Modality.AUDIO, Modality.TEXT)
+    chosen = make_recipe(settings=["model.name=mdrea", "model.order=video,audio"]).model
+    assert chosen.title == "mdrea video>audio"
+    assert make_recipe(settings=["model.name=mdre"]).model.uses == tuple(Modality)
+
+
+@pytest.mark.parametrize("setting", ["model.hops=0", "model.order=text,text", "model.order=smell"])
+def test_models_that_cannot_be(setting: str) -> None:
+    with pytest.raises(EmohopError, match=r"^setting model\.(hops|order)"):
+        make_recipe(settings=[setting])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ from hypothesis import strategies as st
 from emohop.clips import Clip
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.storage import open_prepared
+from emohop.storage import open_prepared, pages
 from emohop.storage.manifest import MANIFEST, read_manifest
 from emohop.storage.shards import MappedShard, Problem, shard_problems, write_shard
+from emohop.storage.vectors import read_vectors, write_vectors
 from tests.prepared import FEATURES, LABELS, SIZES, write_prepared
 
 
@@ -52,10 +55,93 @@ def test_a_sequence_of_rows(prepared: Path) -> None:
 
 
 def test_arrays_are_views_of_the_mapped_file(prepared: Path) -> None:
-    row = open_prepared(prepared)[3]
+    shard = MappedShard(prepared / "shards/00000.arrow")
+    start = np.frombuffer(shard.pages, np.uint8).ctypes.data
+    row = shard.row(3)
     for name in ("audio", "video", "prosody"):
         assert not row[name].flags.owndata
         assert not row[name].flags.writeable
+        assert start < row[name].ctypes.data < start + len(shard.pages)
+    assert row.nbytes == sum(row[name].nbytes for name in ("audio", "video", "prosody"))
+
+
+def test_views_stay_when_their_pages_go_back(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = [{n: a.copy() for n, a in row.arrays.items()} for row in open_prepared(prepared)]
+    calls = []
+    give_back = pages.give_back
+
+    def counted(maps: Iterable[mmap.mmap]) -> None:
+        calls.append(0)
+        give_back(maps)
+
+    monkeypatch.setattr(pages, "LENT_BYTES", 1)
+    monkeypatch.setattr(pages, "give_back", counted)
+    rows = list(open_prepared(prepared))
+    assert len(calls) == len(rows)
+    for row, arrays in zip(rows, expected, strict=True):
+        assert all(np.array_equal(row[name], array) for name, array in arrays.items())
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux")
+def test_reading_a_corpus_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages in memory after reading 40 MB with 4 MB on loan."""
+    rng = np.random.default_rng(0)
+    audio = FeatureSettings(prosody=False, text=None, video=None)
+    path = tmp_path / "0.arrow"
+    clips = [
+        (Clip(f"c{i}", label="ang"), {"audio": rng.random((5000, 50), np.float32)})
+        for i in range(40)
+    ]
+    write_shard(path, clips, LABELS, audio, {"audio": 50})
+
+    def resident() -> int:
+        blocks = Path("/proc/self/smaps").read_text().split(str(path))[1:]
+        lines = [line.split() for block in blocks for line in block.splitlines()]
+        return next((int(line[1]) for line in lines if line[:1] == ["Rss:"]), 0)
+
+    monkeypatch.setattr(pages, "LENT_BYTES", 4 * 2**20)
+    shard, lent = MappedShard(path), pages.Pages()
+    largest = 0
+    for i in range(len(shard)):
+        row = shard.row(i)
+        lent.lend(row.nbytes, [shard.pages])
+        assert float(row.audio.sum()) == float(clips[i][1]["audio"].sum())
+        largest = max(largest, resident())
+    assert 900 < largest < 8_000  # kB; 40,000 without giving back
+
+
+def test_word_vectors(tmp_path: Path) -> None:
+    words = ("_PAD_", "_UNK_", "naïve", "\n", '"')
+    matrix = np.arange(10, dtype=np.float32).reshape(5, 2)
+    files = write_vectors(tmp_path, words, matrix)
+    assert (files.words, files.size) == (5, 2)
+    read, vectors = read_vectors(tmp_path, files)
+    assert read == words
+    assert np.array_equal(vectors, matrix)
+    assert write_vectors(tmp_path, words, matrix) == files
+    assert write_vectors(tmp_path, words, matrix + 1) != files
+    write_vectors(tmp_path, words[:4], matrix[:4])
+    with pytest.raises(EmohopError, match="are not those of its manifest"):
+        read_vectors(tmp_path, files)
+    (tmp_path / "word_vectors.npy").write_bytes(b"nothing")
+    with pytest.raises(EmohopError, match="word vectors cannot be read"):
+        read_vectors(tmp_path, files)
+
+
+def test_most_corpora_bring_no_word_vectors(prepared: Path) -> None:
+    assert open_prepared(prepared).word_vectors is None
+    path = prepared / MANIFEST
+    values = json.loads(path.read_text())
+    del values["word_vectors"]  # as earlier versions wrote it
+    path.write_text(json.dumps(values))
+    assert read_manifest(prepared).word_vectors is None
+    path.write_text(json.dumps({**values, "word_vectors": {"words": 3}}))
+    with pytest.raises(EmohopError, match="is damaged"):
+        read_manifest(prepared)
 
 
 def test_what_is_not_there(prepared: Path) -> None:
@@ -133,6 +219,9 @@ def test_damaged_folders(prepared: Path, tmp_path: Path) -> None:
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(EmohopError, match=r"00001\.arrow cannot be read"):
+        list(open_prepared(prepared))
+    shard.write_bytes(b"")
+    with pytest.raises(EmohopError, match="cannot be read"):
         list(open_prepared(prepared))
     shard.unlink()
     with pytest.raises(EmohopError, match="cannot be read"):

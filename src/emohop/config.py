@@ -19,11 +19,21 @@ from emohop.clips import Modality
 from emohop.errors import EmohopError
 
 Standardisation = Literal["global", "speaker", "none"]
-ModelName = Literal["amh", "are", "tre", "vre"]
+ModelName = Literal["amh", "are", "tre", "vre", "mdre", "mdrea", "mha"]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 ALONE = {"are": Modality.AUDIO, "tre": Modality.TEXT, "vre": Modality.VIDEO}
 """The models that see one modality, and which."""
+HOPPING = ("amh", "mha")
+"""The models with any number of hops."""
+PAIRED = ("mdrea", "mha")
+"""The models between exactly two modalities."""
+PAIR = (Modality.AUDIO, Modality.TEXT)
+"""What these look at when nothing is said."""
+HOP_ORDER = (Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
+"""The order in which amh attends; modalities that a model lacks are passed over."""
+PAIR_ORDER = (Modality.VIDEO, Modality.TEXT, Modality.AUDIO)
+"""The order in which mdrea and mha attend: audio queries text and video, text queries video."""
 
 
 class _Settings(BaseModel):
@@ -65,6 +75,10 @@ class EncoderSettings(_Settings):
     """Steps kept of a clip, from its start: frames of 10 ms, words, or pictures."""
     stack: int = Field(default=1, ge=1)
     """Frames joined to one step of the GRU: 4 makes a quarter of the steps, four times as wide."""
+    output_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each layer's outputs set to 0 in training; the states are left whole."""
+    residual: bool = False
+    """Project the steps to `hidden` numbers and add each layer's input to its output."""
 
 
 class TextEncoderSettings(EncoderSettings):
@@ -77,7 +91,8 @@ class TextEncoderSettings(EncoderSettings):
     embedding: int = Field(default=300, ge=1)
     """Numbers in a word vector; a GloVe file must have as many."""
     glove: str | None = None
-    """A GloVe text file to start the word vectors from; they are trained further."""
+    """Where the word vectors start, which are trained further: a GloVe text file, or random.
+    None takes those that the corpus brings along, and random ones where it has none."""
 
 
 class VideoEncoderSettings(EncoderSettings):
@@ -93,11 +108,22 @@ class ModelSettings(_Settings):
     """The network, apart from what the data decide (feature sizes, vocabulary, classes)."""
 
     name: ModelName = "amh"
-    """amh hops between two or three modalities; are, tre, vre see audio, text, video alone."""
+    """amh and mha hop between modalities, mdrea attends once, mdre joins two or three; are, tre
+    and vre see audio, text, video alone."""
     hops: int = Field(default=7, ge=1)
-    """Hops of attention (amh only)."""
-    modalities: tuple[Modality, ...] = tuple(Modality)
-    """Modalities that amh looks at, two or three of audio, text, video."""
+    """Hops of attention (amh, mha)."""
+    modalities: tuple[Modality, ...] | None = None
+    """Two or three of audio, text, video for amh and mdre, two for mdrea and mha; None is all
+    three, or audio and text for mdrea and mha."""
+    order: tuple[Modality, ...] | None = None
+    """The same modalities in the order in which hops attend to them; None is video, audio, text
+    for amh and video, text, audio for mdrea and mha (audio queries text, say)."""
+    reset_after: bool = True
+    """Reset gate after the matrix product, as in cuDNN; before it, as in the original, if false."""
+    align_backward: bool = True
+    """Both directions speak of the same step; the original's outputs are not aligned, if false."""
+    shared_bias: bool = False
+    """One bias number for all outputs of a linear layer, as in the 2018 programs."""
     prosody: bool = False
     """Join the prosody vector to the audio vector, as the paper does and its release does not."""
     audio: EncoderSettings = EncoderSettings()
@@ -107,27 +133,47 @@ class ModelSettings(_Settings):
     video: VideoEncoderSettings = VideoEncoderSettings()
     """The video encoder."""
 
-    @field_validator("modalities", mode="before")
+    @field_validator("modalities", "order", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(value.split(",")) if isinstance(value, str) else value
 
+    @field_validator("modalities", "order")
+    @classmethod
+    def _once(cls, value: tuple[Modality, ...] | None) -> tuple[Modality, ...] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("a modality is named twice")
+        return value
+
     @field_validator("modalities")
     @classmethod
-    def _in_order(cls, value: tuple[Modality, ...]) -> tuple[Modality, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("a modality is named twice")
-        return tuple(m for m in Modality if m in value)
+    def _in_order(cls, value: tuple[Modality, ...] | None) -> tuple[Modality, ...] | None:
+        return None if value is None else tuple(m for m in Modality if m in value)
 
     @property
     def uses(self) -> tuple[Modality, ...]:
         """The modalities that this model reads, in the order audio, text, video."""
-        return (ALONE[self.name],) if self.name in ALONE else self.modalities
+        if self.name in ALONE:
+            return (ALONE[self.name],)
+        if self.modalities is not None:
+            return self.modalities
+        return PAIR if self.name in PAIRED else tuple(Modality)
+
+    @property
+    def attended(self) -> tuple[Modality, ...]:
+        """The modalities that this model reads, in the order in which they are attended to."""
+        usual = PAIR_ORDER if self.name in PAIRED else HOP_ORDER
+        return self.order or tuple(m for m in usual if m in self.uses)
 
     @property
     def title(self) -> str:
-        """A short name for tables: amh-7 audio+text+video, are audio."""
-        name = f"{self.name}-{self.hops}" if self.name == "amh" else self.name
+        """A short name for tables: amh-7 audio+text+video, are audio, mha-2 video>audio.
+
+        `>` parts modalities in an order of attention that was chosen.
+        """
+        name = f"{self.name}-{self.hops}" if self.name in HOPPING else self.name
+        if self.order is not None:
+            return f"{name} {'>'.join(m.value for m in self.order)}"
         return f"{name} {'+'.join(m.value for m in self.uses)}"
 
     def encoder(self, modality: Modality) -> EncoderSettings:
@@ -145,16 +191,36 @@ class TrainingSettings(_Settings):
     """Of Adam."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Of AdamW; 0 is plain Adam."""
+    epsilon_hat: bool = False
+    """TensorFlow's form of Adam; it differs where gradients are smaller than 1e-6."""
+    loss: Literal["softmax", "sigmoid"] = "softmax"
+    """Cross entropy of the softmax, or of each class's sigmoid as in the 2018 programs."""
+    clip: Literal["global", "variable", "value"] = "global"
+    """What gradient_clip limits: the norm of the whole gradient, that of each variable's, or each
+    number (the last two as TensorFlow does, word vectors by the rows that were looked up)."""
     gradient_clip: float = Field(default=1.0, ge=0)
-    """Largest norm of the whole gradient; 0 does not clip."""
-    max_epochs: int = Field(default=100, ge=1)
-    """Passes over the training part, at most."""
+    """The limit; 0 does not clip."""
+    sampling: Literal["epochs", "replacement"] = "epochs"
+    """Every clip once in an epoch, or clips drawn with replacement; an epoch is then a round of
+    int(0.3 n / batch_size) + 1 steps, as in the original."""
+    max_epochs: int | None = Field(default=100, ge=1)
+    """Epochs at most; None leaves it to max_steps and patience."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps at most, in whole epochs."""
     patience: int = Field(default=12, ge=1)
-    """Epochs without a better dev score before training stops."""
-    select: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"] = (
-        "balanced_accuracy"
-    )
-    """The dev score that chooses the best epoch."""
+    """Epochs in a row without a better dev score after which training stops."""
+    select: Literal[
+        "accuracy",
+        "balanced_accuracy",
+        "f1_macro",
+        "f1_weighted",
+        "precision_macro",
+        "precision_weighted",
+        "loss",
+    ] = "balanced_accuracy"
+    """The dev score that chooses the best epoch: the highest, the lowest for loss."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products in training; scores are always computed in float32."""
     standardise: Standardisation = "global"
     """Zero mean and unit variance by the training part's global or speaker statistics, or none."""
     vocabulary: int | None = Field(default=None, ge=1)
@@ -168,8 +234,9 @@ class Recipe(_Settings):
     """The network."""
     training: TrainingSettings = TrainingSettings()
     """The fitting."""
-    protocol: Literal["session"] = "session"
-    """How clips are divided into train, dev and test: see docs/evaluation.md."""
+    protocol: Literal["session", "fixed"] | None = None
+    """How clips are divided into train, dev and test (docs/evaluation.md): session or fixed; None
+    is fixed for a corpus with parts of its own, else session."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Each fold is trained once for each seed."""
     folds: tuple[int, ...] | None = None
@@ -183,8 +250,29 @@ def recipe_names() -> list[str]:
 
 
 def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
-    """The settings that a shipped recipe or a YAML file gives, not yet checked."""
-    name = str(name_or_file)
+    """The settings that a shipped recipe or a YAML file gives, not yet checked.
+
+    A recipe with `extends: NAME` gives what the recipe of that name or file gives, with its own
+    settings put over it.
+    """
+    layers: list[dict[str, Any]] = []
+    seen: list[str] = []
+    name: object = str(name_or_file)
+    while name is not None:
+        if not isinstance(name, str) or name in seen:
+            chain = " -> ".join([*seen, str(name)])
+            raise EmohopError(f"recipe {chain}: `extends` names one other recipe or YAML file")
+        seen.append(name)
+        layers.append(_read_layer(name))
+        name = layers[-1].pop("extends", None)
+    settings: dict[str, Any] = {}
+    for layer in reversed(layers):
+        _merge(settings, layer)
+    return settings
+
+
+def _read_layer(name: str) -> dict[str, Any]:
+    """What one recipe says itself."""
     if name in recipe_names():
         text = resources.files("emohop.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
     elif Path(name).is_file():
@@ -200,6 +288,15 @@ def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise EmohopError(f"recipe {name} holds {type(settings).__name__}: settings are expected")
     return settings
+
+
+def _merge(settings: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Put settings over others, group by group."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(settings.get(key), dict):
+            _merge(settings[key], value)
+        else:
+            settings[key] = value
 
 
 def make_recipe(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, Recipe, checked
@@ -41,8 +42,8 @@ class Inputs:
 
         EmohopError when the corpus lacks what the model needs.
         """
+        check_fit(corpus, recipe)
         manifest, model = corpus.manifest, recipe.model
-        check(model, manifest.features.modalities, prosody="prosody" in manifest.sizes)
         names = [m.value for m in model.uses if m is not Modality.TEXT]
         if model.prosody:
             names.append("prosody")
@@ -53,8 +54,7 @@ class Inputs:
             m: manifest.sizes[m.value] for m in model.uses if m is not Modality.TEXT
         }
         if Modality.TEXT in model.uses:
-            texts = [corpus[int(i)].text.tolist() for i in train]
-            vocabulary = Vocabulary.build(texts, max_size=recipe.training.vocabulary)
+            vocabulary = _vocabulary(corpus, train, recipe.training.vocabulary)
             steps[Modality.TEXT] = len(vocabulary)
         return cls(
             labels=manifest.labels,
@@ -88,20 +88,19 @@ class Inputs:
         if self.sizes.prosody and "prosody" not in manifest.sizes:
             raise EmohopError(f"{corpus.folder} was prepared without prosody; the model needs it")
 
-    def batches(self, rows: Sequence[Row], size: int) -> Iterator[Batch]:
-        """Batches of `size` rows in their order; the last may be smaller."""
+    def batches(self, corpus: PreparedCorpus, rows: Sequence[int], size: int) -> Iterator[Batch]:
+        """Batches of `size` of a corpus's rows in their order; the last may be smaller."""
         for first in range(0, len(rows), size):
-            yield self.batch(rows[first : first + size])
+            yield self.batch([corpus[int(i)] for i in rows[first : first + size]])
 
     def batch(self, rows: Sequence[Row]) -> Batch:
         """One batch; steps beyond `max_steps` are cut off, classes are numbers of `labels`.
 
         EmohopError names a clip whose features hold NaN or infinity.
         """
-        clips = [self._steps(row) for row in rows]
         steps, lengths = {}, {}
         for modality in self.max_steps:
-            steps[modality], lengths[modality] = _padded([clip[modality] for clip in clips])
+            steps[modality], lengths[modality] = self._padded(rows, modality)
         prosody = None
         if self.sizes.prosody:
             vectors = [self._standard(row, "prosody", row.prosody) for row in rows]
@@ -115,15 +114,25 @@ class Inputs:
             classes=torch.tensor([numbers[row.label] for row in rows]),
         )
 
-    def _steps(self, row: Row) -> dict[Modality, NDArray[Any]]:
-        arrays: dict[Modality, NDArray[Any]] = {}
-        for modality, limit in self.max_steps.items():
-            array = row[modality.value][:limit]
-            if modality is Modality.TEXT and self.vocabulary is not None:
-                arrays[modality] = self.vocabulary.ids(array.tolist())
-            else:
-                arrays[modality] = self._standard(row, modality.value, array)
-        return arrays
+    def _padded(self, rows: Sequence[Row], modality: Modality) -> tuple[Tensor, Tensor]:
+        """Clips one below the other, 0 where they end; at least one step, for empty ones.
+
+        They are made one at a time in their place: a batch is in memory once.
+        """
+        lengths = [min(len(row[modality.value]), self.max_steps[modality]) for row in rows]
+        shape: tuple[int, ...] = (len(rows), max(1, *lengths))
+        if modality is not Modality.TEXT:
+            shape = (*shape, rows[0][modality.value].shape[1])
+        padded = np.zeros(shape, np.int64 if modality is Modality.TEXT else np.float32)
+        for place, row, length in zip(padded, rows, lengths, strict=True):
+            place[:length] = self._numbers(row, modality, length)
+        return torch.from_numpy(padded), torch.tensor(lengths)
+
+    def _numbers(self, row: Row, modality: Modality, length: int) -> NDArray[Any]:
+        array = row[modality.value][:length]
+        if modality is Modality.TEXT and self.vocabulary is not None:
+            return self.vocabulary.ids(array.tolist())
+        return self._standard(row, modality.value, array)
 
     def _standard(self, row: Row, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
         standard = self.standardiser(name, array, row.speaker)
@@ -166,11 +175,22 @@ class Inputs:
         )
 
 
-def _padded(arrays: Sequence[NDArray[Any]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Arrays one below the other, 0 where they end; at least one step, so that empty ones pass."""
-    lengths = [len(array) for array in arrays]
-    time = max(1, *lengths)
-    padded = np.zeros((len(arrays), time, *arrays[0].shape[1:]), arrays[0].dtype)
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    return torch.from_numpy(padded), torch.tensor(lengths)
+def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
+    """EmohopError when a recipe's model cannot be fitted on a corpus: it lacks something."""
+    manifest, model = corpus.manifest, recipe.model
+    check(model, manifest.features.modalities, prosody="prosody" in manifest.sizes)
+    brought, text = manifest.word_vectors, model.text
+    if Modality.TEXT not in model.uses or brought is None or text.glove is not None:
+        return
+    if brought.size != text.embedding:
+        raise EmohopError(
+            f"{corpus.folder} brings word vectors of {brought.size} numbers, not {text.embedding}: "
+            f"set model.text.embedding={brought.size}, or model.text.glove=random to do without"
+        )
+
+
+def _vocabulary(corpus: PreparedCorpus, train: Sequence[int], limit: int | None) -> Vocabulary:
+    """The words that the corpus brings along, in its order; else those of training, limited."""
+    if corpus.word_vectors is not None and limit is None:
+        return Vocabulary(corpus.word_vectors[0])
+    return Vocabulary.build((corpus[int(i)].text.tolist() for i in train), max_size=limit)

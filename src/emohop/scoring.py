@@ -17,13 +17,13 @@ def score(
     corpus: PreparedCorpus, rows: Sequence[int], split: str, network: nn.Module, inputs: Inputs
 ) -> Predictions:
     """Predictions of the rows with these numbers, under the name `split`."""
-    clips = [corpus[int(i)] for i in rows]
+    ids, speakers, labels = (corpus.facts(name) for name in ("id", "speaker", "label"))
     return Predictions.of(
         split,
-        [clip.id for clip in clips],
-        [clip.speaker for clip in clips],
-        [inputs.labels.index(clip.label) for clip in clips],
-        probabilities(network, inputs.batches(clips, BATCH_SIZE)),
+        [ids[i] for i in rows],
+        [speakers[i] for i in rows],
+        [inputs.labels.index(labels[i]) for i in rows],
+        probabilities(network, inputs.batches(corpus, rows, BATCH_SIZE)),
         inputs.labels,
     )
 

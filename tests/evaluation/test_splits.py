@@ -1,14 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emohop.errors import EmohopError
-from emohop.evaluation.splits import PROTOCOLS, Fold, make_folds
+from emohop.evaluation.splits import PROTOCOLS, Facts, Fold, default_protocol, make_folds
 
 IEMOCAP = ["Ses01", "Ses02", "Ses03", "Ses04", "Ses05"]
+
+
+def facts(**known: Sequence[str | None]) -> Facts:
+    """Facts by name; those that are not given are unknown."""
+    count = len(next(iter(known.values())))
+    return lambda name: known.get(name, [None] * count)
 
 
 @st.composite
@@ -30,7 +38,7 @@ def test_session_folds_keep_sessions_and_speakers_apart(
     corpus: tuple[list[str], list[str | None]],
 ) -> None:
     sessions, speakers = corpus
-    folds = make_folds("session", sessions, speakers)
+    folds = make_folds("session", facts(session=sessions, speaker=speakers))
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested.tolist()) == list(range(len(sessions)))
     for number, fold in enumerate(folds):
@@ -38,8 +46,8 @@ def test_session_folds_keep_sessions_and_speakers_apart(
         parts = (fold.train, fold.dev, fold.test)
         assert sorted(np.concatenate(parts).tolist()) == list(range(len(sessions)))
         stated = (fold.train_sessions, fold.dev_sessions, fold.test_sessions)
-        for facts in (sessions, speakers):
-            sides = [{facts[row] for row in part} - {None} for part in parts]
+        for fact in (sessions, speakers):
+            sides = [{fact[row] for row in part} - {None} for part in parts]
             assert not sides[0] & sides[1]
             assert not sides[0] & sides[2]
             assert not sides[1] & sides[2]
@@ -53,8 +61,9 @@ def test_session_folds_keep_sessions_and_speakers_apart(
 @settings(max_examples=30, deadline=None)
 def test_folds_follow_from_the_facts_alone(corpus: tuple[list[str], list[str | None]]) -> None:
     sessions, speakers = corpus
-    one, other = (make_folds("session", sessions, speakers) for _ in range(2))
-    backwards = make_folds("session", sessions[::-1], speakers[::-1])
+    known = facts(session=sessions, speaker=speakers)
+    one, other = (make_folds("session", known) for _ in range(2))
+    backwards = make_folds("session", facts(session=sessions[::-1], speaker=speakers[::-1]))
     last = len(sessions) - 1
     for a, b, c in zip(one, other, backwards, strict=True):
         assert (a.name, a.test.tolist(), a.dev.tolist()) == (
@@ -69,7 +78,7 @@ def test_folds_follow_from_the_facts_alone(corpus: tuple[list[str], list[str | N
 def test_dev_is_the_next_session() -> None:
     sessions = [name for name in IEMOCAP for _ in range(2)]
     speakers = [f"{name}{who}" for name in IEMOCAP for who in "FM"]
-    folds = make_folds("session", sessions, speakers)
+    folds = make_folds("session", facts(session=sessions, speaker=speakers))
     assert [fold.name for fold in folds] == IEMOCAP
     assert [fold.dev_sessions for fold in folds] == [(n,) for n in [*IEMOCAP[1:], IEMOCAP[0]]]
     assert folds[4].train_sessions == ("Ses02", "Ses03", "Ses04")
@@ -79,7 +88,7 @@ def test_dev_is_the_next_session() -> None:
 
 def test_sessions_are_in_natural_order() -> None:
     names = ["10", "9", "Ses10", "Ses9", "2a", "Ses1", "2", "Ses01"]
-    folds = make_folds("session", names, [None] * len(names))
+    folds = make_folds("session", facts(session=names))
     assert [fold.name for fold in folds] == [
         "Ses01", "Ses1", "Ses9", "Ses10", "2", "2a", "9", "10",
     ]  # fmt: skip
@@ -94,19 +103,52 @@ def test_what_cannot_be_divided_is_said() -> None:
         ([], [], "no clips"),
     ):
         with pytest.raises(EmohopError, match=reason):
-            make_folds("session", sessions, speakers)
-    with pytest.raises(EmohopError, match="no protocol 'random': one of session"):
-        make_folds("random", three, three)
-    with pytest.raises(ValueError, match="3 sessions and 2 speakers"):
-        make_folds("session", three, three[:2])
+            make_folds("session", facts(session=sessions, speaker=speakers))
+    with pytest.raises(EmohopError, match="no protocol 'random': one of session, fixed"):
+        make_folds("random", facts(session=three))
+
+
+def test_the_corpus_s_own_parts() -> None:
+    splits = ["test", "train", "dev", "train", "test", "train"]
+    speakers = ["c", "a", "b", "a", None, None]
+    known = facts(split=splits, speaker=speakers)
+    assert default_protocol(known) == "fixed"
+    for protocol in ("fixed", None):
+        (fold,) = make_folds(protocol, known)
+        assert (fold.index, fold.name) == (0, "test")
+        assert (fold.train.tolist(), fold.dev.tolist(), fold.test.tolist()) == (
+            [1, 3, 5],
+            [2],
+            [0, 4],
+        )
+
+
+def test_session_folds_unless_every_clip_has_its_part() -> None:
+    some = facts(split=["train", "dev", None], session=["a", "b", "c"])
+    assert default_protocol(some) == "session"
+    assert len(make_folds(None, some)) == 3
+    with pytest.raises(EmohopError, match="protocol fixed: 1 of 3 clips are in none of the"):
+        make_folds("fixed", some)
+
+
+def test_parts_that_cannot_be_used() -> None:
+    with pytest.raises(EmohopError, match="1 of 3 clips are in none of the corpus's own train"):
+        make_folds("fixed", facts(split=["train", "val", "test"]))
+    with pytest.raises(EmohopError, match="fold test: no clips in dev"):
+        make_folds("fixed", facts(split=["train", "train", "test"]))
+    leaky = facts(split=["train", "dev", "test"], speaker=["x", None, "x"])
+    with pytest.raises(EmohopError, match="fold test: speaker x is in two"):
+        make_folds("fixed", leaky)
+    with pytest.raises(EmohopError, match="there are no clips"):
+        make_folds(None, facts(split=[]))
 
 
 def test_every_protocol_is_checked_for_shared_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
     leaky = Fold(0, "leak", np.array([0]), np.array([1]), np.array([2]))
-    monkeypatch.setitem(PROTOCOLS, "leaky", lambda clips: [leaky])
-    assert make_folds("leaky", ["a"] * 3, ["x", "y", "z"]) == [leaky]
+    monkeypatch.setitem(PROTOCOLS, "leaky", lambda known: [leaky])
+    assert make_folds("leaky", facts(speaker=["x", "y", "z"])) == [leaky]
     with pytest.raises(EmohopError, match="fold leak: speaker x is in two"):
-        make_folds("leaky", ["a"] * 3, ["x", "y", "x"])
+        make_folds("leaky", facts(speaker=["x", "y", "x"]))
 
 
 def test_a_fold_refuses_shared_clips_and_empty_parts() -> None:

@@ -138,7 +138,7 @@ def test_gradients(reset_after: bool, lengths: list[int]) -> None:
     ]
     inputs = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
     assert torch.autograd.gradcheck(
-        lambda *tensors: Recurrence.apply(*tensors, ragged.counts, reset_after),  # type: ignore[no-untyped-call]
+        lambda *tensors: Recurrence.apply(*tensors, ragged.counts, reset_after),
         [tensor.requires_grad_() for tensor in inputs],
     )
 

@@ -327,7 +327,7 @@ def test_a_loss_that_diverges_is_said(prepared: Path, tmp_path: Path) -> None:
     ("settings", "message"),
     [
         (["folds=[3]"], r"no fold 3: protocol session has 0\.\.2"),
-        (["model.modalities=[audio]"], "amh hops between two or three"),
+        (["model.modalities=[audio]"], "amh needs two modalities or more"),
     ],
 )
 def test_what_cannot_work_is_said_before_any_work(
@@ -336,3 +336,64 @@ def test_what_cannot_work_is_said_before_any_work(
     with pytest.raises(EmohopError, match=message):
         train(prepared, tmp_path / "run", recipe(*settings))
     assert not (tmp_path / "run").exists()
+
+
+PUBLISHED = (
+    *("model.audio.hidden=6", "model.text.hidden=5", "model.video.hidden=4"),
+    *("model.text.embedding=7", "training.batch_size=8", "model.hops=3", "folds=[0]"),
+)
+
+
+@pytest.mark.parametrize("name", ["amh", "mdre", "mdrea", "are", "tre"])
+def test_published_recipes_train_and_go_on_after_a_stop(
+    prepared: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = make_recipe(f"published-{name}", [*PUBLISHED, "training.max_steps=8"])
+    train(prepared, tmp_path / "whole", wanted)
+    fit = Trainer.fit
+
+    def stopped(self: Trainer, *args: object, **options: object) -> None:
+        """A run that is killed after its second round."""
+        self.fit_loop.max_epochs = 2
+        fit(self, *args, **options)  # type: ignore[arg-type]
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "fit", stopped)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(prepared, tmp_path / "parted", wanted)
+    train(prepared, tmp_path / "parted", wanted)
+    unit = "fold-0/seed-0"
+    assert contents(tmp_path / "whole" / unit) == contents(tmp_path / "parted" / unit)
+    with (tmp_path / "whole" / unit / "history.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    clips = len(open_prepared(prepared)) // 3
+    assert len(lines) == max(1, 8 // (int(0.3 * clips / 8) + 1))
+    metrics = json.loads((tmp_path / "whole" / unit / "metrics.json").read_text())
+    best = min if wanted.training.select == "loss" else max
+    if name == "amh":
+        chosen = best(float(line["dev_precision_weighted"]) for line in lines)
+        assert metrics["dev"]["precision_weighted"] == pytest.approx(chosen, abs=1e-6)
+
+
+def test_selection_by_loss_keeps_the_lowest(prepared: Path, tmp_path: Path) -> None:
+    wanted = recipe("training.select=loss", "training.patience=1", "folds=[0]", "seeds=[3]")
+    train(prepared, tmp_path / "run", wanted)
+    folder = tmp_path / "run" / "fold-0" / "seed-3"
+    with (folder / "history.csv").open() as file:
+        losses = [float(line["dev_loss"]) for line in csv.DictReader(file)]
+    rises = [k for k in range(1, len(losses)) if losses[k] >= min(losses[:k])]
+    assert rises in ([], [len(losses) - 1])  # the first epoch without a lower loss is the last
+    state = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert state["epoch"] == int(np.argmin(losses))
+
+
+def test_bfloat16_trains_and_is_scored_in_float32(prepared: Path, tmp_path: Path) -> None:
+    wanted = recipe("training.precision=bfloat16", "folds=[1]")
+    results = train(prepared, tmp_path / "run", wanted)
+    assert results["mean"]["accuracy"] > 0.5
+    folder = tmp_path / "run" / "fold-1" / "seed-0"
+    with (folder / "history.csv").open() as file:
+        best = max(float(line["dev_balanced_accuracy"]) for line in csv.DictReader(file))
+    kept = json.loads((folder / "metrics.json").read_text())["dev"]["balanced_accuracy"]
+    assert kept == pytest.approx(best, abs=1e-6)

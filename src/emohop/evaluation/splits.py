@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emohop.clips import Split
 from emohop.errors import EmohopError
 
 Rows = NDArray[np.int64]
+Facts = Callable[[str], Sequence[str | None]]
+"""One fact of every clip by its name, as `PreparedCorpus.facts` gives it; entry i is clip i."""
+
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,45 +44,41 @@ class Fold:
             raise EmohopError(f"fold {self.name}: a clip is in two of train, dev and test")
 
 
-@dataclass(frozen=True, slots=True)
-class _Clips:
-    """What protocols may look at, one entry a clip."""
-
-    sessions: Sequence[str | None]
-    speakers: Sequence[str | None]
+def default_protocol(facts: Facts) -> Literal["session", "fixed"]:
+    """The corpus's own parts where every clip has one, else session folds."""
+    return "session" if None in facts("split") else "fixed"
 
 
-def make_folds(
-    protocol: str, sessions: Sequence[str | None], speakers: Sequence[str | None]
-) -> list[Fold]:
-    """The folds of `protocol` over clips with these sessions and speakers (row i is clip i).
+def make_folds(protocol: str | None, facts: Facts) -> list[Fold]:
+    """The folds of `protocol` (None: `default_protocol`) over clips with these facts.
 
-    Every clip is in the test part of exactly one fold, and neither a session nor a speaker is on
-    two sides of a fold. A speaker that is None cannot be checked and follows its session.
+    No clip and no speaker is on two sides of a fold; a speaker that is None cannot be checked.
+    Session folds test every clip exactly once and keep sessions apart too.
     Raises EmohopError for an unknown protocol, or clips that it cannot divide.
     """
-    if protocol not in PROTOCOLS:
-        raise EmohopError(f"no protocol {protocol!r}: one of {', '.join(PROTOCOLS)}")
-    if len(sessions) != len(speakers):
-        raise ValueError(f"{len(sessions)} sessions and {len(speakers)} speakers")
-    if not sessions:
-        raise EmohopError(f"protocol {protocol}: there are no clips to divide")
-    folds = PROTOCOLS[protocol](_Clips(sessions, speakers))
+    name = protocol or default_protocol(facts)
+    if name not in PROTOCOLS:
+        raise EmohopError(f"no protocol {name!r}: one of {', '.join(PROTOCOLS)}")
+    speakers = facts("speaker")
+    if not speakers:
+        raise EmohopError(f"protocol {name}: there are no clips to divide")
+    folds = PROTOCOLS[name](facts)
     _check_speakers(folds, speakers)
     return folds
 
 
-def _by_session(clips: _Clips) -> list[Fold]:
+def _by_session(facts: Facts) -> list[Fold]:
     """Leave one session out; dev is the next one (the first after the last), train the rest."""
-    unknown = sum(session is None for session in clips.sessions)
+    sessions = facts("session")
+    unknown = sum(session is None for session in sessions)
     if unknown:
         raise EmohopError(
-            f"protocol session: {unknown} of {len(clips.sessions)} clips have no session; "
+            f"protocol session: {unknown} of {len(sessions)} clips have no session; "
             "name one for every clip or choose another protocol"
         )
-    _check_sessions(clips)
+    _check_sessions(sessions, facts("speaker"))
     rows: dict[str, list[int]] = {}
-    for row, session in enumerate(clips.sessions):
+    for row, session in enumerate(sessions):
         rows.setdefault(str(session), []).append(row)
     names = sorted(rows, key=_natural)
     if len(names) < 3:
@@ -103,13 +105,31 @@ def _by_session(clips: _Clips) -> list[Fold]:
     return folds
 
 
-PROTOCOLS: Mapping[str, Callable[[_Clips], list[Fold]]] = {"session": _by_session}
+def _by_split(facts: Facts) -> list[Fold]:
+    """One fold: the train, dev and test parts that the corpus itself names."""
+    splits = facts("split")
+    without = sum(split not in SPLITS for split in splits)
+    if without:
+        raise EmohopError(
+            f"protocol fixed: {without} of {len(splits)} clips are in none of the corpus's own "
+            f"{', '.join(SPLITS)}: choose another protocol"
+        )
+    train, dev, test = (
+        _rows(row for row, split in enumerate(splits) if split == part) for part in SPLITS
+    )
+    return [Fold(index=0, name="test", train=train, dev=dev, test=test)]
+
+
+PROTOCOLS: Mapping[str, Callable[[Facts], list[Fold]]] = {
+    "session": _by_session,
+    "fixed": _by_split,
+}
 """Every protocol by name; docs/evaluation.md says what each keeps apart."""
 
 
-def _check_sessions(clips: _Clips) -> None:
+def _check_sessions(sessions: Sequence[str | None], speakers: Sequence[str | None]) -> None:
     home: dict[str, str] = {}
-    for session, speaker in zip(clips.sessions, clips.speakers, strict=True):
+    for session, speaker in zip(sessions, speakers, strict=True):
         if speaker is not None and home.setdefault(speaker, str(session)) != session:
             raise EmohopError(
                 f"protocol session: speaker {speaker} is in sessions {home[speaker]} and "

@@ -68,9 +68,10 @@ class _Attention(Function):
 
 def _dots(rows: Tensor, vectors: Tensor, ragged: Ragged) -> Tensor:
     """The product of each step's row with its clip's vector, clip after clip, [rows]."""
-    return torch.ops.aten._embedding_bag_per_sample_weights_backward(
+    dots: Tensor = torch.ops.aten._embedding_bag_per_sample_weights_backward(
         vectors, rows, ragged.rows, ragged.starts, ragged.clips, _SUM
     )
+    return dots
 
 
 def _sums(rows: Tensor, weights: Tensor, ragged: Ragged) -> Tensor:
@@ -84,7 +85,7 @@ def _outer(weights: list[Tensor], vectors: list[Tensor], ragged: Ragged) -> Tens
     """The sum over pairs of each row's weight times its clip's vector, [rows, size]."""
     many, batch, count = len(weights), len(ragged.lengths), len(ragged.rows)
     unused = ragged.lengths.new_zeros(many * batch)
-    return torch.ops.aten._embedding_bag_dense_backward(
+    sums: Tensor = torch.ops.aten._embedding_bag_dense_backward(
         torch.cat(vectors),
         ragged.rows.repeat(many),
         torch.cat([ragged.clips + batch * k for k in range(many)]),
@@ -95,6 +96,7 @@ def _outer(weights: list[Tensor], vectors: list[Tensor], ragged: Ragged) -> Tens
         _SUM,
         torch.cat(weights),
     )
+    return sums
 
 
 _SUM = 0

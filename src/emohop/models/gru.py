@@ -90,7 +90,7 @@ class Layer(nn.Module):
         if rows.is_cuda and self.reset_after:
             return self.padded(rows, ragged)
         gates, candidate = self.gates, self.candidate
-        states: Tensor = Recurrence.apply(  # type: ignore[no-untyped-call]
+        states: Tensor = Recurrence.apply(
             rows,
             gates.weight,
             gates.bias,

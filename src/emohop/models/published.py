@@ -65,15 +65,15 @@ def load_published(
         raise EmohopError(f"variable {extra[0]} is not part of {settings.title}{_more(extra)}")
     parameters, weights = dict(network.named_parameters()), {}
     for name, ours in wanted.items():
-        values = np.asarray(given[name])
-        if values.dtype.kind != "f":
-            raise EmohopError(f"variable {name} holds {values.dtype}: floating point is expected")
+        array = np.asarray(given[name])
+        if array.dtype.kind != "f":
+            raise EmohopError(f"variable {name} holds {array.dtype}: floating point is expected")
         shape = tuple(_turned(parameters[ours].detach(), ours).shape)
-        if values.shape != shape:
-            raise EmohopError(f"variable {name} is {values.shape}: {shape} is expected")
-        if not np.isfinite(values).all():
+        if array.shape != shape:
+            raise EmohopError(f"variable {name} is {array.shape}: {shape} is expected")
+        if not np.isfinite(array).all():
             raise EmohopError(f"variable {name} holds NaN or infinity")
-        weights[ours] = _turned(torch.from_numpy(values.astype(np.float32)), ours)
+        weights[ours] = _turned(torch.from_numpy(array.astype(np.float32)), ours)
     with torch.no_grad():
         for ours, values in weights.items():
             parameters[ours].copy_(values)

@@ -1,15 +1,14 @@
 """One GRU layer over ragged rows, forward and backward by hand.
 
-At each step only the clips that are still going are worked on; the products with the inputs are
-one product before the first step, and each weight's gradient is one product after the last.
-What a step's gradient needs of the activations alone is computed for many steps together.
+At each step only the clips that are still going are worked on. The products with the inputs are
+one product before the first step; on the way back, what a step's gradient needs of the
+activations alone and the gradients of the weights are computed for stretches of steps together.
 Under autocast the matrix products are made in its lower precision, everything else is not.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,11 +16,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-ROWS_TOGETHER = 1024
-"""Rows whose gradient factors are computed together: few enough to stay in a core's cache."""
+ROWS_TOGETHER = 4096
+"""Rows of one stretch of the backward pass: few enough that its memory is not asked for anew."""
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
-_scratch = threading.local()
 
 
 class Recurrence(Function):
@@ -63,25 +61,22 @@ class Recurrence(Function):
             by_gate, by_state = recurrent[:, : 2 * hidden], recurrent[:, 2 * hidden :]
             active = torch.addmm(bias, rows, weights[:, :size].t()).to(gates.dtype)
             states = torch.empty_like(active[:, :hidden])
-            inner = torch.empty_like(states)  # what the reset gate makes of the state
+            # what the reset gate acts on; before the product that is the state itself
+            inner = torch.empty_like(states) if reset_after else states.new_empty(0, hidden)
             previous = states.new_zeros(counts[0] if counts else 0, hidden)
-            blocks = zip(
-                active.split(counts), states.split(counts), inner.split(counts), strict=True
-            )
-            for block, state, inside in blocks:
+            inside = iter(inner.split(counts)) if reset_after else None
+            for block, state in zip(active.split(counts), states.split(counts), strict=True):
                 gate, c = block[:, : 2 * hidden], block[:, 2 * hidden :]
                 reset, update = gate[:, :hidden], gate[:, hidden:]
                 before = previous[: len(block)]
-                if reset_after:
+                if inside is not None:
                     product = products.of(before, recurrent)
                     gate.add_(product[:, : 2 * hidden]).sigmoid_()
-                    inside.copy_(product[:, 2 * hidden :])
-                    c.addcmul_(reset, inside).tanh_()
+                    c.addcmul_(reset, next(inside).copy_(product[:, 2 * hidden :])).tanh_()
                 else:
                     products.add(gate, before, by_gate)
                     gate.sigmoid_()
-                    torch.mul(reset, before, out=inside)
-                    products.add(c, inside, by_state)
+                    products.add(c, reset * before, by_state)
                     c.tanh_()
                 torch.lerp(c, before, update, out=state)
                 previous = state
@@ -92,54 +87,57 @@ class Recurrence(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of rows, weights and biases from that of the states."""
+        """Gradients of rows, weights and biases from that of the states, from the end on."""
         rows, gates, candidate, active, states, inner = ctx.saved_tensors
         counts, after, products = ctx.counts, ctx.reset_after, ctx.products
         hidden, size = len(candidate), rows.shape[1]
-        before = _before(states, counts)
-        flow = _buffer("flow", states).copy_(grads[0])  # later steps add to it
-        slope = _buffer("slope", active)  # factors of the gradient first, then the gradient
-        inward = _buffer("inward", inner) if after else inner
-        _factors(slope, active, inner if after else before, before)
         by_gate, by_state = (products.cast(w[:, size:]) for w in (gates, candidate))
-        blocks = [x.split(counts) for x in (slope, flow, active, inward)]
-        nowhere = flow[:0]
-        for t in range(len(counts) - 1, -1, -1):
-            block, down, act, inside = (x[t] for x in blocks)
-            reset, update = act[:, :hidden], act[:, hidden : 2 * hidden]
-            block[:, hidden:].unflatten(1, (2, hidden)).mul_(down[:, None])
-            dc = block[:, 2 * hidden :]
-            up = blocks[1][t - 1][: len(block)] if t else nowhere
-            if after:
-                block[:, :hidden].mul_(dc)
-                torch.mul(dc, reset, out=inside)
-                if t:
-                    up.addcmul_(down, update)
-                    products.add(up, inside, by_state)
-            else:
-                product = products.of(dc, by_state)
-                block[:, :hidden].mul_(product)
-                if t:
-                    up.addcmul_(down, update).addcmul_(product, reset)
-            if t:
+        by_input = products.cast(torch.cat([gates[:, :size], candidate[:, :size]]))
+        d_rows = states.new_empty(rows.shape) if ctx.needs_input_grad[0] else None
+        d_input, d_bias = states.new_zeros(3 * hidden, size), states.new_zeros(3 * hidden)
+        d_gate, d_state = states.new_zeros(2 * hidden, hidden), states.new_zeros(hidden, hidden)
+        carried = states[:0]  # to the last state of a stretch from the step after it
+        for steps, part in _stretches(counts):
+            act, sizes = active[part], counts[steps]
+            before = _before(states[: part.stop], counts[: steps.stop], steps.start)
+            slope = _factors(act, inner[part] if after else before, before)
+            # the gradient that reaches c before its activation by way of the state
+            inward = torch.empty_like(before)
+            flow = grads[0][part].clone()
+            flows = flow.split(sizes)
+            flows[-1][: len(carried)] += carried
+            blocks = (slope.split(sizes), act.split(sizes), inward.split(sizes))
+            for step in range(len(sizes) - 1, -1, -1):
+                block, activity, inside = (x[step] for x in blocks)
+                down = flows[step]
+                reset, update = activity[:, :hidden], activity[:, hidden : 2 * hidden]
+                d_reset, dc = block[:, :hidden], block[:, 2 * hidden :]
+                block[:, hidden:].unflatten(1, (2, hidden)).mul_(down[:, None])
+                up = flows[step - 1][: len(block)] if step else torch.zeros_like(down)
+                up.addcmul_(down, update)
+                if after:
+                    d_reset.mul_(dc)
+                    products.add(up, torch.mul(dc, reset, out=inside), by_state)
+                else:
+                    product = products.of(dc, by_state)
+                    d_reset.mul_(product)
+                    up.addcmul_(product, reset)
                 products.add(up, block[:, : 2 * hidden], by_gate)
-        total = slope.sum(0)
-        cast = products.cast(slope)
-        d_rows = None
-        if ctx.needs_input_grad[0]:
-            inputs = products.cast(torch.cat([gates[:, :size], candidate[:, :size]]))
-            d_rows = torch.mm(cast, inputs).to(active.dtype)
-        gate, c = cast[:, : 2 * hidden].t(), cast[:, 2 * hidden :].t()
-        d_gates, d_candidate = torch.empty_like(gates), torch.empty_like(candidate)
-        earlier = products.cast(before)
-        d_gates[:, :size], d_gates[:, size:] = gate @ rows, gate @ earlier
-        d_candidate[:, :size] = c @ rows
-        if after:
-            d_candidate[:, size:] = products.cast(inward).t() @ earlier
-        else:
-            d_candidate[:, size:] = c @ products.cast(inner)
-        biases = total[: 2 * hidden], total[2 * hidden :]
-        return d_rows, d_gates, biases[0], d_candidate, biases[1], None, None
+            carried = up
+            d_bias += slope.sum(0)
+            cast = products.cast(slope)
+            products.add(d_input, cast.t(), rows[part])
+            if d_rows is not None:
+                d_rows[part] = cast @ by_input
+            gate, c = cast[:, : 2 * hidden].t(), cast[:, 2 * hidden :].t()
+            products.add(d_gate, gate, products.cast(before))
+            if after:
+                products.add(d_state, inward.t(), products.cast(before))
+            else:
+                products.add(d_state, c, products.cast(before.mul_(act[:, :hidden])))
+        d_gates = torch.cat([d_input[: 2 * hidden], d_gate], dim=1)
+        d_candidate = torch.cat([d_input[2 * hidden :], d_state], dim=1)
+        return d_rows, d_gates, d_bias[: 2 * hidden], d_candidate, d_bias[2 * hidden :], None, None
 
 
 class _Products:
@@ -174,32 +172,34 @@ class _Products:
             total.add_(self.of(left, right))
 
 
-def _buffer(name: str, like: Tensor) -> Tensor:
-    """Memory for one backward pass, kept for the next: fresh pages cost more than what is done."""
-    buffers: dict[Any, Tensor] = _scratch.__dict__.setdefault("buffers", {})
-    key = (name, like.dtype, like.device)
-    if key not in buffers or buffers[key].numel() < like.numel():
-        buffers[key] = torch.empty(like.numel(), dtype=like.dtype, device=like.device)
-    return buffers[key][: like.numel()].view(like.shape)
+def _stretches(counts: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Steps and their rows, cut into stretches of some ROWS_TOGETHER rows, the last one first."""
+    last, end = len(counts), sum(counts)
+    first, start = last, end
+    while first:
+        first, start = first - 1, start - counts[first - 1]
+        if end - start >= ROWS_TOGETHER or not first:
+            yield slice(first, last), slice(start, end)
+            last, end = first, start
 
 
-def _before(states: Tensor, counts: Sequence[int]) -> Tensor:
-    """The state before each row's step, 0 before the first."""
-    before = _buffer("before", states)
-    last = torch.zeros_like(states[: counts[0]]) if counts else states
-    for block, state in zip(before.split(counts), states.split(counts), strict=True):
-        block.copy_(last[: len(block)])
-        last = state
-    return before
+def _before(states: Tensor, counts: Sequence[int], first: int) -> Tensor:
+    """The state before each row's step, from step `first` to the last of `counts`."""
+    blocks = states.split(counts)
+    earlier = [
+        b[:n] for b, n in zip(blocks[max(0, first - 1) : -1], counts[max(1, first) :], strict=True)
+    ]
+    start = [] if first else [torch.zeros_like(blocks[0])]
+    return torch.cat([*start, *earlier])
 
 
-def _factors(slope: Tensor, active: Tensor, reset: Tensor, before: Tensor) -> None:
-    """Write what the gradients of r, u and c before their activations are multiples of."""
+def _factors(active: Tensor, reset: Tensor, before: Tensor) -> Tensor:
+    """What the gradients of r, u and c before their activations are multiples of."""
     hidden = before.shape[1]
-    whole = (slope, active, reset, before)
-    for part, act, res, bef in zip(*(x.split(ROWS_TOGETHER) for x in whole), strict=True):
-        r, u, c = act.split(hidden, 1)
-        dr, du, dc = part.split(hidden, 1)
-        _sigmoid_backward(res, r, grad_input=dr)
-        _sigmoid_backward(bef - c, u, grad_input=du)
-        _tanh_backward(1 - u, c, grad_input=dc)
+    slope = torch.empty_like(active)
+    r, u, c = active.split(hidden, 1)
+    dr, du, dc = slope.split(hidden, 1)
+    _sigmoid_backward(reset, r, grad_input=dr)
+    _sigmoid_backward(before - c, u, grad_input=du)
+    _tanh_backward(1 - u, c, grad_input=dc)
+    return slope

@@ -1,7 +1,8 @@
 """A prepared corpus: Arrow files with one row a clip, opened by memory map, and a manifest.
 
 A row is ragged: it keeps its own number of frames, words and pictures. Opening a corpus reads
-the manifest only; a shard is mapped when its first row is asked for.
+the manifest only; a shard is mapped when its first row is asked for. Going over all rows takes
+the memory of some: pages that were read go back to the system now and then.
 """
 
 from __future__ import annotations
@@ -14,9 +15,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emohop.errors import EmohopError
 from emohop.storage.manifest import Manifest, read_manifest
+from emohop.storage.pages import Pages
 from emohop.storage.shards import FACTS, MappedShard, Row
+from emohop.storage.vectors import read_vectors
 
 __all__ = ["PreparedCorpus", "Row", "open_prepared"]
 
@@ -28,9 +34,10 @@ class PreparedCorpus(Sequence[Row]):
     folder: Path
     manifest: Manifest
     _open: dict[int, MappedShard] = field(default_factory=dict, repr=False)
+    _pages: Pages = field(default_factory=Pages, repr=False)
 
     def __len__(self) -> int:
-        return self.manifest.clips
+        return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -40,12 +47,12 @@ class PreparedCorpus(Sequence[Row]):
             raise IndexError(f"row {i} of {len(self)}")
         i %= len(self)
         shard = bisect.bisect_right(self._ends, i)
-        return self._shard(shard).row(i - (self._ends[shard - 1] if shard else 0))
+        return self._row(self._shard(shard), i - (self._ends[shard - 1] if shard else 0))
 
     def __iter__(self) -> Iterator[Row]:
         for number, shard in enumerate(self.manifest.shards):
             mapped = self._shard(number)
-            yield from (mapped.row(i) for i in range(shard.clips))
+            yield from (self._row(mapped, i) for i in range(shard.clips))
 
     def facts(self, name: str) -> list[Any]:
         """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays."""
@@ -58,6 +65,17 @@ class PreparedCorpus(Sequence[Row]):
         """Every clip's ratings, as written by the corpus's raters."""
         shards = range(len(self.manifest.shards))
         return [value for n in shards for value in self._shard(n).table["votes"].to_pylist()]
+
+    @cached_property
+    def word_vectors(self) -> tuple[tuple[str, ...], NDArray[np.float32]] | None:
+        """The words that the corpus brings along and their vectors, float32 [words, size]."""
+        files = self.manifest.word_vectors
+        return None if files is None else read_vectors(self.folder, files)
+
+    def _row(self, shard: MappedShard, i: int) -> Row:
+        row = shard.row(i)
+        self._pages.lend(row.nbytes, (shard.pages for shard in self._open.values()))
+        return row
 
     @cached_property
     def _ends(self) -> list[int]:

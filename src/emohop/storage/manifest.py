@@ -12,6 +12,7 @@ from typing import Any
 from emohop.config import FeatureSettings, checked
 from emohop.errors import EmohopError
 from emohop.files import write_text
+from emohop.storage.vectors import VectorFiles
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -43,6 +44,8 @@ class Manifest:
     shards: tuple[Shard, ...]
     fingerprint: str
     """SHA-256 over the settings and the shards: equal corpora have equal fingerprints."""
+    word_vectors: VectorFiles | None = None
+    """Those that the corpus brings along."""
     version: int = FORMAT_VERSION
 
     @property
@@ -94,9 +97,21 @@ def read_manifest(folder: Path) -> Manifest:
                 Shard(str(s["file"]), int(s["clips"]), str(s["sha256"])) for s in values["shards"]
             ),
             fingerprint=str(values["fingerprint"]),
+            word_vectors=_vector_files(values.get("word_vectors")),
         )
     except FileNotFoundError:
         hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
         raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EmohopError(f"{path} is damaged ({error}): run `emohop prepare` again") from None
+
+
+def _vector_files(values: Mapping[str, Any] | None) -> VectorFiles | None:
+    if values is None:
+        return None
+    return VectorFiles(
+        words=int(values["words"]),
+        size=int(values["size"]),
+        words_sha256=str(values["words_sha256"]),
+        matrix_sha256=str(values["matrix_sha256"]),
+    )

@@ -16,6 +16,7 @@ from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.files import replacing
+from emohop.storage.pages import map_file
 
 _PROBLEMS_KEY = b"emohop.problems"
 
@@ -83,6 +84,11 @@ class Row:
         except KeyError:
             has = ", ".join(self.arrays)
             raise EmohopError(f"clip {self.id} has no {name}: it was prepared with {has}") from None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays of numbers, which lie in the mapped file."""
+        return sum(array.nbytes for array in self.arrays.values() if array.dtype.kind == "f")
 
     @property
     def audio(self) -> NDArray[np.float32]:
@@ -172,14 +178,15 @@ class MappedShard:
 
     def __init__(self, path: Path) -> None:
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            self.pages = map_file(path)
+            table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self.pages))).read_all()
             self.facts = {n: table[n].to_pylist() for n in FACTS if n != "votes"}
         except (OSError, KeyError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
             reason = " ".join(str(error).split())
             raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
         self.table = table
         names = [n for n in table.schema.names if n not in FACTS]
-        self.arrays = {n: _views(table[n].combine_chunks()) for n in names}
+        self.arrays = {n: _views(table[n]) for n in names}
 
     def __len__(self) -> int:
         return len(self.facts["id"])
@@ -213,9 +220,9 @@ class _View:
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
 
-def _views(column: pa.Array) -> _View:
-    if isinstance(column, pa.ChunkedArray):  # a shard without rows has no chunk
-        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+def _views(chunks: pa.ChunkedArray) -> _View:
+    """Views of a column's only chunk, in place (`combine_chunks` would copy it)."""
+    column = chunks.chunk(0) if chunks.num_chunks else pa.array([], chunks.type)
     if pa.types.is_fixed_size_list(column.type):
         return _View(_matrix(column))
     steps, offsets = column.values, column.offsets.to_numpy()

@@ -1,4 +1,4 @@
-"""Batches of a prepared corpus for training: drawn anew in each epoch, alike in length."""
+"""Batches of a prepared corpus for training, drawn anew in each epoch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from emohop.storage import PreparedCorpus
 
 BATCHES_PER_BUCKET = 8
 """Clips of this many batches are sorted by length together: less padding, little less chance."""
+SHARE_OF_A_ROUND = 0.3
+"""Clips drawn with replacement between two scores of dev, as a share of the training part."""
 
 
 class Clips(Dataset[Batch]):
@@ -69,6 +71,26 @@ class BucketSampler(Sampler[list[int]]):
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         for number in generator.permutation(len(batches)):
             yield batches[number].tolist()
+
+
+class WithReplacement(Sampler[list[int]]):
+    """Rounds of whole batches whose clips are drawn with replacement, as the original draws them.
+
+    A round has int(0.3 n / batch_size) + 1 batches, after which the original scores dev. Like
+    the order of `BucketSampler`, it is a function of the seed and the round.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int, epoch: Callable[[], int]) -> None:
+        """Sample from `count` positions."""
+        self.count, self.batch_size, self.seed, self.epoch = count, batch_size, seed, epoch
+
+    def __len__(self) -> int:
+        return int(SHARE_OF_A_ROUND * self.count / self.batch_size) + 1
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng([self.seed, self.epoch()])
+        for batch in generator.integers(0, self.count, (len(self), self.batch_size)):
+            yield batch.tolist()
 
 
 class InOrder(Sampler[list[int]]):

@@ -15,10 +15,10 @@ from emohop import processes
 from emohop.config import Recipe, checked
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
-from emohop.evaluation.splits import Fold, make_folds
+from emohop.evaluation.splits import Fold, default_protocol, make_folds
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
 from emohop.files import write_text
-from emohop.models import check
+from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.module import Epoch
 from emohop.training.unit import Unit, fit
@@ -43,9 +43,10 @@ def train(
     another experiment.
     """
     corpus, out = open_prepared(prepared), Path(out)
+    protocol = recipe.protocol or default_protocol(corpus.facts)  # the files name it
+    recipe = recipe.model_copy(update={"protocol": protocol})
     folds = choose_folds(corpus, recipe)
-    has = corpus.manifest  # what cannot work is said before anything is written
-    check(recipe.model, has.features.modalities, prosody="prosody" in has.sizes)
+    check_fit(corpus, recipe)  # what cannot work is said before anything is written
     begin(out, recipe, corpus)
     units = [
         Unit(
@@ -62,7 +63,7 @@ def train(
 
 def choose_folds(corpus: PreparedCorpus, recipe: Recipe) -> list[Fold]:
     """The folds that a recipe asks for."""
-    folds = make_folds(recipe.protocol, corpus.facts("session"), corpus.facts("speaker"))
+    folds = make_folds(recipe.protocol, corpus.facts)
     if recipe.folds is None:
         return folds
     strange = sorted(set(recipe.folds) - set(range(len(folds))))
@@ -122,7 +123,8 @@ def begin(out: Path, recipe: Recipe, corpus: PreparedCorpus) -> None:
 def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
     """Write `results.json` and `TEST_run_result.txt` from all complete units of a run folder."""
     recipe, facts = checked(Recipe, stored_recipe(out)), _run_facts(out)
-    folds = make_folds(recipe.protocol, corpus.facts("session"), corpus.facts("speaker"))
+    protocol = recipe.protocol or default_protocol(corpus.facts)
+    folds = make_folds(protocol, corpus.facts)
     units = [
         UnitResult.read(folder, fold.index, int(folder.name.removeprefix("seed-")), fold.name)
         for fold in folds
@@ -133,7 +135,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
     for unit in units:
         check_complete(unit.predictions, "test", (ids[i] for i in folds[unit.fold].test))
     results = {
-        **summarise(units, recipe.protocol, facts["class_set"], corpus.manifest.labels),
+        **summarise(units, protocol, facts["class_set"], corpus.manifest.labels),
         "model": recipe.model.title,
         "corpus": facts["corpus"],
         "fingerprint": facts["fingerprint"],

@@ -13,20 +13,22 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, nn
-from torch.nn import functional
 
 from emohop.config import TrainingSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import metrics
 from emohop.files import write_text
 from emohop.models.batch import Batch
+from emohop.training.adam import make_optimizer
+from emohop.training.clipping import Clipper
+from emohop.training.loss import mean_loss
 
 Epoch = dict[str, float]
 """One line of the history: epoch, train_loss, dev_loss and dev_<score>."""
 
 
 class Training(LightningModule):
-    """Softmax cross entropy, Adam, dev scores after every epoch."""
+    """Loss, clipping and optimiser as the settings have them, dev scores after every epoch."""
 
     def __init__(
         self, network: nn.Module, settings: TrainingSettings, seed: int, epoch: Callable[[], int]
@@ -34,6 +36,7 @@ class Training(LightningModule):
         """Train `network`; all chance comes from `seed` and the `epoch` that is asked for."""
         super().__init__()
         self.network, self.settings, self.seed, self.epoch = network, settings, seed, epoch
+        self.clipper = Clipper(network, settings.clip, settings.gradient_clip)
         self.dev: list[tuple[Tensor, Tensor]] = []
 
     def transfer_batch_to_device(
@@ -53,15 +56,17 @@ class Training(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss of a batch."""
         del batch_idx
-        loss = functional.cross_entropy(self.network(batch).logits, _classes(batch))
+        logits = self.network(batch).logits.float()
+        loss = mean_loss(logits, _classes(batch), self.settings.loss)
         self._check_finite(loss)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep what is needed to score dev."""
+        """Keep what is needed to score dev, computed in float32 as every score is."""
         del batch_idx
-        self.dev.append((self.network(batch).logits, _classes(batch)))
+        with torch.autocast(self.device.type, enabled=False):
+            self.dev.append((self.network(batch).logits, _classes(batch)))
 
     def on_validation_epoch_end(self) -> None:
         """Score dev and log it."""
@@ -71,7 +76,7 @@ class Training(LightningModule):
         self._check_finite(logits.sum())
         probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
         scores = metrics(classes.cpu().numpy(), probabilities)
-        self.log("dev_loss", functional.cross_entropy(logits, classes))
+        self.log("dev_loss", mean_loss(logits, classes, self.settings.loss))
         self.log_dict({f"dev_{name}": float(x) for name, x in scores.items() if name != "n"})
 
     def _check_finite(self, number: Tensor) -> None:
@@ -81,13 +86,13 @@ class Training(LightningModule):
                 "numbers were: lower training.learning_rate"
             )
 
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clip between the backward pass and the step."""
+        self.clipper.apply()
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, with decoupled weight decay when that is not 0."""
-        return torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-        )
+        """The optimiser over the whole network."""
+        return make_optimizer(self.network, self.settings)
 
 
 class History(Callback):

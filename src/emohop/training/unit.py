@@ -23,14 +23,14 @@ from emohop.config import Recipe
 from emohop.evaluation.results import METRICS, write_unit
 from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
-from emohop.features.text import embedding_matrix
+from emohop.features.text import UNKNOWN, embedding_matrix
 from emohop.inputs import Inputs
 from emohop.models import build
 from emohop.models.checkpoint import save
 from emohop.models.inference import BATCH_SIZE
 from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training.batches import BucketSampler, Clips, InOrder, loader
+from emohop.training.batches import BucketSampler, Clips, InOrder, WithReplacement, loader
 from emohop.training.module import Epoch, History, Patience, Training
 
 CHECKPOINTS = "checkpoints"
@@ -61,7 +61,7 @@ def fit(unit: Unit) -> None:
     inputs = Inputs.fit(corpus, fold.train.tolist(), recipe)
     torch.manual_seed(unit.seed)
     network = build(recipe.model, inputs.sizes)
-    _start_from_glove(network, inputs, recipe)
+    _start_from_glove(network, inputs, recipe, corpus)
     report = unit.report
     history = History(
         unit.folder / "history.csv", None if report is None else lambda line: report(unit, line)
@@ -70,9 +70,14 @@ def fit(unit: Unit) -> None:
 
     train = Clips(corpus, fold.train.tolist(), inputs)
     dev = Clips(corpus, fold.dev.tolist(), inputs)
-    sampler = BucketSampler(train.steps(), settings.batch_size, unit.seed, history.count)
+    chance = (settings.batch_size, unit.seed, history.count)
+    sampler: BucketSampler | WithReplacement
+    if settings.sampling == "epochs":
+        sampler = BucketSampler(train.steps(), *chance)
+    else:
+        sampler = WithReplacement(len(train), *chance)
     with _quiet():
-        trainer = _trainer(unit, history)
+        trainer = _trainer(unit, history, len(sampler))
         last = unit.folder / CHECKPOINTS / "last.ckpt"
         try:
             trainer.fit(
@@ -90,23 +95,25 @@ def fit(unit: Unit) -> None:
     _finish(unit, corpus, network, inputs)
 
 
-def _trainer(unit: Unit, history: History) -> Trainer:
-    """Lightning's loop: a checkpoint of the best and of the last epoch, stop when dev stalls."""
+def _trainer(unit: Unit, history: History, steps: int) -> Trainer:
+    """Lightning's loop over epochs of `steps` steps, with the best and the last one kept."""
     settings = unit.recipe.training
     score = f"dev_{settings.select}"
+    mode = "min" if settings.select == "loss" else "max"
+    limits = [settings.max_epochs, settings.max_steps and max(1, settings.max_steps // steps)]
     checkpoint = partial(
         ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False
     )
     folder = unit.folder / CHECKPOINTS
     return Trainer(
-        max_epochs=settings.max_epochs,
+        max_epochs=min((limit for limit in limits if limit is not None), default=-1),
         accelerator="auto",
         devices=1,
-        gradient_clip_val=settings.gradient_clip or None,
+        precision="bf16-mixed" if settings.precision == "bfloat16" else "32-true",
         callbacks=[
             history,
-            Patience(score, mode="max", patience=settings.patience, check_on_train_epoch_end=True),
-            checkpoint(folder, "best", monitor=score, mode="max"),
+            Patience(score, mode=mode, patience=settings.patience, check_on_train_epoch_end=True),
+            checkpoint(folder, "best", monitor=score, mode=mode),
             checkpoint(folder, "last"),
         ],
         logger=TensorBoardLogger(unit.folder, name="", version="tensorboard"),
@@ -117,14 +124,23 @@ def _trainer(unit: Unit, history: History) -> Trainer:
     )
 
 
-def _start_from_glove(network: nn.Module, inputs: Inputs, recipe: Recipe) -> None:
-    """Overwrite the word vectors by GloVe's where the recipe names a file."""
+def _start_from_glove(
+    network: nn.Module, inputs: Inputs, recipe: Recipe, corpus: PreparedCorpus
+) -> None:
+    """Overwrite the word vectors by those of the file that the recipe names, or the corpus's."""
     glove, vocabulary = recipe.model.text.glove, inputs.vocabulary
-    if glove is None or vocabulary is None:
+    if vocabulary is None or glove == "random":
         return
     size = recipe.model.text.embedding
-    vectors = read_glove(glove, vocabulary.tokens, dim=size)
-    matrix = embedding_matrix(vocabulary, vectors, size, seed=0)
+    if glove is not None:
+        vectors = read_glove(glove, vocabulary.tokens, dim=size)
+        matrix = embedding_matrix(vocabulary, vectors, size, seed=0)
+    elif corpus.word_vectors is not None:
+        words, rows = corpus.word_vectors
+        matrix = embedding_matrix(vocabulary, dict(zip(words, rows, strict=True)), size, seed=0)
+        matrix[words.index(UNKNOWN)] = rows[words.index(UNKNOWN)]  # not drawn, as beside a file
+    else:
+        return
     weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.embedding.weight")
     with torch.no_grad():
         weight.copy_(torch.from_numpy(matrix))

@@ -1,0 +1,212 @@
+"""The .npy folder becomes a prepared corpus: whole or not at all, the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Clip, LabelSet
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.evaluation.splits import SPLITS
+from emohop.files import sha256, write_text
+from emohop.processes import Progress
+from emohop.release_arrays.layout import (
+    ARRAYS,
+    DICTIONARY,
+    EMBEDDING,
+    LABEL,
+    chunks,
+    file_name,
+    release_labels,
+    whole_folder,
+)
+from emohop.release_arrays.parts import Part, read_matrix, read_part
+from emohop.release_arrays.vocabulary import read_dictionary
+from emohop.storage.manifest import (
+    Manifest,
+    Shard,
+    fingerprint,
+    read_manifest,
+    write_manifest,
+)
+from emohop.storage.shards import write_shard
+from emohop.storage.vectors import write_vectors
+
+CORPUS = "release-arrays"
+PLAN = "plan.json"
+_AUDIO = {120: "mfcc120", 39: "mfcc39"}
+_VIDEO = {2048: "resnet101"}
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What a call of `import_arrays` did: `computed` is False when everything was there."""
+
+    manifest: Manifest
+    computed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    folder: Path
+    words: tuple[str, ...]
+    matrix: NDArray[np.float32]
+    parts: tuple[Part, ...]
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        return self.parts[0].sizes
+
+    @property
+    def features(self) -> FeatureSettings:
+        """What the arrays hold, as far as their widths tell."""
+        audio, video = self.sizes["audio"], self.sizes.get("video")
+        return FeatureSettings(
+            audio=_AUDIO.get(audio, f"imported-{audio}"),
+            prosody="prosody" in self.sizes,
+            text="words",
+            video=None if video is None else _VIDEO.get(video, f"imported-{video}"),
+        )
+
+    def rows(self, part: Part, rows: range, labels: LabelSet) -> Iterator[tuple[Clip, Any]]:
+        words = np.array(self.words, dtype=object)
+        for row, arrays in zip(rows, part.arrays(rows), strict=True):
+            label = labels.labels[part.labels[row]]
+            clip = Clip(id=f"{part.name}-{row:05d}", label=label, split=part.name)
+            yield clip, {**arrays, "text": words[arrays["text"]]}
+
+
+def import_arrays(
+    folder: str | Path,
+    out: str | Path,
+    labels: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Read the .npy folder of the 2018 or 2019 program and write a prepared corpus to `out`.
+
+    `labels` names the classes 0, 1, …; without it seven and four classes have the releases'.
+    Raises EmohopError, naming file and row, for arrays that cannot be used, and for an `out`
+    that holds something else.
+    """
+    folder, out = Path(folder), Path(out)
+    finished = _finished(out)
+    source = _read(folder)
+    label_set = _label_set(source, labels)
+    plan = _plan(source, label_set)
+    if finished is not None:
+        if finished != json.loads(json.dumps(plan)):
+            raise EmohopError(f"{out} was made from other arrays or labels: choose a new folder")
+        return Imported(read_manifest(out), computed=False)
+    with whole_folder(out) as new:
+        write_text(new / PLAN, json.dumps(plan, indent=1) + "\n")
+        manifest = _write(new, source, label_set, progress)
+    return Imported(manifest, computed=True)
+
+
+def _finished(out: Path) -> Any:
+    """The plan of what is in `out`, None where there is nothing; EmohopError for anything else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        read_manifest(out)
+        return json.loads((out / PLAN).read_text("utf-8"))
+    except (EmohopError, OSError, ValueError):
+        raise EmohopError(
+            f"{out} exists and is no corpus made by import-arrays: choose a new folder"
+        ) from None
+
+
+def _read(folder: Path) -> _Source:
+    if not folder.is_dir():
+        raise EmohopError(f"no folder {folder}: name the folder of train_audio_mfcc.npy and others")
+    words = read_dictionary(folder / DICTIONARY)
+    matrix = read_matrix(folder / EMBEDDING, len(words))
+    parts = tuple(read_part(folder, split, len(words)) for split in SPLITS)
+    for part in parts[1:]:
+        for name, size in part.sizes.items():
+            if size != parts[0].sizes[name]:
+                raise EmohopError(
+                    f"{part.files[name]} has {size} numbers in a frame and "
+                    f"{parts[0].files[name].name} {parts[0].sizes[name]}: make equal"
+                )
+    return _Source(folder, words, matrix, parts)
+
+
+def _label_set(source: _Source, names: Sequence[str] | None) -> LabelSet:
+    """The classes by name: those given, or the releases' for seven and four."""
+    part = max(source.parts, key=lambda part: int(part.labels.max()))
+    row = int(part.labels.argmax())
+    largest = int(part.labels[row])
+    where = f"{source.folder / file_name(part.name, LABEL)} row {row}: label {largest}"
+    known = release_labels()
+    if names is None:
+        if largest + 1 not in known:
+            raise EmohopError(
+                f"{where}: the releases have 7 or 4 classes; name yours, class 0 first, with "
+                "--labels a,b,…"
+            )
+        return known[largest + 1]
+    if len(set(names)) != len(names) or not all(names):
+        raise EmohopError(f"--labels {','.join(names)}: every class needs a name of its own")
+    if largest >= len(names):
+        raise EmohopError(f"{where}: --labels names {len(names)} classes, 0..{len(names) - 1}")
+    same = [known_set for known_set in known.values() if known_set.labels == tuple(names)]
+    return same[0] if same else LabelSet(f"imported-{len(names)}", tuple(names))
+
+
+def _plan(source: _Source, labels: LabelSet) -> dict[str, Any]:
+    """What decides the corpus: a finished one is left as it is under an equal plan."""
+    names = [file_name(split, array) for split in SPLITS for array in ARRAYS]
+    paths = [source.folder / name for name in (DICTIONARY, EMBEDDING, *names)]
+    return {
+        "corpus": CORPUS,
+        "class_set": asdict(labels),
+        "files": {path.name: sha256(path) for path in paths if path.exists()},
+    }
+
+
+def _write(folder: Path, source: _Source, labels: LabelSet, progress: Progress | None) -> Manifest:
+    """Write word vectors and shards, then the manifest."""
+    features, sizes = source.features, source.sizes
+    vectors = write_vectors(folder, source.words, source.matrix)
+    (folder / "shards").mkdir()
+    shards: list[Shard] = []
+    done, todo = 0, sum(map(len, source.parts))
+    for part in source.parts:
+        for rows in chunks(len(part)):
+            path = folder / "shards" / f"{len(shards):05d}.arrow"
+            write_shard(path, list(source.rows(part, rows, labels)), labels, features, sizes)
+            shards.append(Shard(path.name, len(rows), sha256(path)))
+            done += len(rows)
+            if progress is not None:
+                progress(done, todo)
+    found = Counter(labels.labels[number] for part in source.parts for number in part.labels)
+    facts = {
+        "corpus": CORPUS,
+        "class_set": asdict(labels),
+        "features": features.model_dump(mode="json"),
+        "word_vectors": asdict(vectors),
+    }
+    manifest = Manifest(
+        corpus=CORPUS,
+        class_set=labels.name,
+        labels=labels.labels,
+        features=features,
+        sizes=sizes,
+        label_counts={label: found[label] for label in labels.labels},
+        dropped={},
+        problems=0,
+        shards=tuple(shards),
+        fingerprint=fingerprint(facts, shards),
+        word_vectors=vectors,
+    )
+    write_manifest(folder, manifest)
+    return manifest

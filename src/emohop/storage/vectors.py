@@ -1,0 +1,51 @@
+"""The word vectors that a corpus brings along: a list of words and a matrix beside the shards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.errors import EmohopError
+from emohop.files import replacing, sha256, write_text
+
+WORDS = "words.json"
+MATRIX = "word_vectors.npy"
+
+
+@dataclass(frozen=True)
+class VectorFiles:
+    """What the manifest says of a corpus's word vectors: how many words, numbers a word."""
+
+    words: int
+    size: int
+    words_sha256: str
+    matrix_sha256: str
+
+
+def write_vectors(folder: Path, words: Sequence[str], matrix: NDArray[np.float32]) -> VectorFiles:
+    """Write words and their vectors, float32 [words, size]; row i belongs to word i."""
+    write_text(folder / WORDS, json.dumps(list(words), indent=0, ensure_ascii=False) + "\n")
+    with replacing(folder / MATRIX) as file:
+        np.save(file, np.ascontiguousarray(matrix, np.float32), allow_pickle=False)
+    sums = [sha256(folder / name) for name in (WORDS, MATRIX)]
+    return VectorFiles(len(words), matrix.shape[1], *sums)
+
+
+def read_vectors(folder: Path, files: VectorFiles) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """Words and their vectors, a map of the file; EmohopError when they are damaged."""
+    try:
+        words = tuple(map(str, json.loads((folder / WORDS).read_text("utf-8"))))
+        matrix = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise EmohopError(
+            f"{folder}: its word vectors cannot be read ({reason}): make it anew"
+        ) from None
+    if len(words) != files.words or matrix.shape != (files.words, files.size):
+        raise EmohopError(f"{folder}: its word vectors are not those of its manifest: make it anew")
+    return words, matrix
