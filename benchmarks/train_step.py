@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,12 +79,14 @@ class Plain(nn.Module):
         super().__init__()
         self.targets, self.packed = ours.targets, packed
         self.project, self.classify = ours.project, ours.classify
-        encoders = {m: ours.encoders.encoders[m.value] for m in (A, T, V)}
-        self.embedding = encoders[T].embedding
-        self.dropout = {m: e.gru.dropout for m, e in encoders.items()}
-        self.grus = nn.ModuleDict(
-            {m.value: _torch_gru(e.gru.forward_stack[0]) for m, e in encoders.items()}
-        )
+        encoders = {m: ours.get_submodule(f"encoders.encoders.{m}") for m in (A, T, V)}
+        self.embedding = encoders[T].get_submodule("embedding")
+        self.dropout = {m: ModelSettings().encoder(m).dropout for m in encoders}
+        self.grus = nn.ModuleDict()
+        for m, encoder in encoders.items():
+            layer = encoder.get_submodule("gru.forward_stack.0")
+            assert isinstance(layer, Layer)
+            self.grus[m.value] = _torch_gru(layer)
 
     def forward(self, batch: Batch) -> Output:
         """Logits, with padding everywhere."""
@@ -118,11 +121,14 @@ class Plain(nn.Module):
 def _torch_gru(layer: Layer) -> nn.GRU:
     gru = nn.GRU(layer.size, layer.hidden, batch_first=True)
     weights = torch.cat([layer.gates.weight, layer.candidate.weight])
-    with torch.no_grad():
-        gru.weight_ih_l0.copy_(weights[:, : layer.size])
-        gru.weight_hh_l0.copy_(weights[:, layer.size :])
-        gru.bias_ih_l0.copy_(torch.cat([layer.gates.bias, layer.candidate.bias]))
-        gru.bias_hh_l0.zero_()
+    gru.load_state_dict(
+        {
+            "weight_ih_l0": weights[:, : layer.size],
+            "weight_hh_l0": weights[:, layer.size :],
+            "bias_ih_l0": (bias := torch.cat([layer.gates.bias, layer.candidate.bias])),
+            "bias_hh_l0": torch.zeros_like(bias),
+        }
+    )
     return gru
 
 
@@ -200,9 +206,9 @@ def on_cpu(threads: int, rounds: int) -> None:
         Contestant("ours, reset after, bfloat16", network(reset_after=True, device=device), True),
         Contestant("ours, reset before, bfloat16", network(reset_after=False, device=device), True),
     ]
-    seconds = take_turns(contestants, batch, rounds, _cpu_clock)
+    seconds = take_turns(contestants, batch, rounds, cpu_clock)
     packed = Contestant("packed (one step)", Plain(after, packed=True))
-    seconds[packed.name] = [_cpu_clock(lambda: packed.step(batch))]
+    seconds[packed.name] = [cpu_clock(lambda: packed.step(batch))]
     reference = statistics.median(seconds["plain"])
     rows = ", ".join(f"{m} {int(long.sum())}" for m, long in batch.lengths.items())
     print(f"\n{threads} thread{'s' * (threads > 1)}; steps in the batch: {rows}\n")
@@ -215,13 +221,15 @@ def on_cpu(threads: int, rounds: int) -> None:
         )
 
 
-def _cpu_clock(step: Callable[[], None]) -> float:
+def cpu_clock(step: Callable[[], None]) -> float:
+    """Seconds of a call."""
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
 
 
-def _gpu_clock(step: Callable[[], None]) -> float:
+def gpu_clock(step: Callable[[], None]) -> float:
+    """Seconds of a call on the GPU, until it is done."""
     torch.cuda.synchronize()
     start = time.perf_counter()
     step()
@@ -243,11 +251,11 @@ def on_gpu(rounds: int) -> None:
                 name = f"ours, reset {'after' if reset_after else 'before'}"
                 eager = network(reset_after=reset_after, device=device)
                 contestants.append(Contestant(name, eager, bfloat16))
-            compiled = torch.compile(network(reset_after=True, device=device))
+            compiled: Any = torch.compile(network(reset_after=True, device=device))
             contestants.append(Contestant("ours, reset after, compiled", compiled, bfloat16))
             plain = Plain(network(reset_after=True, device=device), packed=False).to(device)
             contestants.append(Contestant("plain", plain, bfloat16))
-            seconds = take_turns(contestants, batch, rounds, _gpu_clock)
+            seconds = take_turns(contestants, batch, rounds, gpu_clock)
             for contestant in contestants:
                 median = statistics.median(seconds[contestant.name])
                 share = _product_share(contestant, batch)
@@ -265,8 +273,8 @@ def _product_share(contestant: Contestant, batch: Batch) -> float:
         torch.cuda.synchronize()
     kernels = [(e.key.lower(), e.self_device_time_total) for e in profiled.key_averages()]
     names = ("gemm", "gemv", "cutlass", "matmul", "rnn", "nvjet", "xmma")
-    products = sum(spent for name, spent in kernels if any(n in name for n in names))
-    return products / max(1e-9, sum(spent for _, spent in kernels))
+    products: float = sum(spent for name, spent in kernels if any(n in name for n in names))
+    return products / max(1e-9, float(sum(spent for _, spent in kernels)))
 
 
 def main() -> None:

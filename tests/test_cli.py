@@ -58,7 +58,7 @@ def test_train_and_evaluate(prepared: Path, tmp_path: Path) -> None:
         (["train", "NOWHERE", "OUT"], "no manifest.json in"),
         (["train", "PREPARED", "OUT", "--model", "rnn"], "model.name"),
         (["train", "PREPARED", "OUT", "--hops", "0"], "model.hops"),
-        (["train", "PREPARED", "OUT", "--modalities", "audio"], "amh hops between two or three"),
+        (["train", "PREPARED", "OUT", "--modalities", "audio"], "amh needs two modalities or more"),
         (["train", "PREPARED", "OUT", "--seeds", "a"], "--seeds 'a': write numbers"),
         (["train", "PREPARED", "OUT", "--fold", "9"], "no fold 9"),
         (["train", "PREPARED", "OUT", "--recipe", "none"], "no recipe 'none'"),

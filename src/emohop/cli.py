@@ -294,16 +294,18 @@ def export_arrays(
 def train(
     prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
     out: Annotated[Path, typer.Argument(help="The run folder; continued if begun.")],
-    model: Annotated[str | None, typer.Option(help="amh, are, tre or vre.")] = None,
-    hops: Annotated[int | None, typer.Option(help="Hops of amh.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="amh, mha, mdrea, mdre, are, tre or vre.")
+    ] = None,
+    hops: Annotated[int | None, typer.Option(help="Hops of amh and mha.")] = None,
     modalities: Annotated[
-        str | None, typer.Option(help="Two or three of audio,text,video (amh).")
+        str | None, typer.Option(help="Two or three of audio,text,video; mha, mdrea: two.")
     ] = None,
     protocol: Protocol = None,
     fold: Annotated[str | None, typer.Option(help="all, or folds as 0,1,….")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds as 0,1,….")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="default, demo, published, or a YAML file.")
+        str | None, typer.Option(help="default, demo, published-amh and others, or a YAML file.")
     ] = None,
     set_: Annotated[
         list[str] | None,

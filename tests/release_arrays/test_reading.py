@@ -183,7 +183,7 @@ def test_labels_by_name(folder: Path, tmp_path: Path) -> None:
     assert "every class needs a name of its own" in refused(folder, tmp_path / "c", *"abcdef", "")
     change(folder, "test_label", put(4, 8))
     message = refused(folder, tmp_path / "c")
-    assert "test_label.npy row 4: label 8: the releases have 7 or 4 classes" in message
+    assert "test_label.npy row 4: label 8: such a folder has the classes 0..6" in message
     change(folder, "dev_label", put(3, -1))
     assert "dev_label.npy row 3: label -1: 0 or more" in refused(folder, tmp_path / "c")
 

@@ -20,6 +20,7 @@ from emohop.files import sha256, write_text
 from emohop.processes import Progress
 from emohop.release_arrays.layout import (
     ARRAYS,
+    AUDIO_LENGTH,
     DICTIONARY,
     EMBEDDING,
     LABEL,
@@ -92,7 +93,7 @@ def import_arrays(
 ) -> Imported:
     """Read the .npy folder of the 2018 or 2019 program and write a prepared corpus to `out`.
 
-    `labels` names the classes 0, 1, …; without it seven and four classes have the releases'.
+    `labels` names the classes 0, 1, …; without it they are the releases' seven (2019) or four.
     Raises EmohopError, naming file and row, for arrays that cannot be used, and for an `out`
     that holds something else.
     """
@@ -141,19 +142,21 @@ def _read(folder: Path) -> _Source:
 
 
 def _label_set(source: _Source, names: Sequence[str] | None) -> LabelSet:
-    """The classes by name: those given, or the releases' for seven and four."""
+    """The classes by name: those given, or the seven of the 2019 and the four of the 2018 form."""
     part = max(source.parts, key=lambda part: int(part.labels.max()))
     row = int(part.labels.argmax())
     largest = int(part.labels[row])
     where = f"{source.folder / file_name(part.name, LABEL)} row {row}: label {largest}"
     known = release_labels()
     if names is None:
-        if largest + 1 not in known:
+        is_2019 = (source.folder / file_name(part.name, AUDIO_LENGTH)).exists()
+        usual = known[7 if is_2019 else 4]
+        if largest >= len(usual.labels):
             raise EmohopError(
-                f"{where}: the releases have 7 or 4 classes; name yours, class 0 first, with "
-                "--labels a,b,…"
+                f"{where}: such a folder has the classes 0..{len(usual.labels) - 1}; name yours, "
+                "class 0 first, with --labels a,b,…"
             )
-        return known[largest + 1]
+        return usual
     if len(set(names)) != len(names) or not all(names):
         raise EmohopError(f"--labels {','.join(names)}: every class needs a name of its own")
     if largest >= len(names):
