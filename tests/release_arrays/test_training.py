@@ -20,7 +20,7 @@ from emohop.inputs import Inputs
 from emohop.models import build
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.crossval import train
-from emohop.training.unit import _start_from_glove
+from emohop.training.fitting import _start_from_glove
 from tests.release_arrays.folder import CLIPS, VECTOR, WORDS, write_folder
 
 

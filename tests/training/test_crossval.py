@@ -21,10 +21,9 @@ from emohop.errors import EmohopError
 from emohop.evaluation.results import read_predictions
 from emohop.prediction import Predictor
 from emohop.storage import open_prepared
-from emohop.training import unit as unit_module
+from emohop.training import fitting
 from emohop.training.crossval import train
-from emohop.training.module import Epoch
-from emohop.training.unit import Unit
+from emohop.training.unit import Epoch, Unit
 from tests.prepared import LABELS, write_prepared
 
 RESULT_FILES = (
@@ -168,7 +167,7 @@ def test_broken_after_early_stopping_trains_no_further(
     wanted = recipe("folds=[0]", "training.max_epochs=30", "training.patience=2")
     train(prepared, tmp_path / "whole", wanted)
     with monkeypatch.context() as patch:
-        patch.setattr(unit_module, "_finish", _die)
+        patch.setattr(fitting, "_finish", _die)
         with pytest.raises(RuntimeError, match="before the end"):
             train(prepared, tmp_path / "broken", wanted)
     train(prepared, tmp_path / "broken", wanted)

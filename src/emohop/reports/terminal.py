@@ -13,8 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from emohop import processes
 
 if TYPE_CHECKING:
-    from emohop.training.module import Epoch
-    from emohop.training.unit import Unit
+    from emohop.training.unit import Epoch, Unit
 
 PIPED_COLUMNS = 120
 """Width of tables that go to a file or to another program."""

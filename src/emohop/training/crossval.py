@@ -20,8 +20,7 @@ from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_
 from emohop.files import write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training.module import Epoch
-from emohop.training.unit import Unit, fit
+from emohop.training.unit import Epoch, Unit, fit
 
 RECIPE = "recipe.yaml"
 RUN = "run.json"

@@ -22,9 +22,7 @@ from emohop.models.batch import Batch
 from emohop.training.adam import make_optimizer
 from emohop.training.clipping import Clipper
 from emohop.training.loss import mean_loss
-
-Epoch = dict[str, float]
-"""One line of the history: epoch, train_loss, dev_loss and dev_<score>."""
+from emohop.training.unit import Epoch
 
 
 class Training(LightningModule):

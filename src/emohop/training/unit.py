@@ -1,39 +1,17 @@
-"""One unit of an experiment: one fold and one seed, trained, scored and written; resumable."""
+"""One unit of an experiment: one fold and one seed."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch import nn
-
-import emohop
-from emohop.clips import Modality
 from emohop.config import Recipe
-from emohop.evaluation.results import METRICS, write_unit
+from emohop.evaluation.results import METRICS
 from emohop.evaluation.splits import Fold
-from emohop.features.glove import read_glove
-from emohop.features.text import UNKNOWN, embedding_matrix
-from emohop.inputs import Inputs
-from emohop.models import build
-from emohop.models.checkpoint import save
-from emohop.models.inference import BATCH_SIZE
-from emohop.scoring import score_fold
-from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training.batches import BucketSampler, Clips, InOrder, WithReplacement, loader
-from emohop.training.module import Epoch, History, Patience, Training
 
-CHECKPOINTS = "checkpoints"
+Epoch = dict[str, float]
+"""One line of the history: epoch, train_loss, dev_loss and dev_<score>."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,135 +32,8 @@ class Unit:
 
 
 def fit(unit: Unit) -> None:
-    """Train, keep the best epoch by its dev score, score dev and test, write the unit's files."""
-    corpus = open_prepared(unit.prepared)
-    recipe, fold, settings = unit.recipe, unit.fold, unit.recipe.training
-    unit.folder.mkdir(parents=True, exist_ok=True)
-    inputs = Inputs.fit(corpus, fold.train.tolist(), recipe)
-    torch.manual_seed(unit.seed)
-    network = build(recipe.model, inputs.sizes)
-    _start_from_glove(network, inputs, recipe, corpus)
-    report = unit.report
-    history = History(
-        unit.folder / "history.csv", None if report is None else lambda line: report(unit, line)
-    )
-    module = Training(network, settings, unit.seed, history.count)
+    """Train a unit, keep its best epoch, score dev and test, write its files; see `fitting`."""
+    # imported here: Lightning takes seconds and much memory, in a process that may fit nothing
+    from emohop.training.fitting import fit as run
 
-    train = Clips(corpus, fold.train.tolist(), inputs)
-    dev = Clips(corpus, fold.dev.tolist(), inputs)
-    chance = (settings.batch_size, unit.seed, history.count)
-    sampler: BucketSampler | WithReplacement
-    if settings.sampling == "epochs":
-        sampler = BucketSampler(train.steps(), *chance)
-    else:
-        sampler = WithReplacement(len(train), *chance)
-    with _quiet():
-        trainer = _trainer(unit, history, len(sampler))
-        last = unit.folder / CHECKPOINTS / "last.ckpt"
-        try:
-            trainer.fit(
-                module,
-                loader(train, sampler),
-                loader(dev, InOrder(len(dev), BATCH_SIZE)),
-                ckpt_path=last if last.exists() else None,
-                weights_only=True,
-            )
-        except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from None
-    _load_best(module, unit.folder / CHECKPOINTS / "best.ckpt")
-    network.cpu()
-    _finish(unit, corpus, network, inputs)
-
-
-def _trainer(unit: Unit, history: History, steps: int) -> Trainer:
-    """Lightning's loop over epochs of `steps` steps, with the best and the last one kept."""
-    settings = unit.recipe.training
-    score = f"dev_{settings.select}"
-    mode = "min" if settings.select == "loss" else "max"
-    limits = [settings.max_epochs, settings.max_steps and max(1, settings.max_steps // steps)]
-    checkpoint = partial(
-        ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    folder = unit.folder / CHECKPOINTS
-    return Trainer(
-        max_epochs=min((limit for limit in limits if limit is not None), default=-1),
-        accelerator="auto",
-        devices=1,
-        precision="bf16-mixed" if settings.precision == "bfloat16" else "32-true",
-        callbacks=[
-            history,
-            Patience(score, mode=mode, patience=settings.patience, check_on_train_epoch_end=True),
-            checkpoint(folder, "best", monitor=score, mode=mode),
-            checkpoint(folder, "last"),
-        ],
-        logger=TensorBoardLogger(unit.folder, name="", version="tensorboard"),
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def _start_from_glove(
-    network: nn.Module, inputs: Inputs, recipe: Recipe, corpus: PreparedCorpus
-) -> None:
-    """Overwrite the word vectors by those of the file that the recipe names, or the corpus's."""
-    glove, vocabulary = recipe.model.text.glove, inputs.vocabulary
-    if vocabulary is None or glove == "random":
-        return
-    size = recipe.model.text.embedding
-    if glove is not None:
-        vectors = read_glove(glove, vocabulary.tokens, dim=size)
-        matrix = embedding_matrix(vocabulary, vectors, size, seed=0)
-    elif corpus.word_vectors is not None:
-        words, rows = corpus.word_vectors
-        matrix = embedding_matrix(vocabulary, dict(zip(words, rows, strict=True)), size, seed=0)
-        matrix[words.index(UNKNOWN)] = rows[words.index(UNKNOWN)]  # not drawn, as beside a file
-    else:
-        return
-    weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.embedding.weight")
-    with torch.no_grad():
-        weight.copy_(torch.from_numpy(matrix))
-
-
-def _load_best(module: Training, path: Path) -> None:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    module.load_state_dict(state["state_dict"])
-
-
-def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inputs) -> None:
-    """Write the model folder, then predictions and metrics of dev and test."""
-    card = {
-        "emohop": emohop.__version__,
-        "model": unit.recipe.model.model_dump(mode="json"),
-        "inputs": inputs.to_json(),
-        "recipe": unit.recipe.model_dump(mode="json"),
-        "corpus": {
-            "name": corpus.manifest.corpus,
-            "class_set": corpus.manifest.class_set,
-            "fingerprint": corpus.manifest.fingerprint,
-        },
-        "fold": unit.fold.index,
-        "seed": unit.seed,
-    }
-    save(unit.folder / "model", network, card)
-    write_unit(unit.folder, score_fold(corpus, unit.fold, network, inputs))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's advertising and its advice on loader processes, which we do not want."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*does not have many workers.*")
-            warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-            warnings.filterwarnings("ignore", ".*LeafSpec.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    run(unit)
