@@ -288,6 +288,8 @@ def export_arrays(
     typer.echo(f"{folder}: {clips} clips; fold {done.fold.index} tests {done.fold.name}")
     typer.echo(f"labels: {numbers}")
     typer.echo(f"{done.words} words, their vectors from {done.vectors}")
+    if not done.prosody:
+        typer.echo("no prosody in the corpus: zeros in its place, which the program never uses")
 
 
 @_command

@@ -157,15 +157,27 @@ def test_what_is_refused(tmp_path: Path) -> None:
     (tmp_path / "full/thesis.txt").touch()
     with pytest.raises(EmohopError, match="is not empty"):
         export_arrays(prepared, tmp_path / "full")
-    for missing in ("audio", "prosody", "text", "video"):
+    for missing in ("audio", "text", "video"):
         other = Path(shutil.copytree(prepared, tmp_path / missing))
         values = json.loads((other / MANIFEST).read_text())
-        values["features"][missing] = False if missing == "prosody" else None
+        values["features"][missing] = None
         values["sizes"].pop(missing, None)
         (other / MANIFEST).write_text(json.dumps(values))
         with pytest.raises(EmohopError, match=f"was prepared without {missing}, which"):
             export_arrays(other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_zeros_stand_where_there_is_no_prosody(tmp_path: Path) -> None:
+    arrays = write_folder(tmp_path / "arrays")
+    for path in arrays.glob("*_audio_prosody.npy"):
+        path.unlink()
+    import_arrays(arrays, tmp_path / "imported")
+    done = export_arrays(tmp_path / "imported", tmp_path / "out")
+    assert not done.prosody
+    prosody = np.load(tmp_path / "out/train_audio_prosody.npy")
+    assert prosody.shape == (done.clips["train"], 35)
+    assert not prosody.any()
 
 
 def test_an_interrupted_export_leaves_nothing(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ class Layer(nn.Module):
             bidirectional=False,
             batch_first=True,
         )
-        return ragged.pack(outputs)
+        return ragged.pack(outputs).to(rows.dtype)  # under autocast they are of a lower one
 
 
 def _stack(size: int, settings: EncoderSettings, reset_after: bool) -> nn.ModuleList:

@@ -142,7 +142,7 @@ def _read(folder: Path) -> _Source:
 
 
 def _label_set(source: _Source, names: Sequence[str] | None) -> LabelSet:
-    """The classes by name: those given, or the seven of the 2019 and the four of the 2018 form."""
+    """The classes by name: those given, or the 2019 form's seven or the 2018 form's four."""
     part = max(source.parts, key=lambda part: int(part.labels.max()))
     row = int(part.labels.argmax())
     largest = int(part.labels[row])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from emohop.clips import Split
+from emohop.clips import MODALITIES, Split
 from emohop.config import TextEncoderSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import SPLITS, Fold, make_folds
@@ -38,6 +38,7 @@ from emohop.storage import PreparedCorpus, Row, open_prepared
 
 AUDIO_STEPS, TEXT_STEPS, VIDEO_STEPS = 1000, 128, 32
 """Steps that the 2019 program stores of a clip; what is longer is cut off at its end."""
+PROSODY_NUMBERS = 35
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Exported:
     words: int
     vectors: str
     """Where the word vectors came from."""
+    prosody: bool
+    """Whether the corpus has prosody; else zeros stand in its place."""
 
 
 def export_arrays(
@@ -64,8 +67,9 @@ def export_arrays(
     """Write one fold of a prepared corpus as the .npy folder of the 2019 program.
 
     Word vectors come from `glove`, else from the corpus, else they are drawn uniform in ±0.25.
-    Raises EmohopError for a corpus without audio, prosody, text or video, a fold that there is
-    not, and a folder that is not empty.
+    A corpus without prosody gives zeros there, which the program loads and never uses.
+    Raises EmohopError for a corpus without audio, text or video, a fold that there is not, and a
+    folder that is not empty.
     """
     corpus, folder = open_prepared(prepared), Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -89,18 +93,18 @@ def export_arrays(
                 if progress is not None:
                     progress(done, todo)
     counts = {split: len(numbers) for split, numbers in parts.items()}
-    return Exported(chosen, counts, labels, len(vocabulary), vectors)
+    prosody = "prosody" in corpus.manifest.sizes
+    return Exported(chosen, counts, labels, len(vocabulary), vectors, prosody)
 
 
 def _check_has_all(corpus: PreparedCorpus) -> None:
-    """The program reads all four files; a missing vector must not become an invented one."""
+    """The program looks at all three; what is missing must not become something invented."""
     manifest = corpus.manifest
-    has = {*manifest.sizes, *manifest.features.modalities}
-    missing = [name for name in ("audio", "prosody", "text", "video") if name not in has]
+    missing = [m.value for m in MODALITIES if m not in manifest.features.modalities]
     if missing:
         raise EmohopError(
             f"{corpus.folder} was prepared without {', '.join(missing)}, which the folder of the "
-            "2019 program holds: prepare it with audio, prosody, text and video"
+            "2019 program holds: prepare it with audio, text and video"
         )
 
 
@@ -146,7 +150,7 @@ class _Part:
     def __init__(self, folder: Path, split: Split, clips: int, sizes: Mapping[str, int]) -> None:
         kinds: dict[str, tuple[tuple[int, ...], Any]] = {
             AUDIO: ((clips, AUDIO_STEPS, sizes["audio"]), np.float32),
-            PROSODY: ((clips, sizes["prosody"]), np.float32),
+            PROSODY: ((clips, sizes.get("prosody", PROSODY_NUMBERS)), np.float32),
             VIDEO: ((clips, VIDEO_STEPS, sizes["video"]), np.float32),
             TEXT: ((clips, TEXT_STEPS), np.int64),
             AUDIO_LENGTH: ((clips,), np.int64),
@@ -166,7 +170,8 @@ class _Part:
             _fill(files[AUDIO][place], row.audio)
             _fill(files[VIDEO][place], row.video)
             _fill(files[TEXT][place], vocabulary.ids(row.text.tolist()))
-            files[PROSODY][place] = row.prosody
+            if "prosody" in row.arrays:
+                files[PROSODY][place] = row.prosody
             files[AUDIO_LENGTH][place] = len(row.audio)
             files[VIDEO_LENGTH][place] = len(row.video)
             files[LABEL][place] = labels.index(row.label)
