@@ -239,3 +239,26 @@ def test_clips_without_any_step() -> None:
     assert outputs.shape == (2, 3, 8)
     assert not outputs.any()
     assert not states.any()
+
+
+@BOTH_FORMS
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_the_clips(
+    reset_after: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emohop.models.recurrence.ROWS_TOGETHER", 5)  # several stretches
+    monkeypatch.setattr("emohop.models.recurrence.ROWS_TO_SHARE", 1)
+    steps, results = torch.randn(5, 7, 5), []
+    before = torch.get_num_threads()
+    try:
+        for number in (1, threads):
+            torch.set_num_threads(number)
+            gru, inputs = make(reset_after), steps.clone().requires_grad_()
+            outputs, states = run(gru, inputs)
+            (outputs.square().sum() + states.sum()).backward()
+            assert torch.get_num_threads() == number
+            results.append([outputs, states, inputs.grad, *(p.grad for p in gru.parameters())])
+    finally:
+        torch.set_num_threads(before)
+    for alone, together in zip(*results, strict=True):
+        torch.testing.assert_close(alone, together)

@@ -3,12 +3,15 @@
 At each step only the clips that are still going are worked on. The products with the inputs are
 one product before the first step; on the way back, what a step's gradient needs of the
 activations alone and the gradients of the weights are computed for stretches of steps together.
+Where torch has several threads, each takes its share of the clips through all steps.
 Under autocast the matrix products are made in its lower precision, everything else is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +21,8 @@ from torch.autograd.function import once_differentiable
 
 ROWS_TOGETHER = 4096
 """Rows of one stretch of the backward pass: few enough that its memory is not asked for anew."""
+ROWS_TO_SHARE = 4096
+"""Rows from which on it pays to share the clips among threads."""
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
@@ -57,29 +62,12 @@ class Recurrence(Function):
             rows = products.cast(rows)
             weights = products.cast(torch.cat([gates, candidate]))
             bias = products.cast(torch.cat([gate_bias, candidate_bias]))
-            recurrent = weights[:, size:].t()
-            by_gate, by_state = recurrent[:, : 2 * hidden], recurrent[:, 2 * hidden :]
             active = torch.addmm(bias, rows, weights[:, :size].t()).to(gates.dtype)
             states = torch.empty_like(active[:, :hidden])
             # what the reset gate acts on; before the product that is the state itself
             inner = torch.empty_like(states) if reset_after else states.new_empty(0, hidden)
-            previous = states.new_zeros(counts[0] if counts else 0, hidden)
-            inside = iter(inner.split(counts)) if reset_after else None
-            for block, state in zip(active.split(counts), states.split(counts), strict=True):
-                gate, c = block[:, : 2 * hidden], block[:, 2 * hidden :]
-                reset, update = gate[:, :hidden], gate[:, hidden:]
-                before = previous[: len(block)]
-                if inside is not None:
-                    product = products.of(before, recurrent)
-                    gate.add_(product[:, : 2 * hidden]).sigmoid_()
-                    c.addcmul_(reset, next(inside).copy_(product[:, 2 * hidden :])).tanh_()
-                else:
-                    products.add(gate, before, by_gate)
-                    gate.sigmoid_()
-                    products.add(c, reset * before, by_state)
-                    c.tanh_()
-                torch.lerp(c, before, update, out=state)
-                previous = state
+            recurrent = weights[:, size:].t()
+            _shared(rows, _steps_forward, active, states, inner, counts, recurrent, products)
         ctx.save_for_backward(rows, gates, candidate, active, states, inner)
         ctx.counts, ctx.reset_after, ctx.products = counts, reset_after, products
         return states
@@ -91,7 +79,7 @@ class Recurrence(Function):
         rows, gates, candidate, active, states, inner = ctx.saved_tensors
         counts, after, products = ctx.counts, ctx.reset_after, ctx.products
         hidden, size = len(candidate), rows.shape[1]
-        by_gate, by_state = (products.cast(w[:, size:]) for w in (gates, candidate))
+        recurrent = products.cast(torch.cat([gates[:, size:], candidate[:, size:]]))
         by_input = products.cast(torch.cat([gates[:, :size], candidate[:, :size]]))
         d_rows = states.new_empty(rows.shape) if ctx.needs_input_grad[0] else None
         d_input, d_bias = states.new_zeros(3 * hidden, size), states.new_zeros(3 * hidden)
@@ -101,29 +89,13 @@ class Recurrence(Function):
             act, sizes = active[part], counts[steps]
             before = _before(states[: part.stop], counts[: steps.stop], steps.start)
             slope = _factors(act, inner[part] if after else before, before)
-            # the gradient that reaches c before its activation by way of the state
-            inward = torch.empty_like(before)
             flow = grads[0][part].clone()
-            flows = flow.split(sizes)
-            flows[-1][: len(carried)] += carried
-            blocks = (slope.split(sizes), act.split(sizes), inward.split(sizes))
-            for step in range(len(sizes) - 1, -1, -1):
-                block, activity, inside = (x[step] for x in blocks)
-                down = flows[step]
-                reset, update = activity[:, :hidden], activity[:, hidden : 2 * hidden]
-                d_reset, dc = block[:, :hidden], block[:, 2 * hidden :]
-                block[:, hidden:].unflatten(1, (2, hidden)).mul_(down[:, None])
-                up = flows[step - 1][: len(block)] if step else torch.zeros_like(down)
-                up.addcmul_(down, update)
-                if after:
-                    d_reset.mul_(dc)
-                    products.add(up, torch.mul(dc, reset, out=inside), by_state)
-                else:
-                    product = products.of(dc, by_state)
-                    d_reset.mul_(product)
-                    up.addcmul_(product, reset)
-                products.add(up, block[:, : 2 * hidden], by_gate)
-            carried = up
+            flow[len(flow) - sizes[-1] :][: len(carried)] += carried
+            # the gradient that reaches c before its activation by way of the state
+            inward = torch.empty_like(before) if after else inner
+            carried = torch.zeros_like(before[: sizes[0]])
+            steps_of = (slope, act, flow, inward, carried, sizes, recurrent, products)
+            _shared(rows, _steps_backward, *steps_of)
             d_bias += slope.sum(0)
             cast = products.cast(slope)
             products.add(d_input, cast.t(), rows[part])
@@ -138,6 +110,110 @@ class Recurrence(Function):
         d_gates = torch.cat([d_input[: 2 * hidden], d_gate], dim=1)
         d_candidate = torch.cat([d_input[2 * hidden :], d_state], dim=1)
         return d_rows, d_gates, d_bias[: 2 * hidden], d_candidate, d_bias[2 * hidden :], None, None
+
+
+def _steps_forward(
+    share: slice,
+    active: Tensor,
+    states: Tensor,
+    inner: Tensor,
+    counts: Sequence[int],
+    recurrent: Tensor,
+    products: _Products,
+) -> None:
+    """From the inputs' products, make activations (in place), states and what is reset.
+
+    `inner` is empty where the reset gate acts on the state itself.
+    """
+    hidden = len(recurrent)
+    by_gate, by_state = recurrent[:, : 2 * hidden], recurrent[:, 2 * hidden :]
+    inside = _blocks(inner, counts, share) if len(inner) else None
+    previous = states.new_zeros(counts[0] if counts else 0, hidden)[share]
+    blocks = (_blocks(x, counts, share) for x in (active, states))
+    for step, (block, state) in enumerate(zip(*blocks, strict=True)):
+        gate, c = block[:, : 2 * hidden], block[:, 2 * hidden :]
+        reset, update = gate[:, :hidden], gate[:, hidden:]
+        before = previous[: len(block)]
+        if inside is not None:
+            product = products.of(before, recurrent)
+            gate.add_(product[:, : 2 * hidden]).sigmoid_()
+            c.addcmul_(reset, inside[step].copy_(product[:, 2 * hidden :])).tanh_()
+        else:
+            products.add(gate, before, by_gate)
+            gate.sigmoid_()
+            products.add(c, reset * before, by_state)
+            c.tanh_()
+        torch.lerp(c, before, update, out=state)
+        previous = state
+
+
+def _steps_backward(
+    share: slice,
+    slope: Tensor,
+    active: Tensor,
+    flow: Tensor,
+    inward: Tensor,
+    carried: Tensor,
+    counts: Sequence[int],
+    recurrent: Tensor,
+    products: _Products,
+) -> None:
+    """From the states' gradients, turn factors into gradients before the activations (in place).
+
+    What reaches the state before the first step is added to `carried`. `inward` is empty where
+    the reset gate acts on the state itself.
+    """
+    hidden = recurrent.shape[1]
+    by_gate, by_state = recurrent[: 2 * hidden], recurrent[2 * hidden :]
+    slopes, acts, flows = (_blocks(x, counts, share) for x in (slope, active, flow))
+    inside = _blocks(inward, counts, share) if len(inward) else None
+    for step in range(len(slopes) - 1, -1, -1):
+        block, act, down = slopes[step], acts[step], flows[step]
+        reset, update = act[:, :hidden], act[:, hidden : 2 * hidden]
+        d_reset, dc = block[:, :hidden], block[:, 2 * hidden :]
+        block[:, hidden:].unflatten(1, (2, hidden)).mul_(down[:, None])
+        up = flows[step - 1] if step else carried[share]
+        up = up[: len(block)].addcmul_(down, update)
+        if inside is not None:
+            d_reset.mul_(dc)
+            products.add(up, torch.mul(dc, reset, out=inside[step]), by_state)
+        else:
+            product = products.of(dc, by_state)
+            d_reset.mul_(product)
+            up.addcmul_(product, reset)
+        products.add(up, block[:, : 2 * hidden], by_gate)
+
+
+def _blocks(rows: Tensor, counts: Sequence[int], share: slice) -> list[Tensor]:
+    """A share of the clips, step by step, as long as it has one that is still going."""
+    return [block[share] for block in rows.split(counts) if len(block) > (share.start or 0)]
+
+
+def _shared(rows: Tensor, work: Callable[..., None], *arguments: Any) -> None:
+    """Let each of torch's threads do its share of `work`, with two every second clip."""
+    threads = torch.get_num_threads()
+    if threads == 1 or rows.device.type != "cpu" or len(rows) < ROWS_TO_SHARE:
+        work(slice(None), *arguments)
+        return
+    torch.set_num_threads(1)
+    try:
+        shares = [slice(number, None, threads) for number in range(threads)]
+        others = [_pool(threads).submit(_one, work, share, arguments) for share in shares[1:]]
+        _one(work, shares[0], arguments)
+        for other in others:
+            other.result()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one(work: Callable[..., None], share: slice, arguments: Sequence[Any]) -> None:
+    with torch.no_grad():  # which is each thread's own
+        work(share, *arguments)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="recurrence")
 
 
 class _Products:
