@@ -42,8 +42,10 @@ class Standardiser:
         """Statistics of the arrays `names` over training rows (id, speaker, arrays).
 
         Arrays are float [features] or [steps, features]. EmohopError names a clip whose array
-        holds NaN or infinity.
+        holds NaN or infinity (of `none` a batch says so).
         """
+        if kind == "none":
+            return cls(kind)  # nothing is to be read for it
         names = tuple(names)
         sums: dict[str | None, dict[str, _Sums]] = {}
         for clip, speaker, arrays in rows:
@@ -55,8 +57,6 @@ class Standardiser:
                         f"clip {clip}: its {name} holds NaN or infinity: prepare the corpus again"
                     )
                 of_speaker.setdefault(name, _Sums()).add(array)
-        if kind == "none":
-            return cls(kind)
         total: dict[str, _Sums] = {name: _Sums() for name in names}
         for of_speaker in sums.values():
             for name, part in of_speaker.items():
