@@ -248,6 +248,7 @@ def test_threads_share_the_clips(
 ) -> None:
     monkeypatch.setattr("emohop.models.recurrence.ROWS_TOGETHER", 5)  # several stretches
     monkeypatch.setattr("emohop.models.recurrence.ROWS_TO_SHARE", 1)
+    monkeypatch.setattr("emohop.models.recurrence.CLIPS_A_SHARE", 1)
     steps, results = torch.randn(5, 7, 5), []
     before = torch.get_num_threads()
     try:
@@ -262,3 +263,20 @@ def test_threads_share_the_clips(
         torch.set_num_threads(before)
     for alone, together in zip(*results, strict=True):
         torch.testing.assert_close(alone, together)
+
+
+def test_threads_share_the_clips_where_nothing_is_to_be_differentiated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("emohop.models.recurrence.ROWS_TO_SHARE", 1)
+    monkeypatch.setattr("emohop.models.recurrence.CLIPS_A_SHARE", 1)
+    gru, steps = make(), torch.randn(5, 7, 5)
+    expected, _ = run(gru, steps)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        for mode in (torch.inference_mode, torch.no_grad):
+            with mode():
+                torch.testing.assert_close(run(gru, steps)[0], expected)
+    finally:
+        torch.set_num_threads(before)

@@ -21,8 +21,8 @@ from torch.autograd.function import once_differentiable
 
 ROWS_TOGETHER = 4096
 """Rows of one stretch of the backward pass: few enough that its memory is not asked for anew."""
-ROWS_TO_SHARE = 4096
-"""Rows from which on it pays to share the clips among threads."""
+ROWS_TO_SHARE, CLIPS_A_SHARE = 4096, 32
+"""Rows from which on it pays to share the clips among threads, and clips that keep one busy."""
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
@@ -67,7 +67,8 @@ class Recurrence(Function):
             # what the reset gate acts on; before the product that is the state itself
             inner = torch.empty_like(states) if reset_after else states.new_empty(0, hidden)
             recurrent = weights[:, size:].t()
-            _shared(rows, _steps_forward, active, states, inner, counts, recurrent, products)
+            shares = _shares(rows, counts)
+            _shared(shares, _steps_forward, active, states, inner, counts, recurrent, products)
         ctx.save_for_backward(rows, gates, candidate, active, states, inner)
         ctx.counts, ctx.reset_after, ctx.products = counts, reset_after, products
         return states
@@ -84,6 +85,7 @@ class Recurrence(Function):
         d_rows = states.new_empty(rows.shape) if ctx.needs_input_grad[0] else None
         d_input, d_bias = states.new_zeros(3 * hidden, size), states.new_zeros(3 * hidden)
         d_gate, d_state = states.new_zeros(2 * hidden, hidden), states.new_zeros(hidden, hidden)
+        shares = _shares(rows, counts)
         carried = states[:0]  # to the last state of a stretch from the step after it
         for steps, part in _stretches(counts):
             act, sizes = active[part], counts[steps]
@@ -95,7 +97,7 @@ class Recurrence(Function):
             inward = torch.empty_like(before) if after else inner
             carried = torch.zeros_like(before[: sizes[0]])
             steps_of = (slope, act, flow, inward, carried, sizes, recurrent, products)
-            _shared(rows, _steps_backward, *steps_of)
+            _shared(shares, _steps_backward, *steps_of)
             d_bias += slope.sum(0)
             cast = products.cast(slope)
             products.add(d_input, cast.t(), rows[part])
@@ -189,26 +191,34 @@ def _blocks(rows: Tensor, counts: Sequence[int], share: slice) -> list[Tensor]:
     return [block[share] for block in rows.split(counts) if len(block) > (share.start or 0)]
 
 
-def _shared(rows: Tensor, work: Callable[..., None], *arguments: Any) -> None:
-    """Let each of torch's threads do its share of `work`, with two every second clip."""
-    threads = torch.get_num_threads()
-    if threads == 1 or rows.device.type != "cpu" or len(rows) < ROWS_TO_SHARE:
-        work(slice(None), *arguments)
+def _shares(rows: Tensor, counts: Sequence[int]) -> list[slice]:
+    """The clips of each thread: with two threads, every second one."""
+    threads = min(torch.get_num_threads(), max(counts, default=0) // CLIPS_A_SHARE)
+    if threads < 2 or rows.device.type != "cpu" or len(rows) < ROWS_TO_SHARE:
+        return [slice(None)]
+    return [slice(number, None, threads) for number in range(threads)]
+
+
+def _shared(shares: Sequence[slice], work: Callable[..., None], *arguments: Any) -> None:
+    """Do the work, each share in a thread of its own."""
+    if len(shares) == 1:
+        work(shares[0], *arguments)
         return
+    threads = torch.get_num_threads()
+    inference = torch.is_inference_mode_enabled()
+
+    def one(share: slice) -> None:
+        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
+            work(share, *arguments)
+
     torch.set_num_threads(1)
     try:
-        shares = [slice(number, None, threads) for number in range(threads)]
-        others = [_pool(threads).submit(_one, work, share, arguments) for share in shares[1:]]
-        _one(work, shares[0], arguments)
+        others = [_pool(len(shares)).submit(one, share) for share in shares[1:]]
+        one(shares[0])
         for other in others:
             other.result()
     finally:
         torch.set_num_threads(threads)
-
-
-def _one(work: Callable[..., None], share: slice, arguments: Sequence[Any]) -> None:
-    with torch.no_grad():  # which is each thread's own
-        work(share, *arguments)
 
 
 @cache
