@@ -280,3 +280,17 @@ def test_threads_share_the_clips_where_nothing_is_to_be_differentiated(
                 torch.testing.assert_close(run(gru, steps)[0], expected)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@BOTH_FORMS
+def test_a_gpu_gives_the_same(reset_after: bool) -> None:
+    steps, results = torch.randn(5, 7, 5), []
+    for device in ("cpu", "cuda"):
+        gru = make(reset_after, bidirectional=True, layers=2).to(device)
+        outputs, states = run(gru, steps.to(device), LENGTHS.to(device))
+        (outputs.square().sum() + states.sum()).backward()
+        gradients = [p.grad for p in gru.parameters() if p.grad is not None]
+        results.append([t.detach().cpu() for t in (outputs, states, *gradients)])
+    for on_cpu, on_gpu in zip(*results, strict=True):
+        torch.testing.assert_close(on_cpu, on_gpu, rtol=1e-4, atol=1e-5)

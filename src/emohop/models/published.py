@@ -4,14 +4,15 @@ A checkpoint of the AMH release (2019) or of its audio and text predecessor (201
 owner into arrays by variable name, becomes the weights of a network here:
 
     reader = tf.train.load_checkpoint(path)
-    names = [n for n in reader.get_variable_to_shape_map() if "Adam" not in n and "beta" not in n]
-    load_published(network, settings, {n: reader.get_tensor(n) for n in names if "step" not in n})
+    names = reader.get_variable_to_shape_map()
+    load_published(network, settings, {name: reader.get_tensor(name) for name in names})
 
 Matrices of the original are [inputs, outputs], ours [outputs, inputs]; nothing else differs.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ _ATTENDED = {
     "mdrea": (Modality.TEXT, Modality.AUDIO),
     "mdre": (Modality.AUDIO, Modality.TEXT),
 }
-_OPTIMISER = ("/Adam", "/Adam_1", "beta1_power", "beta2_power", "global_step")
+_OPTIMISER = re.compile(r"(Adam|beta[12]_power|global_step)(_\d+)?")
 
 
 def variable_names(settings: ModelSettings) -> dict[str, str]:
@@ -57,7 +58,8 @@ def load_published(
     of this model, of another shape or not finite; the network is left alone then.
     """
     names = variable_names(settings)
-    given = {_plain(n): v for n, v in variables.items() if not n.endswith(_OPTIMISER)}
+    plain = {_plain(name): values for name, values in variables.items()}
+    given = {n: v for n, v in plain.items() if not _OPTIMISER.fullmatch(n.rsplit("/", 1)[-1])}
     wanted = {_plain(name): ours for name, ours in names.items()}
     if missing := [name for name in wanted if name not in given]:
         raise EmohopError(f"variable {missing[0]} is missing{_more(missing)}: {settings.title}")
