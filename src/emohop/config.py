@@ -113,8 +113,8 @@ class ModelSettings(_Settings):
     hops: int = Field(default=7, ge=1)
     """Hops of attention (amh, mha)."""
     modalities: tuple[Modality, ...] | None = None
-    """Two or three of audio, text, video for amh and mdre, two for mdrea and mha; None is all
-    three, or audio and text for mdrea and mha."""
+    """Two or three of audio, text, video for amh and mdre, two for mdrea and mha; None is those
+    of `order`, else all three, or audio and text for mdrea and mha."""
     order: tuple[Modality, ...] | None = None
     """The same modalities in the order in which hops attend to them; None is video, audio, text
     for amh and video, text, audio for mdrea and mha (audio queries text, say)."""
@@ -157,6 +157,8 @@ class ModelSettings(_Settings):
             return (ALONE[self.name],)
         if self.modalities is not None:
             return self.modalities
+        if self.order is not None:
+            return tuple(m for m in Modality if m in self.order)
         return PAIR if self.name in PAIRED else tuple(Modality)
 
     @property

@@ -173,10 +173,12 @@ def test_three_modalities_are_too_many_for_a_pair(name: str) -> None:
 
 
 def test_an_order_of_other_modalities() -> None:
+    pair = (Modality.TEXT, Modality.VIDEO)
     with pytest.raises(EmohopError, match=r"order = text, video is not an order of .*audio, text"):
-        build(settings(name="mha", order=(Modality.TEXT, Modality.VIDEO)), SIZES)
+        build(settings(name="mha", order=pair, modalities=MODALITIES[:2]), SIZES)
     with pytest.raises(EmohopError, match="is not an order of"):
-        build(settings(order=(Modality.TEXT, Modality.VIDEO)), SIZES)
+        build(settings(order=pair, modalities=MODALITIES), SIZES)
+    assert settings(order=pair).uses == pair  # an order says which modalities, too
 
 
 def test_a_modality_that_the_data_lack() -> None:

@@ -58,7 +58,10 @@ def check(settings: ModelSettings, modalities: Collection[Modality], *, prosody:
             f"it has {_names(modalities)}"
         )
     if settings.prosody and not prosody:
-        raise EmohopError("model.prosody is on, but the corpus was prepared without prosody")
+        raise EmohopError(
+            "model.prosody is on, but the corpus was prepared without prosody: prepare it with "
+            "--prosody, or set model.prosody=false"
+        )
 
 
 def _names(modalities: Iterable[Modality]) -> str:
