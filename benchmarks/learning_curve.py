@@ -1,7 +1,7 @@
 """Does `published-amh` learn as the original does? Its first 24 steps beside the original's.
 
     python make_release_arrays.py --out ARRAYS          # 1,000 / 128 / 128 clips, seed 20191200
-    python benchmarks/learning_curve.py ARRAYS
+    python benchmarks/learning_curve.py ARRAYS          # or what import-arrays made of it
 
 The original's numbers are five unseeded runs of its release on that folder
 (tests/golden/learning_curve.json): the loss of each training batch with dropout, and dev's
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from emohop.config import make_recipe
 from emohop.release_arrays import import_arrays
+from emohop.storage.manifest import MANIFEST
 from emohop.training.crossval import train
 
 ORIGINAL = Path(__file__).parents[1] / "tests" / "golden" / "learning_curve.json"
@@ -44,8 +45,10 @@ def ours(arrays: Path, seeds: list[int], jobs: int, settings: list[str]) -> NDAr
     changes = {"training.max_steps": STEPS, "seeds": seeds}
     recipe = make_recipe("published-amh", settings, changes)
     with tempfile.TemporaryDirectory() as folder:
-        prepared, out = Path(folder) / "prepared", Path(folder) / "run"
-        import_arrays(arrays, prepared)
+        prepared, out = arrays, Path(folder) / "run"
+        if not (arrays / MANIFEST).exists():
+            prepared = Path(folder) / "prepared"
+            import_arrays(arrays, prepared)
         train(prepared, out, recipe, jobs=jobs)
         runs = []
         for seed in seeds:

@@ -13,8 +13,9 @@ INTRODUCTION = """# Settings
 Made from `src/emohop/config.py` by `python docs/make_settings.py > docs/settings.md`.
 
 A recipe is a YAML file with any of these left out; `--recipe` takes its path, or the name of one
-that ships with emohop: `default`, `demo`, `published`. `--set key=value` changes one setting, as in
-`--set model.audio.hidden=100`. What was used is written to `recipe.yaml` in the run folder.
+that ships with emohop ([training.md](training.md) lists them). `--set key=value` changes one
+setting, as in `--set model.audio.hidden=100`. What was used is written to `recipe.yaml` in the run
+folder.
 """
 
 
@@ -40,7 +41,8 @@ def rows(settings: BaseModel, prefix: str) -> list[str]:
         else:
             shown = settings.model_dump(mode="json")[name]
             text = ", ".join(map(str, shown)) if isinstance(shown, list) else json.dumps(shown)
-            lines.append(f"| `{prefix}{name}` | `{text}` | {field.description} |")
+            meaning = " ".join(str(field.description).split())  # a line break ends a table
+            lines.append(f"| `{prefix}{name}` | `{text}` | {meaning} |")
     return lines
 
 

@@ -93,6 +93,9 @@ def test_wrong_recipes(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(EmohopError, match=message):
             make_recipe(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(EmohopError, match=r"bad\.yaml is not text in UTF-8"):
+        make_recipe(path)
 
 
 def test_the_settings_page_is_up_to_date() -> None:
@@ -101,6 +104,13 @@ def test_the_settings_page_is_up_to_date() -> None:
         [sys.executable, str(docs / "make_settings.py")], capture_output=True, text=True, check=True
     )
     assert made.stdout == (docs / "settings.md").read_text("utf-8")
+
+
+def test_every_line_of_the_settings_tables_is_whole() -> None:
+    page = (Path(__file__).parents[1] / "docs/settings.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    assert all(line.endswith(" |") and line.count(" | ") == 2 for line in rows)
 
 
 def test_a_recipe_extends_another(tmp_path: Path) -> None:
@@ -115,11 +125,21 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
     assert make_recipe(again) == recipe
 
 
+def test_a_file_to_extend_lies_beside_the_recipe(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("model: {hops: 2}\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/mine.yaml").write_text("extends: ../base.yaml\nseeds: [4]\n")
+    assert read_recipe(tmp_path / "deep/mine.yaml") == {"model": {"hops": 2}, "seeds": [4]}
+    (tmp_path / "base.yaml").write_text("extends: deep/mine.yaml\n")
+    with pytest.raises(EmohopError, match=r"mine\.yaml -> .*base\.yaml -> .*mine\.yaml: `extends`"):
+        read_recipe(tmp_path / "deep/mine.yaml")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("extends: {}\n", "names one other recipe"),
-        ("extends: publishd\n", "no recipe 'publishd': give a YAML file or one of .*published"),
+        ("extends: publishd\n", "no recipe '.*publishd': give a YAML file or one of .*published"),
         ("extends: SELF\n", "SELF -> SELF: `extends` names one other"),
     ],
 )

@@ -7,6 +7,7 @@ by its path. Unknown names are refused with the nearest known one.
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -208,7 +209,7 @@ class TrainingSettings(_Settings):
     max_epochs: int | None = Field(default=100, ge=1)
     """Epochs at most; None leaves it to max_steps and patience."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Steps at most, in whole epochs."""
+    """Steps at most, in whole epochs: as many as fit, but one at least."""
     patience: int = Field(default=12, ge=1)
     """Epochs in a row without a better dev score after which training stops."""
     select: Literal[
@@ -255,12 +256,15 @@ def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
     """The settings that a shipped recipe or a YAML file gives, not yet checked.
 
     A recipe with `extends: NAME` gives what the recipe of that name or file gives, with its own
-    settings put over it.
+    settings put over it. A file is looked for beside the recipe that names it.
     """
     layers: list[dict[str, Any]] = []
     seen: list[str] = []
     name: object = str(name_or_file)
     while name is not None:
+        if isinstance(name, str) and name not in recipe_names():
+            folder = Path(seen[-1]).parent if seen else Path()
+            name = os.path.normpath(folder / name)  # one name for a file, so that a cycle is seen
         if not isinstance(name, str) or name in seen:
             chain = " -> ".join([*seen, str(name)])
             raise EmohopError(f"recipe {chain}: `extends` names one other recipe or YAML file")
@@ -278,7 +282,10 @@ def _read_layer(name: str) -> dict[str, Any]:
     if name in recipe_names():
         text = resources.files("emohop.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        try:
+            text = Path(name).read_text("utf-8")
+        except UnicodeDecodeError:
+            raise EmohopError(f"recipe {name} is not text in UTF-8: give a YAML file") from None
     else:
         known = ", ".join(recipe_names())
         raise EmohopError(f"no recipe {name!r}: give a YAML file or one of {known}")

@@ -52,9 +52,10 @@ def print_epoch(unit: Unit, epoch: Epoch) -> None:
     """One line an epoch on standard error, from whichever process trains."""
     settings = unit.recipe.training
     score = f"dev_{settings.select}"
+    limit = "" if settings.max_epochs is None else f"/{settings.max_epochs}"
     line = (
         f"fold {unit.fold.index} ({unit.fold.name}) seed {unit.seed}"
-        f"  epoch {epoch['epoch']:>3}/{settings.max_epochs}"
+        f"  epoch {epoch['epoch']:>3}{limit}"
         f"  train loss {epoch['train_loss']:.4f}  dev loss {epoch['dev_loss']:.4f}"
         f"  {score.replace('_', ' ')} {epoch[score]:.4f}\n"
     )

@@ -72,6 +72,8 @@ def fit(unit: Unit) -> None:
         except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
             signal.signal(signal.SIGINT, signal.default_int_handler)
             raise KeyboardInterrupt from None
+        finally:
+            module.clipper.close()
     _load_best(module, unit.folder / CHECKPOINTS / "best.ckpt")
     network.cpu()
     _finish(unit, corpus, network, inputs)

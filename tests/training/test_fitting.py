@@ -1,0 +1,146 @@
+"""That a unit is fitted as its settings say: loss, clipping, precision, patience, steps."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from emohop.config import make_recipe
+from emohop.evaluation.splits import Fold, make_folds
+from emohop.inputs import Inputs
+from emohop.prediction import Predictor
+from emohop.reports.terminal import print_epoch
+from emohop.storage import PreparedCorpus, open_prepared
+from emohop.training import fitting
+from emohop.training.unit import Unit
+from tests.prepared import write_prepared
+
+WHOLE = [f"model.{m}.dropout=0" for m in ("audio", "text", "video")]
+STILL = "training.learning_rate=1e-12"
+"""Too little to change a weight, so that every epoch is of the first weights."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_prepared(tmp_path_factory.mktemp("data") / "prepared")
+
+
+def unit(prepared: Path, folder: Path, *settings: str) -> Unit:
+    recipe = make_recipe("demo", ["training.max_epochs=2", *settings])
+    return Unit(prepared, folder, recipe, fold(prepared), seed=0)
+
+
+def fold(prepared: Path) -> Fold:
+    return make_folds("session", open_prepared(prepared).facts)[0]
+
+
+def history(folder: Path) -> list[dict[str, float]]:
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
+
+
+def logits(predictor: Predictor, prepared: Path, rows: list[int]) -> tuple[Any, Any]:
+    """Logits [clips, classes] and one-hot labels of the same shape."""
+    corpus = open_prepared(prepared)
+    with torch.no_grad():
+        parts = [
+            predictor.network.eval()(batch).logits
+            for batch in predictor.inputs.batches(corpus, rows, 64)
+        ]
+    labels = corpus.facts("label")
+    one_hot = [[labels[i] == name for name in predictor.inputs.labels] for i in rows]
+    return torch.cat(parts).double().numpy(), np.array(one_hot)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
+def test_the_loss_is_the_one_that_was_asked_for(prepared: Path, tmp_path: Path, kind: str) -> None:
+    one = unit(prepared, tmp_path, f"training.loss={kind}", *WHOLE, STILL)
+    fitting.fit(one)
+    predictor = Predictor.load(tmp_path / "model")
+    for part, rows in (("train", one.fold.train), ("dev", one.fold.dev)):
+        x, one_hot = logits(predictor, prepared, rows.tolist())
+        if kind == "softmax":
+            expected = -np.log((np.exp(x) / np.exp(x).sum(1, keepdims=True))[one_hot]).mean()
+        else:
+            p = 1 / (1 + np.exp(-x))
+            expected = -np.log(np.where(one_hot, p, 1 - p)).mean()
+        for line in history(tmp_path):
+            assert line[f"{part}_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["global", "variable", "value"])
+def test_gradients_are_clipped(prepared: Path, tmp_path: Path, kind: str) -> None:
+    def moved(limit: str) -> float:
+        """How far dev's loss goes in an epoch; Adam hardly moves where |g| is far below 1e-8."""
+        folder = tmp_path / limit
+        clip = (f"training.clip={kind}", f"training.gradient_clip={limit}")
+        fitting.fit(unit(prepared, folder, "training.weight_decay=0", *clip))
+        first, second = (line["dev_loss"] for line in history(folder))
+        return abs(second - first)
+
+    assert moved("1e-15") < 1e-5
+    assert moved("1") > 1e-3
+
+
+def test_bfloat16_is_of_training_alone(prepared: Path, tmp_path: Path) -> None:
+    lines = {}
+    for precision in ("float32", "bfloat16"):
+        folder = tmp_path / precision
+        fitting.fit(unit(prepared, folder, f"training.precision={precision}", *WHOLE, STILL))
+        lines[precision] = history(folder)[0]
+    single, half = lines["float32"], lines["bfloat16"]
+    assert single["train_loss"] != half["train_loss"]
+    assert half.pop("train_loss") == pytest.approx(single.pop("train_loss"), rel=1e-2)
+    assert half == pytest.approx(single, rel=1e-6)
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_patience_counts_the_scores_that_are_not_strictly_better(
+    prepared: Path, tmp_path: Path, patience: int
+) -> None:
+    wanted = (STILL, "training.max_epochs=9", f"training.patience={patience}")
+    fitting.fit(unit(prepared, tmp_path, *wanted))
+    assert len(history(tmp_path)) == 1 + patience
+    best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
+    assert best["epoch"] == 0
+
+
+@pytest.mark.parametrize(("steps", "rounds"), [(1, 1), (5, 1), (6, 2), (8, 2)])
+def test_steps_are_done_in_whole_rounds(
+    prepared: Path, tmp_path: Path, steps: int, rounds: int
+) -> None:
+    wanted = ("training.sampling=replacement", "training.batch_size=3")
+    assert int(0.3 * len(fold(prepared).train) / 3) + 1 == 3
+    limits = ("training.max_epochs=null", f"training.max_steps={steps}")
+    fitting.fit(unit(prepared, tmp_path, STILL, *wanted, *limits))
+    assert len(history(tmp_path)) == rounds
+
+
+@pytest.mark.parametrize(("limit", "shown"), [("7", "epoch   2/7 "), ("null", "epoch   2 ")])
+def test_the_line_of_an_epoch_has_a_total_where_there_is_one(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str, shown: str
+) -> None:
+    line = {"epoch": 2, "train_loss": 1.0, "dev_loss": 1.0, "dev_f1_weighted": 0.5}
+    print_epoch(unit(prepared, tmp_path, f"training.max_epochs={limit}"), line)
+    assert shown in capsys.readouterr().err
+
+
+def test_nothing_watches_the_network_that_is_kept(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[nn.Module] = []
+
+    def finish(_: Unit, __: PreparedCorpus, network: nn.Module, ___: Inputs) -> None:
+        kept.append(network)
+
+    monkeypatch.setattr(fitting, "_finish", finish)
+    fitting.fit(unit(prepared, tmp_path, "training.clip=variable"))
+    words = [m for m in kept[0].modules() if isinstance(m, nn.Embedding)]
+    assert words
+    assert not any(m._forward_hooks for m in words)
