@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded, here and in subprocesses
 
 import pytest
 from hypothesis import HealthCheck, settings

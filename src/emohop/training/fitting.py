@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from torch import nn
 
 import emohop
 from emohop.clips import Modality
-from emohop.config import Recipe
+from emohop.config import Recipe, TrainingSettings
 from emohop.evaluation.results import write_unit
+from emohop.evaluation.runs import HISTORY, MODEL
 from emohop.features.glove import read_glove
 from emohop.features.text import UNKNOWN, embedding_matrix
 from emohop.inputs import Inputs
@@ -30,37 +31,60 @@ from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.batches import BucketSampler, Clips, InOrder, WithReplacement, loader
 from emohop.training.module import History, Patience, Training
-from emohop.training.unit import Unit
+from emohop.training.unit import Epoch, Unit
 
 CHECKPOINTS = "checkpoints"
 
 
 def fit(unit: Unit) -> None:
     """Train, keep the best epoch by its dev score, score dev and test, write the unit's files."""
-    corpus = open_prepared(unit.prepared)
-    recipe, fold, settings = unit.recipe, unit.fold, unit.recipe.training
-    unit.folder.mkdir(parents=True, exist_ok=True)
-    inputs = Inputs.fit(corpus, fold.train.tolist(), recipe)
-    torch.manual_seed(unit.seed)
+    corpus, fold = open_prepared(unit.prepared), unit.fold
+    report = unit.report
+    network, inputs = fit_network(
+        corpus,
+        unit.recipe,
+        fold.train.tolist(),
+        fold.dev.tolist(),
+        unit.seed,
+        unit.folder,
+        None if report is None else lambda line: report(unit, line),
+    )
+    _finish(unit, corpus, network, inputs)
+
+
+def fit_network(
+    corpus: PreparedCorpus,
+    recipe: Recipe,
+    train_rows: Sequence[int],
+    dev_rows: Sequence[int],
+    seed: int,
+    folder: Path,
+    report: Callable[[Epoch], None] | None = None,
+) -> tuple[nn.Module, Inputs]:
+    """The network at its best epoch by the dev score, on the CPU, and how rows become its batches.
+
+    No other row of the corpus is looked at. History and checkpoints go to `folder`, and a call
+    that was stopped is taken up from there; `report` is called with each epoch's line.
+    """
+    settings = recipe.training
+    folder.mkdir(parents=True, exist_ok=True)
+    inputs = Inputs.fit(corpus, train_rows, recipe)
+    torch.manual_seed(seed)
     network = build(recipe.model, inputs.sizes)
     _start_from_glove(network, inputs, recipe, corpus)
-    report = unit.report
-    history = History(
-        unit.folder / "history.csv", None if report is None else lambda line: report(unit, line)
-    )
-    module = Training(network, settings, unit.seed, history.count)
+    history = History(folder / HISTORY, report)
+    module = Training(network, settings, seed, history.count)
 
-    train = Clips(corpus, fold.train.tolist(), inputs)
-    dev = Clips(corpus, fold.dev.tolist(), inputs)
-    chance = (settings.batch_size, unit.seed, history.count)
+    train, dev = Clips(corpus, train_rows, inputs), Clips(corpus, dev_rows, inputs)
+    chance = (settings.batch_size, seed, history.count)
     sampler: BucketSampler | WithReplacement
     if settings.sampling == "epochs":
         sampler = BucketSampler(train.steps(), *chance)
     else:
         sampler = WithReplacement(len(train), *chance)
     with _quiet():
-        trainer = _trainer(unit, history, len(sampler))
-        last = unit.folder / CHECKPOINTS / "last.ckpt"
+        trainer = _trainer(folder, settings, history, len(sampler))
+        last = folder / CHECKPOINTS / "last.ckpt"
         try:
             trainer.fit(
                 module,
@@ -74,21 +98,19 @@ def fit(unit: Unit) -> None:
             raise KeyboardInterrupt from None
         finally:
             module.clipper.close()
-    _load_best(module, unit.folder / CHECKPOINTS / "best.ckpt")
-    network.cpu()
-    _finish(unit, corpus, network, inputs)
+    _load_best(module, folder / CHECKPOINTS / "best.ckpt")
+    return network.cpu(), inputs
 
 
-def _trainer(unit: Unit, history: History, steps: int) -> Trainer:
+def _trainer(folder: Path, settings: TrainingSettings, history: History, steps: int) -> Trainer:
     """Lightning's loop over epochs of `steps` steps, with the best and the last one kept."""
-    settings = unit.recipe.training
     score = f"dev_{settings.select}"
     mode = "min" if settings.select == "loss" else "max"
     limits = [settings.max_epochs, settings.max_steps and max(1, settings.max_steps // steps)]
     checkpoint = partial(
         ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    folder = unit.folder / CHECKPOINTS
+    checkpoints = folder / CHECKPOINTS
     return Trainer(
         max_epochs=min((limit for limit in limits if limit is not None), default=-1),
         accelerator="auto",
@@ -97,10 +119,10 @@ def _trainer(unit: Unit, history: History, steps: int) -> Trainer:
         callbacks=[
             history,
             Patience(score, mode=mode, patience=settings.patience, check_on_train_epoch_end=True),
-            checkpoint(folder, "best", monitor=score, mode=mode),
-            checkpoint(folder, "last"),
+            checkpoint(checkpoints, "best", monitor=score, mode=mode),
+            checkpoint(checkpoints, "last"),
         ],
-        logger=TensorBoardLogger(unit.folder, name="", version="tensorboard"),
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -150,7 +172,7 @@ def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inpu
         "fold": unit.fold.index,
         "seed": unit.seed,
     }
-    save(unit.folder / "model", network, card)
+    save(unit.folder / MODEL, network, card)
     write_unit(unit.folder, score_fold(corpus, unit.fold, network, inputs))
 
 

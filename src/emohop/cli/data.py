@@ -1,105 +1,16 @@
-"""The command line. Every command forwards to the library; heavy imports sit inside."""
+"""Commands that make and read data: a corpus, its features, the release's arrays."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from emohop import __version__
-from emohop.errors import EmohopError
-
-FAILED = 1
-INCOMPLETE = 3
-INTERRUPTED = 130
-SHOWN_PROBLEMS = 50
-
-app = typer.Typer(
-    name="emohop",
-    help="Speech emotion recognition from voice, words and face by attentive modality hopping.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from emohop.cli.commands import INCOMPLETE, SHOWN_PROBLEMS, Jobs, Protocol, command, fail, processes
 
 
-def main() -> None:
-    """Run the program."""
-    app()
-
-
-def _command(body: Callable[..., None]) -> Callable[..., None]:
-    """Register a command whose errors end as one line and an exit status, not a traceback."""
-
-    @functools.wraps(body)
-    def checked(*args: Any, **options: Any) -> None:
-        try:
-            body(*args, **options)
-        except EmohopError as error:
-            _fail(str(error))
-        except OSError as error:
-            where = f": {error.filename}" if error.filename else ""
-            _fail(f"{error.strerror or error}{where} (what is finished is kept)")
-        except KeyboardInterrupt:
-            typer.echo("interrupted: run the same command again to go on", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-
-    return app.command(name=body.__name__.strip("_").replace("_", "-"))(checked)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    raise typer.Exit(FAILED)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    del version
-
-
-Jobs = Annotated[
-    int | None, typer.Option(min=1, help="Processes, one thread each. [default: the cores]")
-]
-
-
-@_command
-def demo(
-    out: Annotated[Path, typer.Argument(help="An empty or new folder.")] = Path("demo"),
-    clips: Annotated[int, typer.Option(min=100, help="Labelled clips to make.")] = 400,
-    seed: Annotated[int, typer.Option(min=0, help="Of the corpus and of training.")] = 0,
-    jobs: Jobs = None,
-) -> None:
-    """Make a corpus, prepare it, train on five session folds, and show what fusion brings."""
-    from emohop.demo import run_demo
-
-    results = run_demo(out, clips=clips, seed=seed, jobs=_jobs(jobs), say=typer.echo)
-    from emohop.reports.tables import comparison_table, results_table
-    from emohop.reports.terminal import show
-
-    show("", results_table(results[-1]), "", comparison_table(results))
-    typer.echo(f"\nResults on a made corpus say nothing about people.\nEvery file lies in {out}:")
-    typer.echo(
-        f"  {out}/corpus    the made corpus, in IEMOCAP's layout\n"
-        f"  {out}/prepared  its features\n"
-        f"  {out}/runs      a run folder a model: results.json, recipe.yaml,\n"
-        "                  fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}"
-    )
-
-
-@_command
+@command
 def synthesize(
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.")],
     clips: Annotated[int, typer.Option(help="Clips of the seven classes to make.")] = 400,
@@ -114,7 +25,7 @@ def synthesize(
     from emohop.reports.terminal import progress_bar
 
     with progress_bar("clips") as progress:
-        made = make(folder, clips=clips, seed=seed, jobs=_jobs(jobs), progress=progress)
+        made = make(folder, clips=clips, seed=seed, jobs=processes(jobs), progress=progress)
     counts = ", ".join(f"{label} {count}" for label, count in made.counts.items())
     typer.echo(
         f"{folder}: {sum(made.counts.values())} clips ({counts}) in {made.dialogs} dialogs, "
@@ -123,10 +34,6 @@ def synthesize(
     typer.echo("Results on a made corpus say nothing about people.")
 
 
-Protocol = Annotated[
-    str | None,
-    typer.Option(help="session or fixed. [default: fixed where the corpus has its own parts]"),
-]
 Corpus = Annotated[str, typer.Argument(help="iemocap", metavar="CORPUS")]
 Source = Annotated[Path, typer.Argument(help="The corpus's folder.", metavar="DIR")]
 Seating = Annotated[
@@ -135,7 +42,7 @@ Seating = Annotated[
 ]
 
 
-@_command
+@command
 def check(
     corpus: Corpus,
     source: Source,
@@ -159,10 +66,10 @@ def check(
     for line in (*report.notes, *(f"wrote {path}" for path in report.frames)):
         typer.echo(line)
     if not report.usable:
-        _fail(f"{source} cannot be used: see above")
+        fail(f"{source} cannot be used: see above")
 
 
-@_command
+@command
 def prepare(
     corpus: Corpus,
     source: Source,
@@ -220,7 +127,7 @@ def prepare(
             out,
             features=features,
             labels=labels,
-            jobs=_jobs(jobs),
+            jobs=processes(jobs),
             progress=progress,
             seating=seating,
         )
@@ -239,7 +146,7 @@ def prepare(
         raise typer.Exit(INCOMPLETE)
 
 
-@_command
+@command
 def import_arrays(
     source: Annotated[Path, typer.Argument(help="The .npy folder.", metavar="DIR")],
     out: Annotated[Path, typer.Argument(help="The prepared corpus, a new folder.")],
@@ -266,7 +173,7 @@ def import_arrays(
         typer.echo("nothing to do: everything was imported before")
 
 
-@_command
+@command
 def export_arrays(
     prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
     folder: Annotated[Path, typer.Argument(help="A new or empty folder.", metavar="DIR")],
@@ -290,87 +197,3 @@ def export_arrays(
     typer.echo(f"{done.words} words, their vectors from {done.vectors}")
     if not done.prosody:
         typer.echo("no prosody in the corpus: zeros in its place, which the program never uses")
-
-
-@_command
-def train(
-    prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
-    out: Annotated[Path, typer.Argument(help="The run folder; continued if begun.")],
-    model: Annotated[
-        str | None, typer.Option(help="amh, mha, mdrea, mdre, are, tre or vre.")
-    ] = None,
-    hops: Annotated[int | None, typer.Option(help="Hops of amh and mha.")] = None,
-    modalities: Annotated[
-        str | None, typer.Option(help="Two or three of audio,text,video; mha, mdrea: two.")
-    ] = None,
-    protocol: Protocol = None,
-    fold: Annotated[str | None, typer.Option(help="all, or folds as 0,1,….")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds as 0,1,….")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="default, demo, published-amh and others, or a YAML file.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting as key=value, as often as you like."),
-    ] = None,
-    jobs: Jobs = None,
-) -> None:
-    """Train and score a model on every fold and seed. A run folder that exists is continued."""
-    from emohop.config import make_recipe
-    from emohop.reports.tables import results_table
-    from emohop.reports.terminal import print_epoch, show
-    from emohop.training.crossval import RECIPE, stored_recipe
-    from emohop.training.crossval import train as run
-
-    asked = {
-        "model.name": model,
-        "model.hops": hops,
-        "model.modalities": modalities,
-        "protocol": protocol,
-        "folds": None if fold is None or fold == "all" else _numbers("--fold", fold),
-        "seeds": None if seeds is None else _numbers("--seeds", seeds),
-    }
-    base = recipe or (str(out / RECIPE) if stored_recipe(out) is not None else "default")
-    overrides: dict[str, Any] = {k: value for k, value in asked.items() if value is not None}
-    if fold == "all":
-        overrides["folds"] = None
-    wanted = make_recipe(base, set_ or (), overrides)
-    results = run(prepared, out, wanted, jobs=_jobs(jobs), report=print_epoch)
-    show("", results_table(results))
-    typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
-
-
-@_command
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder: RUN/fold-0/seed-0/model.")],
-    prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As metrics.json has it.")] = False,
-) -> None:
-    """Score a trained model: dev and test of its own fold, or all of another corpus."""
-    import json
-
-    from emohop import load
-    from emohop.evaluation.results import SPLITS
-    from emohop.reports.tables import metrics_table
-    from emohop.reports.terminal import show
-    from emohop.storage import open_prepared
-
-    predictions = load(model).evaluate(open_prepared(prepared))
-    blocks = {s: predictions.part(s).metrics() for s in SPLITS if s in predictions.split}
-    if as_json:
-        typer.echo(json.dumps(blocks, indent=1))
-    else:
-        show(metrics_table(blocks))
-
-
-def _jobs(jobs: int | None) -> int:
-    from emohop.processes import cores
-
-    return jobs or cores()
-
-
-def _numbers(option: str, text: str) -> list[int]:
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise EmohopError(f"{option} {text!r}: write numbers as 0,1,2") from None

@@ -1,0 +1,11 @@
+"""The command line. Every command forwards to the library; heavy imports sit inside."""
+
+from emohop.cli import compare, data, evaluate, report, train, tune  # noqa: F401  (they register)
+from emohop.cli.commands import FAILED, INCOMPLETE, INTERRUPTED, app
+
+__all__ = ["FAILED", "INCOMPLETE", "INTERRUPTED", "app", "main"]
+
+
+def main() -> None:
+    """Run the program."""
+    app()

@@ -1,0 +1,80 @@
+"""What every command shares: the program, its exit statuses, options that several take."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from emohop import __version__
+from emohop.errors import EmohopError
+
+FAILED = 1
+INCOMPLETE = 3
+INTERRUPTED = 130
+SHOWN_PROBLEMS = 50
+
+app = typer.Typer(
+    name="emohop",
+    help="Speech emotion recognition from voice, words and face by attentive modality hopping.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Processes, one thread each. [default: the cores]")
+]
+Protocol = Annotated[
+    str | None,
+    typer.Option(help="session or fixed. [default: fixed where the corpus has its own parts]"),
+]
+
+
+def command(body: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose errors end as one line and an exit status, not a traceback."""
+
+    @functools.wraps(body)
+    def checked(*args: Any, **options: Any) -> None:
+        try:
+            body(*args, **options)
+        except EmohopError as error:
+            fail(str(error))
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            fail(f"{error.strerror or error}{where} (what is finished is kept)")
+        except KeyboardInterrupt:
+            typer.echo("interrupted: run the same command again to go on", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+    return app.command(name=body.__name__.strip("_").replace("_", "-"))(checked)
+
+
+def fail(message: str) -> None:
+    """End the program with one line of error."""
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(FAILED)
+
+
+def processes(jobs: int | None) -> int:
+    """The number of processes: what was asked for, or the cores."""
+    from emohop.processes import cores
+
+    return jobs or cores()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version

@@ -1,0 +1,1 @@
+"""emohop compare: runs beside each other."""

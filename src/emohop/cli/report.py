@@ -1,0 +1,1 @@
+"""emohop report: one page of everything that runs came to."""

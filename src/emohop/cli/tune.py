@@ -1,0 +1,1 @@
+"""emohop tune: settings chosen on dev."""

@@ -1,0 +1,208 @@
+"""Run folders, read for tables and reports: what was asked for, what came out, each unit's files.
+
+An experiment folder (`experiment.yaml`) holds one run folder a row; it can be named wherever run
+folders are, and stands for all of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emohop.errors import EmohopError
+from emohop.evaluation.results import METRICS, PREDICTIONS, Predictions, read_predictions
+from emohop.evaluation.summary import RESULTS, VERSION
+
+RECIPE = "recipe.yaml"
+FACTS = "run.json"
+CLIPS = "clips.csv"
+EXPERIMENT = "experiment.yaml"
+HISTORY = "history.csv"
+MODEL = "model"
+
+_AGAIN = "run its `emohop train` again to finish it"
+
+
+@dataclass(frozen=True)
+class RunUnit:
+    """One fold and seed of a run: `name` says what its fold tests."""
+
+    folder: Path
+    fold: int
+    seed: int
+    name: str
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Of dev and test."""
+        return read_predictions(self.folder / PREDICTIONS)
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """A line an epoch: epoch, train_loss, dev_loss and dev_<score>."""
+        path = self.folder / HISTORY
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise EmohopError(f"{path} is missing or damaged ({error}): {_AGAIN}") from None
+
+    @cached_property
+    def card(self) -> dict[str, Any]:
+        """What the `model.json` of the unit's model folder says."""
+        return _read_json(self.folder / MODEL / "model.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder with at least one complete unit.
+
+    `recipe` is its `recipe.yaml`, `facts` its `run.json`, `results` its `results.json`; `clips`
+    maps a clip's id to its speaker, gender, session, dialog, … ("" where unknown).
+    """
+
+    folder: Path
+    title: str
+    recipe: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    results: Mapping[str, Any]
+    units: tuple[RunUnit, ...]
+
+    @cached_property
+    def clips(self) -> dict[str, dict[str, str]]:
+        """Facts of every clip of the corpus, by id."""
+        path = self.folder / CLIPS
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                return {line["id"]: line for line in csv.DictReader(file)}
+        except (OSError, KeyError, csv.Error) as error:
+            raise EmohopError(f"{path} is missing or damaged ({error}): {_AGAIN}") from None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class set's names, in their order."""
+        return tuple(self.results["labels"])
+
+    @property
+    def protocol(self) -> str:
+        """The name of the protocol that made the folds."""
+        return str(self.results["protocol"])
+
+
+def read_runs(folders: Iterable[str | Path]) -> list[Run]:
+    """The runs in these folders, experiment folders opened out, each with a title of its own.
+
+    EmohopError when a folder is no run, is half written, or was written by another version.
+    """
+    found = [pair for folder in folders for pair in _find(Path(folder))]
+    if not found:
+        raise EmohopError("no runs: name at least one run or experiment folder")
+    runs = [_read_run(folder, title) for folder, title in found]
+    titles = [run.title for run in runs]
+    if len(set(titles)) == len(titles):
+        return runs
+    named = [_retitled(r, titles.count(r.title) > 1) for r in runs]
+    seen: set[str] = set()
+    for run in named:
+        if run.title in seen:
+            raise EmohopError(f"{run.folder} is named twice, or two runs are called {run.title!r}")
+        seen.add(run.title)
+    return named
+
+
+def check_comparable(runs: Sequence[Run]) -> None:
+    """EmohopError unless the runs may stand in one table: one protocol, class set and corpus."""
+    first = runs[0]
+    for run in runs[1:]:
+        for what, ours, theirs in (
+            ("protocol", first.protocol, run.protocol),
+            ("class set", first.results["class_set"], run.results["class_set"]),
+            ("classes", " ".join(first.labels), " ".join(run.labels)),
+            ("prepared clips", _fingerprint(first), _fingerprint(run)),
+        ):
+            if ours != theirs:
+                raise EmohopError(
+                    f"{run.folder} and {first.folder} cannot stand in one table, their {what} "
+                    f"differ: {theirs} and {ours}: compare runs of one kind"
+                )
+
+
+def _fingerprint(run: Run) -> str:
+    """What decides the clips and folds of a run, shortened for people."""
+    return str(run.results.get("clips_fingerprint", run.results["fingerprint"]))[:12]
+
+
+def _find(folder: Path) -> list[tuple[Path, str | None]]:
+    """Run folders and the names that their experiment gives them."""
+    if (folder / RECIPE).exists():
+        return [(folder, None)]
+    path = folder / EXPERIMENT
+    if not path.exists():
+        hint = "give a folder that `emohop train` wrote"
+        raise EmohopError(f"{folder} is not a run folder, it has no {RECIPE}: {hint}")
+    values = _read_yaml(path)
+    try:
+        rows = [(folder / str(row["folder"]), str(row["name"])) for row in values["rows"]]
+    except (KeyError, TypeError):
+        raise EmohopError(f"{path} is damaged: {_AGAIN}") from None
+    begun = [(run, name) for run, name in rows if (run / RESULTS).exists()]
+    if not begun:
+        raise EmohopError(f"{folder} has no finished unit yet: {_AGAIN}")
+    return list(begun)
+
+
+def _read_run(folder: Path, title: str | None) -> Run:
+    results = _read_json(folder / RESULTS)
+    if results.get("version") != VERSION:
+        raise EmohopError(
+            f"{folder / RESULTS}: format {results.get('version')}, this emohop reads format "
+            f"{VERSION}: use the version of emohop that wrote it"
+        )
+    try:
+        units = [
+            RunUnit(
+                folder / f"fold-{unit['fold']}" / f"seed-{unit['seed']}",
+                int(unit["fold"]),
+                int(unit["seed"]),
+                str(unit["name"]),
+            )
+            for unit in results["units"]
+        ]
+        name = title or str(results["model"])
+        results["labels"], results["protocol"], results["class_set"], results["fingerprint"]
+    except (KeyError, TypeError, ValueError):
+        raise EmohopError(f"{folder / RESULTS} is damaged: {_AGAIN}") from None
+    for unit in units:
+        if not (unit.folder / METRICS).exists():
+            raise EmohopError(f"{unit.folder} is half written, it has no {METRICS}: {_AGAIN}")
+    recipe, facts = _read_yaml(folder / RECIPE), _read_json(folder / FACTS)
+    return Run(folder, name, recipe, facts, results, tuple(units))
+
+
+def _retitled(run: Run, shared: bool) -> Run:
+    """The folder's name beside a title that several runs have."""
+    if not shared:
+        return run
+    title = f"{run.title} ({run.folder.name})"
+    return Run(run.folder, title, run.recipe, run.facts, run.results, run.units)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise EmohopError(f"{path} is missing or damaged ({error}): {_AGAIN}") from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, yaml.YAMLError):
+        raise EmohopError(f"{path} is missing or damaged: {_AGAIN}") from None
