@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +34,14 @@ def die(x: int) -> int:
     return x
 
 
+def die_once(flag: Path) -> int:
+    """The task of a flag that is not there yet kills its process."""
+    if flag.name == "deadly" and not flag.exists():
+        flag.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(flag.name)
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_carry_their_numbers(jobs: int) -> None:
     assert sorted(run(square, [3, 1, 2], jobs)) == [(0, 9), (1, 1), (2, 4)]
@@ -50,6 +61,51 @@ def test_an_error_arrives_whole(jobs: int) -> None:
 def test_a_killed_worker_is_one_line() -> None:
     with pytest.raises(EmohopError, match="ended from outside"):
         list(run(die, [0, 1, 2, 3], 2))
+
+
+def test_a_task_whose_process_died_is_done_again(tmp_path: Path) -> None:
+    tasks = [tmp_path / name for name in ("deadly", "a", "b", "c")]
+    done = dict(run(die_once, tasks, 2))
+    assert done == {0: 6, 1: 1, 2: 1, 3: 1}
+
+
+def test_an_unknown_engine() -> None:
+    with pytest.raises(EmohopError, match="no engine 'spark': one of local, ray"):
+        list(run(square, [1], 1, "spark"))
+
+
+ON_RAY = """
+import sys
+from pathlib import Path
+from emohop.errors import EmohopError
+from emohop.processes import run
+from tests.test_processes import die_once, fail, threads
+folder = Path(sys.argv[1])
+print(sorted(run(die_once, [folder / "deadly", folder / "a", folder / "b"], 2, "ray")))
+print(sorted(run(threads, [0, 1], 2, "ray")))
+try:
+    list(run(fail, [2], 2, "ray"))
+except EmohopError as error:
+    print(error)
+"""
+
+
+def test_ray_does_a_killed_task_again(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    # in a process of its own: Ray leaves threads and sockets to the end of the process
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "RAY"))}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_RAY, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    lines = [line for line in done.stdout.splitlines() if "(raylet)" not in line]
+    assert lines == ["[(0, 6), (1, 1), (2, 1)]", "[(0, '1'), (1, '1')]", "two is wrong"], (
+        done.stdout + done.stderr
+    )
 
 
 def test_cores() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -35,6 +36,10 @@ HOP_ORDER = (Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
 """The order in which amh attends; modalities that a model lacks are passed over."""
 PAIR_ORDER = (Modality.VIDEO, Modality.TEXT, Modality.AUDIO)
 """The order in which mdrea and mha attend: audio queries text and video, text queries video."""
+
+
+EXPERIMENT_KEYS = ("extends", "rows", "vary")
+"""What a recipe file may hold besides settings; `rows` and `vary` make an experiment of it."""
 
 
 class _Settings(BaseModel):
@@ -137,7 +142,7 @@ class ModelSettings(_Settings):
     @field_validator("modalities", "order", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(value.split(",")) if isinstance(value, str) else value
+        return tuple(re.split(r"[,+]", value)) if isinstance(value, str) else value
 
     @field_validator("modalities", "order")
     @classmethod
@@ -237,9 +242,11 @@ class Recipe(_Settings):
     """The network."""
     training: TrainingSettings = TrainingSettings()
     """The fitting."""
-    protocol: Literal["session", "fixed"] | None = None
-    """How clips are divided into train, dev and test (docs/evaluation.md): session or fixed; None
-    is fixed for a corpus with parts of its own, else session."""
+    protocol: Literal["session", "speaker", "script", "random", "fixed"] | None = None
+    """How clips are divided into train, dev and test (docs/evaluation.md); None is fixed for a
+    corpus with parts of its own, else session."""
+    fold_seed: int = Field(default=0, ge=0)
+    """Draws the folds of protocol random."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Each fold is trained once for each seed."""
     folds: tuple[int, ...] | None = None
@@ -273,7 +280,7 @@ def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
         name = layers[-1].pop("extends", None)
     settings: dict[str, Any] = {}
     for layer in reversed(layers):
-        _merge(settings, layer)
+        merge(settings, layer)
     return settings
 
 
@@ -299,11 +306,11 @@ def _read_layer(name: str) -> dict[str, Any]:
     return settings
 
 
-def _merge(settings: dict[str, Any], over: Mapping[str, Any]) -> None:
+def merge(settings: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Put settings over others, group by group."""
     for key, value in over.items():
         if isinstance(value, dict) and isinstance(settings.get(key), dict):
-            _merge(settings[key], value)
+            merge(settings[key], value)
         else:
             settings[key] = value
 
@@ -315,18 +322,23 @@ def make_recipe(
 ) -> Recipe:
     """A checked recipe: the file, then `key=value` settings, then `overrides` by dotted key."""
     values = read_recipe(name_or_file)
+    for key, value in {**read_settings(settings), **(overrides or {})}.items():
+        put(values, key, value)
+    return checked(Recipe, values)
+
+
+def read_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Values by dotted key, from `key=value` with YAML's values."""
+    values = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise EmohopError(f"--set {setting!r}: write key=value, as in model.hops=3")
         try:
-            value = yaml.safe_load(text)
+            values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise EmohopError(f"--set {setting!r}: the value is not YAML") from None
-        _put(values, key.strip(), value)
-    for key, value in (overrides or {}).items():
-        _put(values, key, value)
-    return checked(Recipe, values)
+    return values
 
 
 def checked(kind: type[_Model], values: object) -> _Model:
@@ -337,7 +349,8 @@ def checked(kind: type[_Model], values: object) -> _Model:
         raise EmohopError(_one_line(kind, error)) from None
 
 
-def _put(values: dict[str, Any], key: str, value: object) -> None:
+def put(values: dict[str, Any], key: str, value: object) -> None:
+    """Set a value by its dotted key."""
     *path, last = key.split(".")
     for part in path:
         values = values.setdefault(part, {})
@@ -350,7 +363,7 @@ def _one_line(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = list(_keys(kind))
+        known = [*_keys(kind), *(EXPERIMENT_KEYS if kind is Recipe else ())]
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
         return f"unknown setting {key!r}: did you mean {near[0]!r}? (settings: docs/settings.md)"
     return f"setting {key} = {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -51,5 +51,5 @@ class Predictor:
         if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
             return score(corpus, range(len(corpus)), "test", self.network, self.inputs)
         recipe = checked(Recipe, self.card["recipe"])
-        folds = make_folds(recipe.protocol, corpus.facts)
+        folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
         return score_fold(corpus, folds[int(self.card["fold"])], self.network, self.inputs)

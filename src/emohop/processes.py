@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, MissingExtraError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
 """Called with what is done and the total, each time that something is done."""
+
+ENGINES = ("local", "ray")
+RETRIES = 3
+"""How often Ray does a task again whose process died; here, deaths in a row with nothing done."""
 
 
 def cores() -> int:
@@ -21,29 +26,81 @@ def cores() -> int:
 
 
 def run(
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, engine: str = "local"
+) -> Iterator[tuple[int, Result]]:
+    """Results with the numbers of their tasks, as they finish. The first error ends it.
+
+    `local` takes `jobs` processes at most of this machine (none, when it is 1). `ray` takes the
+    cluster that RAY_ADDRESS names, or begins one here of `jobs` processes. Tasks whose process
+    dies are done again, so they must bear that.
+    """
+    if engine not in ENGINES:
+        raise EmohopError(f"no engine {engine!r}: one of {', '.join(ENGINES)}")
+    if engine == "ray" and tasks:
+        yield from _on_ray(function, tasks, jobs)
+    elif jobs <= 1 or len(tasks) <= 1:
+        yield from (_numbered(function, number, task) for number, task in enumerate(tasks))
+    else:
+        yield from _in_processes(function, tasks, jobs)
+
+
+def _in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
 ) -> Iterator[tuple[int, Result]]:
-    """Results with the numbers of their tasks, as they finish.
-
-    `jobs` processes at most (here, without a process, when it is 1). The first error ends it.
-    """
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    jobs = min(jobs, len(tasks))
-    if jobs <= 1:
-        yield from (_numbered(function, number, task) for number, task in enumerate(tasks))
-        return
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
-        calls = (delayed(_numbered)(function, number, task) for number, task in enumerate(tasks))
-        try:
-            yield from parallel(calls)
-        except TerminatedWorkerError:
-            raise EmohopError(
-                "a worker process was ended from outside, perhaps for want of memory: what is "
-                "finished is kept; run the same command again, with fewer --jobs if need be"
-            ) from None
+    left, deaths = dict(enumerate(tasks)), 0
+    while left:
+        # two at least: with one, joblib would take this process, which must not die
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            parallel = Parallel(
+                n_jobs=max(2, min(jobs, len(left))), return_as="generator_unordered", batch_size=1
+            )
+            calls = (delayed(_numbered)(function, *item) for item in list(left.items()))
+            try:
+                for number, result in parallel(calls):
+                    del left[number]
+                    deaths = 0
+                    yield number, result
+            except TerminatedWorkerError:
+                deaths += 1
+                if deaths > RETRIES:
+                    raise EmohopError(
+                        "a worker process was ended from outside, perhaps for want of memory: "
+                        "what is finished is kept; run the same command again, with fewer --jobs "
+                        "if need be"
+                    ) from None
+
+
+def _on_ray(
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[int, Result]]:
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("the engine ray", "ray") from None
+    begun = not ray.is_initialized()
+    if begun:
+        count = None if os.environ.get("RAY_ADDRESS") else jobs
+        ray.init(num_cpus=count, include_dashboard=False, logging_level=logging.ERROR)
+    try:
+        remote: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_numbered)
+        waiting = [remote.remote(function, number, task) for number, task in enumerate(tasks)]
+        while waiting:
+            finished, waiting = ray.wait(waiting)
+            try:
+                yield ray.get(finished[0])
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None
+            except ray.exceptions.WorkerCrashedError:
+                raise EmohopError(
+                    f"a worker process of Ray died {RETRIES + 1} times over one task, perhaps for "
+                    "want of memory: what is finished is kept; run the same command again"
+                ) from None
+    finally:
+        if begun:
+            ray.shutdown()
 
 
 def _numbered(function: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:

@@ -240,7 +240,7 @@ def test_folds_and_seeds_may_be_added(prepared: Path, tmp_path: Path) -> None:
 
 
 def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(EmohopError, match=r"other settings \(model\)"):
+    with pytest.raises(EmohopError, match=r"other settings \(model.hops was 3, now 2\)"):
         train(prepared, run, recipe("model.hops=2"))
     other = write_prepared(tmp_path / "other", seed=1)
     with pytest.raises(EmohopError, match="another prepared corpus"):

@@ -29,7 +29,13 @@ Jobs = Annotated[
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option(help="session or fixed. [default: fixed where the corpus has its own parts]"),
+    typer.Option(
+        help="session, speaker, script, random or fixed. "
+        "[default: fixed where the corpus has its own parts, else session]"
+    ),
+]
+Engine = Annotated[
+    str, typer.Option(help="local: processes of this machine; ray: a Ray cluster's (extra ray).")
 ]
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from emohop.cli.commands import Jobs, Protocol, command, processes
-from emohop.errors import EmohopError
+from emohop.cli.commands import INCOMPLETE, Engine, Jobs, Protocol, command, processes
 
 
 @command
@@ -40,51 +39,71 @@ def train(
     prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
     out: Annotated[Path, typer.Argument(help="The run folder; continued if begun.")],
     model: Annotated[
-        str | None, typer.Option(help="amh, mha, mdrea, mdre, are, tre or vre.")
+        str | None,
+        typer.Option(help="amh, mha, mdrea, mdre, are, tre or vre; several as amh,mdre,…."),
     ] = None,
-    hops: Annotated[int | None, typer.Option(help="Hops of amh and mha.")] = None,
+    hops: Annotated[str | None, typer.Option(help="Hops of amh and mha; several as 1,3,7.")] = None,
     modalities: Annotated[
-        str | None, typer.Option(help="Two or three of audio,text,video; mha, mdrea: two.")
+        str | None,
+        typer.Option(
+            help="Two or three of audio,text,video; mha, mdrea: two. Several choices as "
+            "audio+text,audio+text+video."
+        ),
     ] = None,
     protocol: Protocol = None,
     fold: Annotated[str | None, typer.Option(help="all, or folds as 0,1,….")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds as 0,1,….")] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="default, demo, published-amh and others, or a YAML file.")
+        str | None,
+        typer.Option(
+            help="default, demo, published-amh and others, or a YAML file; one with `rows` or "
+            "`vary` is an experiment."
+        ),
+    ] = None,
+    over: Annotated[
+        str | None,
+        typer.Option(help="A recipe put over it: small makes the papers' experiments small."),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting as key=value, as often as you like."),
     ] = None,
     jobs: Jobs = None,
+    engine: Engine = "local",
 ) -> None:
-    """Train and score a model on every fold and seed. A run folder that exists is continued."""
-    from emohop.config import make_recipe
-    from emohop.reports.tables import results_table
+    """Train and score a model on every fold and seed. A run folder that exists is continued.
+
+    Several models, hops or modalities, or an experiment file, make an experiment: OUT then holds
+    a run folder for each row of its table. Exit status 3 if a unit failed; the others are kept.
+    """
+    from emohop.cli.options import asked_for
+    from emohop.reports.live import watching
+    from emohop.reports.tables import comparison_table, results_table
     from emohop.reports.terminal import print_epoch, show
-    from emohop.training.crossval import RECIPE, stored_recipe
-    from emohop.training.crossval import train as run
+    from emohop.training import crossval
+    from emohop.training.experiment import Experiment, train_rows
+    from emohop.training.running import UnitsFailedError
 
-    asked = {
-        "model.name": model,
-        "model.hops": hops,
-        "model.modalities": modalities,
-        "protocol": protocol,
-        "folds": None if fold is None or fold == "all" else _numbers("--fold", fold),
-        "seeds": None if seeds is None else _numbers("--seeds", seeds),
-    }
-    base = recipe or (str(out / RECIPE) if stored_recipe(out) is not None else "default")
-    overrides: dict[str, Any] = {k: value for k, value in asked.items() if value is not None}
-    if fold == "all":
-        overrides["folds"] = None
-    wanted = make_recipe(base, set_ or (), overrides)
-    results = run(prepared, out, wanted, jobs=processes(jobs), report=print_epoch)
-    show("", results_table(results))
-    typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
-
-
-def _numbers(option: str, text: str) -> list[int]:
+    lists = {"model.name": model, "model.hops": hops, "model.modalities": modalities}
+    wanted = asked_for(out, recipe, over, set_ or (), lists, protocol, fold, seeds)
+    count = processes(jobs)
     try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise EmohopError(f"{option} {text!r}: write numbers as 0,1,2") from None
+        if isinstance(wanted, Experiment):
+            for line in wanted.left_out:
+                typer.echo(f"left out: {line}", err=True)
+            with watching(count) as board:
+                results = train_rows(
+                    prepared, out, wanted, jobs=count, engine=engine,
+                    begun=board.begin, ended=board.end,
+                )  # fmt: skip
+            show("", comparison_table(results))
+            typer.echo(f"\n{out} holds a run folder for each row: emohop compare {out}")
+        else:
+            found = crossval.train(
+                prepared, out, wanted, jobs=count, engine=engine, report=print_epoch
+            )
+            show("", results_table(found))
+            typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
+    except UnitsFailedError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(INCOMPLETE) from None

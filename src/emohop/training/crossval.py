@@ -1,9 +1,12 @@
-"""All folds and seeds of an experiment in parallel processes; a killed run is continued."""
+"""One run: a recipe on every fold and seed of a prepared corpus, in a run folder of its own."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,21 +14,24 @@ from typing import Any
 import yaml
 
 import emohop
-from emohop import processes
 from emohop.config import Recipe, checked
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
+from emohop.evaluation.runs import CLIPS, FACTS, RECIPE
 from emohop.evaluation.splits import Fold, default_protocol, make_folds
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
 from emohop.files import write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training.unit import Epoch, Unit, fit
+from emohop.training.running import Outcome, raise_failures, run_units
+from emohop.training.unit import Epoch, Unit
 
-RECIPE = "recipe.yaml"
-RUN = "run.json"
 _MAY_GROW = {"folds", "seeds"}
 """Settings that may differ when a run is continued: they add units and change none."""
+_CLIP_FACTS = ("id", "speaker", "gender", "session", "dialog", "scripted", "label", "start", "end")
+
+Report = Callable[[Unit, Epoch], None]
+"""Told each epoch's line, in the process that trains."""
 
 
 def train(
@@ -34,35 +40,64 @@ def train(
     recipe: Recipe,
     *,
     jobs: int = 1,
-    report: Callable[[Unit, Epoch], None] | None = None,
+    engine: str = "local",
+    report: Report | None = None,
+    ended: Callable[[Outcome], None] | None = None,
 ) -> dict[str, Any]:
     """Train and score every fold and seed; returns what `results.json` holds.
 
-    `report` is called in the worker with each epoch's line. Raises EmohopError when `out` holds
-    another experiment.
+    `ended` is told of each unit as it ends. Raises EmohopError when `out` holds another
+    experiment, and UnitsFailedError, after all others are done, when a unit cannot be fitted.
     """
     corpus, out = open_prepared(prepared), Path(out)
+    units = begin(corpus, out, recipe, report)
+    outcomes = run_units(units, jobs, engine, ended)
+    results = summarise_run(out, corpus) if any(unit.complete for unit in units) else None
+    raise_failures(outcomes)
+    if results is None:
+        raise EmohopError(f"{out}: no unit of the run was trained")
+    return results
+
+
+def begin(
+    corpus: PreparedCorpus, out: Path, recipe: Recipe, report: Report | None = None
+) -> list[Unit]:
+    """Lay out a run folder, or check that the one there is of the same recipe; its units."""
+    recipe, folds = resolve(corpus, recipe)
+    check_folder(corpus, out, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    clips = _clips_table(corpus)
+    facts = {
+        "emohop": emohop.__version__,
+        "data": corpus.folder.name,
+        "corpus": corpus.manifest.corpus,
+        "class_set": corpus.manifest.class_set,
+        "fingerprint": corpus.manifest.fingerprint,
+        "clips_fingerprint": hashlib.sha256(clips.encode()).hexdigest(),
+    }
+    write_text(out / CLIPS, clips)
+    write_json(out / FACTS, facts)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(out / RECIPE, text)
+    return [
+        Unit(corpus.folder, out / f"fold-{fold.index}" / f"seed-{seed}", recipe, fold, seed, report)
+        for fold in folds
+        for seed in recipe.seeds
+    ]
+
+
+def resolve(corpus: PreparedCorpus, recipe: Recipe) -> tuple[Recipe, list[Fold]]:
+    """The recipe with its protocol's name, and its folds; EmohopError for what cannot work."""
     protocol = recipe.protocol or default_protocol(corpus.facts)  # the files name it
     recipe = recipe.model_copy(update={"protocol": protocol})
     folds = choose_folds(corpus, recipe)
     check_fit(corpus, recipe)  # what cannot work is said before anything is written
-    begin(out, recipe, corpus)
-    units = [
-        Unit(
-            Path(prepared), out / f"fold-{fold.index}" / f"seed-{seed}", recipe, fold, seed, report
-        )
-        for fold in folds
-        for seed in recipe.seeds
-    ]
-    left = [unit for unit in units if not unit.complete]
-    for _ in processes.run(fit, left, jobs):
-        pass  # each writes its own files
-    return summarise_run(out, corpus)
+    return recipe, folds
 
 
 def choose_folds(corpus: PreparedCorpus, recipe: Recipe) -> list[Fold]:
     """The folds that a recipe asks for."""
-    folds = make_folds(recipe.protocol, corpus.facts)
+    folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
     if recipe.folds is None:
         return folds
     strange = sorted(set(recipe.folds) - set(range(len(folds))))
@@ -87,43 +122,59 @@ def stored_recipe(out: Path) -> dict[str, Any] | None:
     return values
 
 
-def begin(out: Path, recipe: Recipe, corpus: PreparedCorpus) -> None:
-    """Lay out a run folder, or check that the one there is of the same experiment."""
-    facts = {
-        "emohop": emohop.__version__,
-        "data": corpus.folder.name,
-        "corpus": corpus.manifest.corpus,
-        "class_set": corpus.manifest.class_set,
-        "fingerprint": corpus.manifest.fingerprint,
-    }
+def check_folder(corpus: PreparedCorpus, out: Path, recipe: Recipe) -> None:
+    """Refuse a folder that holds something else than a run of this recipe on this corpus."""
     stored = stored_recipe(out)
-    if stored is not None:
-        before = checked(Recipe, stored)
-        differing = [
-            name
-            for name in type(recipe).model_fields
-            if name not in _MAY_GROW and getattr(before, name) != getattr(recipe, name)
-        ]
-        if differing:
-            raise EmohopError(
-                f"{out} holds a run with other settings ({', '.join(differing)}): repeat its own "
-                "command to continue it, or choose a new folder"
-            )
-        if _run_facts(out)["fingerprint"] != facts["fingerprint"]:
-            raise EmohopError(f"{out} holds a run on another prepared corpus: choose a new folder")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise EmohopError(f"{out} exists and is not a run folder: choose a new folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / RUN, facts)
-    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(out / RECIPE, text)
+    if stored is None:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise EmohopError(f"{out} exists and is not a run folder: choose a new folder")
+        return
+    before, now = checked(Recipe, stored).model_dump(), recipe.model_dump()
+    differing = [
+        f"{key} was {was}, now {now_is}"
+        for key, was, now_is in _differences(before, now)
+        if key not in _MAY_GROW
+    ]
+    if differing:
+        raise EmohopError(
+            f"{out} holds a run with other settings ({'; '.join(differing)}): repeat its own "
+            "command to continue it, or choose a new folder"
+        )
+    if _run_facts(out).get("fingerprint") != corpus.manifest.fingerprint:
+        raise EmohopError(f"{out} holds a run on another prepared corpus: choose a new folder")
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys of settings that differ, with both values."""
+    for key in now:
+        one, other = before.get(key), now[key]
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            yield f"{prefix}{key}", _plain(one), _plain(other)
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _clips_table(corpus: PreparedCorpus) -> str:
+    """What reports need to know of the clips, as CSV; unknown facts are empty."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(_CLIP_FACTS)
+    columns: list[Sequence[Any]] = [corpus.facts(name) for name in _CLIP_FACTS]
+    writer.writerows(zip(*columns, strict=True))
+    return table.getvalue()
 
 
 def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
     """Write `results.json` and `TEST_run_result.txt` from all complete units of a run folder."""
     recipe, facts = checked(Recipe, stored_recipe(out)), _run_facts(out)
     protocol = recipe.protocol or default_protocol(corpus.facts)
-    folds = make_folds(protocol, corpus.facts)
+    folds = make_folds(protocol, corpus.facts, recipe.fold_seed)
     units = [
         UnitResult.read(folder, fold.index, int(folder.name.removeprefix("seed-")), fold.name)
         for fold in folds
@@ -138,6 +189,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
         "model": recipe.model.title,
         "corpus": facts["corpus"],
         "fingerprint": facts["fingerprint"],
+        "clips_fingerprint": facts["clips_fingerprint"],
         "emohop": facts["emohop"],
     }
     write_json(out / RESULTS, results)
@@ -149,6 +201,6 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
 
 def _run_facts(out: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((out / RUN).read_text("utf-8")))
+        return dict(json.loads((out / FACTS).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
-        raise EmohopError(f"{out / RUN} is missing or damaged: choose a new run folder") from None
+        raise EmohopError(f"{out / FACTS} is missing or damaged: choose a new run folder") from None

@@ -26,6 +26,11 @@ class Unit:
     report: Callable[[Unit, Epoch], None] | None = None
 
     @property
+    def title(self) -> str:
+        """RUN/fold-F/seed-S."""
+        return "/".join(self.folder.parts[-3:])
+
+    @property
     def complete(self) -> bool:
         """Whether everything that this unit writes is there; the metrics are written last."""
         return (self.folder / METRICS).exists()

@@ -1,0 +1,254 @@
+"""Experiments: several recipes, the rows of one table, trained as one pool of units.
+
+An experiment file is a recipe with two more keys. `rows` lists settings to be put over the
+recipe, one entry a row, each with an optional `name`; `vary` maps a setting's dotted name to the
+values that it takes in turn, each with each. An experiment folder holds a run folder a row, and
+`experiment.yaml`, which names them.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emohop.clips import MODALITIES
+from emohop.config import (
+    ALONE,
+    HOPPING,
+    Recipe,
+    checked,
+    merge,
+    put,
+    read_recipe,
+    read_settings,
+)
+from emohop.errors import EmohopError
+from emohop.evaluation.runs import EXPERIMENT, RECIPE
+from emohop.files import write_text
+from emohop.models import check
+from emohop.storage import PreparedCorpus, open_prepared
+from emohop.training.crossval import Report, begin, check_folder, resolve, summarise_run
+from emohop.training.running import Outcome, raise_failures, run_units
+from emohop.training.unit import Unit
+
+
+@dataclass(frozen=True)
+class RowRecipe:
+    """One row of an experiment: what it is called and how it is trained."""
+
+    name: str
+    recipe: Recipe
+
+    @property
+    def folder(self) -> str:
+        """The name of its run folder."""
+        return re.sub(r"[^\w.+=>-]+", "_", self.name).replace(">", "-")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Rows in the order of the table; `left_out` says which combinations no model can be."""
+
+    rows: tuple[RowRecipe, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def is_experiment(out: Path) -> bool:
+    """Whether a folder holds an experiment of several rows."""
+    return (out / EXPERIMENT).exists()
+
+
+def make_experiment(
+    name_or_file: str | Path = "default",
+    settings: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    over: str | Path | None = None,
+) -> Experiment | Recipe:
+    """The recipe, or the experiment where the file has rows or something is varied.
+
+    The recipe `over`, then `settings` (`key=value`) and `overrides` (by dotted key) are put over
+    every row; `vary` replaces what the file varies of the same settings. EmohopError for an
+    unknown key, a row that no model can be, and rows of one name.
+    """
+    base = read_recipe(name_or_file)
+    rows, varied = _rows(base.pop("rows", None)), _varied(base.pop("vary", None))
+    put_over = {} if over is None else read_recipe(over)
+    last = {**read_settings(settings), **(overrides or {})}
+    varied = {k: v for k, v in varied.items() if k not in last}
+    varied |= {key: list(values) for key, values in (vary or {}).items()}
+    if rows is None and not varied:
+        return checked(Recipe, _layered([base, put_over], last))
+    made: dict[str, RowRecipe] = {}
+    left_out: list[str] = []
+    for row in rows or [{}]:
+        name = row.pop("name", None)
+        for values in itertools.product(*varied.values()):
+            choice = dict(zip(varied, values, strict=True))
+            recipe = checked(Recipe, _layered([base, row, put_over], {**choice, **last}))
+            choice = {key: value for key, value in choice.items() if _matters(key, recipe)}
+            made_row = RowRecipe(_row_name(name, recipe, choice), recipe)
+            reason = _impossible(recipe)
+            if reason and not choice:
+                raise EmohopError(f"row {made_row.name}: {reason}")
+            if reason:
+                left_out.append(reason)
+            elif choice.keys() != varied.keys() and made_row.name in made:
+                continue  # the same model again: what was varied does not concern it
+            elif made_row.name in made:
+                raise EmohopError(f"two rows are called {made_row.name!r}: give each a `name`")
+            else:
+                made[made_row.name] = made_row
+    if not made:
+        raise EmohopError(f"no row is left: {left_out[0]}")
+    return Experiment(tuple(made.values()), tuple(dict.fromkeys(left_out)))
+
+
+def stored_experiment(out: Path) -> Experiment:
+    """The experiment that a folder was begun with."""
+    path = out / EXPERIMENT
+    try:
+        rows = yaml.safe_load(path.read_text("utf-8"))["rows"]
+        return Experiment(
+            tuple(RowRecipe(str(r["name"]), checked(Recipe, r["recipe"])) for r in rows)
+        )
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        raise EmohopError(f"{path} is damaged: choose a new folder or delete this one") from None
+
+
+def continued(out: Path, overrides: Mapping[str, Any]) -> Experiment:
+    """The experiment of a folder, each row under further settings by dotted key."""
+    rows = []
+    for row in stored_experiment(out).rows:
+        values = _layered([row.recipe.model_dump(mode="json")], overrides)
+        rows.append(RowRecipe(row.name, checked(Recipe, values)))
+    return Experiment(tuple(rows))
+
+
+def train_rows(
+    prepared: str | Path,
+    out: str | Path,
+    experiment: Experiment,
+    *,
+    jobs: int = 1,
+    engine: str = "local",
+    report: Report | None = None,
+    begun: Callable[[Sequence[Unit]], None] | None = None,
+    ended: Callable[[Outcome], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Train every row on every fold and seed, all units in one pool; their `results.json`.
+
+    `begun` is told of all units before the first is trained, `ended` of each as it ends. A folder
+    that exists is continued; rows may be added. Raises EmohopError when it holds something else or
+    a row under other settings, and UnitsFailedError, after all others are done, when a unit
+    cannot be fitted.
+    """
+    corpus, out = open_prepared(prepared), Path(out)
+    _check_folder(corpus, out, experiment)
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out, experiment)
+    folders = [out / row.folder for row in experiment.rows]
+    parts = [
+        begin(corpus, folder, row.recipe, report)
+        for folder, row in zip(folders, experiment.rows, strict=True)
+    ]
+    # fold by fold through all rows: a table that is stopped early has every row
+    ranks = itertools.zip_longest(*parts)
+    units = [unit for rank in ranks for unit in rank if unit is not None]
+    if begun is not None:
+        begun(units)
+    try:
+        outcomes = run_units(units, jobs, engine, ended)
+    finally:
+        results = [
+            {**summarise_run(folder, corpus), "model": row.name}
+            for folder, row, part in zip(folders, experiment.rows, parts, strict=True)
+            if any(unit.complete for unit in part)
+        ]
+    raise_failures(outcomes)
+    return results
+
+
+def _rows(rows: object) -> list[dict[str, Any]] | None:
+    if rows is None:
+        return None
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise EmohopError("`rows` of an experiment is a list of settings, one entry a row")
+    return [dict(row) for row in rows]
+
+
+def _varied(vary: object) -> dict[str, list[Any]]:
+    if vary is None:
+        return {}
+    if not isinstance(vary, dict) or not all(isinstance(v, list) and v for v in vary.values()):
+        raise EmohopError("`vary` of an experiment maps settings to lists, as model.hops: [1, 3]")
+    return dict(vary)
+
+
+def _layered(layers: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings, each layer over those before it, then single ones by dotted key."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        merge(values, copy.deepcopy(dict(layer)))
+    for key, value in last.items():
+        put(values, key, value)
+    return values
+
+
+def _matters(key: str, recipe: Recipe) -> bool:
+    """Whether a setting that is varied concerns this row's model."""
+    if key == "model.hops":
+        return recipe.model.name in HOPPING
+    if key in ("model.modalities", "model.order"):
+        return recipe.model.name not in ALONE
+    return True
+
+
+def _impossible(recipe: Recipe) -> str | None:
+    """Why no corpus could train this row's model, or None."""
+    try:
+        check(recipe.model, MODALITIES, prosody=True)
+    except EmohopError as error:
+        return str(error)
+    return None
+
+
+def _row_name(name: object, recipe: Recipe, choice: Mapping[str, Any]) -> str:
+    """The row's own name, else its model's title, with what was varied and does not show in it."""
+    in_title = ("model.name", "model.hops", "model.modalities", "model.order")
+    shown = in_title if name is None else ()
+    rest = [f"{key.split('.')[-1]}={value}" for key, value in choice.items() if key not in shown]
+    return " ".join([str(name) if name is not None else recipe.model.title, *rest])
+
+
+def _check_folder(corpus: PreparedCorpus, out: Path, experiment: Experiment) -> None:
+    """What cannot work is said of every row before anything is written."""
+    if (out / RECIPE).exists():
+        raise EmohopError(f"{out} holds a single run, not an experiment: choose a new folder")
+    if not is_experiment(out) and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise EmohopError(f"{out} exists and is not an experiment: choose a new folder")
+    names: dict[str, str] = {}
+    for row in experiment.rows:
+        if names.setdefault(row.folder, row.name) != row.name:
+            raise EmohopError(f"rows {names[row.folder]!r} and {row.name!r} need clearer names")
+        recipe, _ = resolve(corpus, row.recipe)
+        check_folder(corpus, out / row.folder, recipe)
+
+
+def _write(out: Path, experiment: Experiment) -> None:
+    """`experiment.yaml`: the rows, those of an earlier call that are not asked for now included."""
+    rows = {row.name: row for row in stored_experiment(out).rows} if is_experiment(out) else {}
+    rows |= {row.name: row for row in experiment.rows}
+    values = [
+        {"name": row.name, "folder": row.folder, "recipe": row.recipe.model_dump(mode="json")}
+        for row in rows.values()
+    ]
+    text = yaml.safe_dump({"rows": values}, sort_keys=False, allow_unicode=True)
+    write_text(out / EXPERIMENT, text)

@@ -1,0 +1,97 @@
+"""Units run in parallel processes; one that fails is reported and does not end the others."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from emohop import processes
+from emohop.errors import EmohopError
+from emohop.files import write_text
+from emohop.training.unit import Unit, fit
+
+FAILURE = "failure.txt"
+"""What went wrong with a unit, in its folder until it is begun again."""
+RUNNING = "running"
+"""Stands in a unit's folder while a process is at it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a unit ended: the error that ended it, or None, and its seconds."""
+
+    unit: Unit
+    error: Exception | None
+    seconds: float
+
+
+class UnitsFailedError(EmohopError):
+    """Units of an experiment failed; everything else of it is done and kept."""
+
+
+def run_units(
+    units: Sequence[Unit],
+    jobs: int,
+    engine: str = "local",
+    ended: Callable[[Outcome], None] | None = None,
+) -> list[Outcome]:
+    """Fit the units that are not complete yet; `ended` is told of each as it ends.
+
+    A full disk ends all: OSError. Any other error is an outcome.
+    """
+    left = [unit for unit in units if not unit.complete]
+    outcomes = []
+    for number, (error, seconds) in processes.run(_attempt, left, jobs, engine):
+        outcome = Outcome(left[number], error, seconds)
+        outcomes.append(outcome)
+        if ended is not None:
+            ended(outcome)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise error
+    return outcomes
+
+
+def raise_failures(outcomes: Sequence[Outcome]) -> None:
+    """An error that names the first unit that failed, if any; a bug is raised as it came."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None]
+    if not failed:
+        return
+    for outcome in failed:
+        if outcome.error is not None and not isinstance(outcome.error, EmohopError):
+            raise outcome.error
+    first = failed[0]
+    raise UnitsFailedError(
+        f"{len(failed)} of {len(outcomes)} units failed, the others are kept; "
+        f"{first.unit.title}: {first.error}"
+    )
+
+
+def _attempt(unit: Unit) -> tuple[Exception | None, float]:
+    """Fit a unit; what goes wrong with it is written beside its files and handed back."""
+    begun, mark = time.perf_counter(), unit.folder / RUNNING
+    try:
+        unit.folder.mkdir(parents=True, exist_ok=True)
+        (unit.folder / FAILURE).unlink(missing_ok=True)
+        mark.write_text("")
+        fit(unit)
+    except Exception as error:
+        with suppress(OSError):  # of a full disk: the error that is handed back says it
+            write_text(unit.folder / FAILURE, traceback.format_exc())
+        return _portable(error), time.perf_counter() - begun
+    finally:
+        mark.unlink(missing_ok=True)
+    return None, time.perf_counter() - begun
+
+
+def _portable(error: Exception) -> Exception:
+    """The error, or what it says where it cannot go from one process to another."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  made in the line itself
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
