@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import emohop
-from emohop.cli import FAILED, app
+from emohop.cli import FAILED, INCOMPLETE, app
 from tests.prepared import write_prepared
 
 COMMANDS = ("demo", "synthesize", "check", "prepare", "train", "evaluate")
@@ -52,12 +52,42 @@ def test_train_and_evaluate(prepared: Path, tmp_path: Path) -> None:
     assert both.count("epoch   1/2") == 1  # only the fold that was left
 
 
+def test_lists_make_an_experiment(prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "table"
+    quick = ["--recipe", "demo", "--set", "training.max_epochs=1", "--jobs", "1", "--fold", "0"]
+    words = ["--model", "amh,mha,tre", "--modalities", "audio+text,audio+text+video"]
+    text = run("train", prepared, out, *words, *quick)
+    assert "left out: mha is between two modalities" in text
+    names = {"amh-3_audio+text", "amh-3_audio+text+video", "mha-3_audio+text", "tre_text"}
+    assert {path.name for path in out.iterdir() if path.is_dir()} == names
+    assert "4 of 4 units done" in text
+    assert "mean ± std" in text
+    more = run("train", prepared, out, "--fold", "0,1", "--jobs", 1)
+    assert more.count(" done; ") == 4
+    assert "8 of 8 units done" in more
+    words = ["--model", "are,tre", "--jobs", "1"]
+    result = CliRunner().invoke(app, ["train", str(prepared), str(out), *words])
+    assert result.exit_code == FAILED
+    assert "name its --recipe again to add rows" in result.stderr
+
+
+def test_a_failed_unit_has_a_status_of_its_own(prepared: Path, tmp_path: Path) -> None:
+    wild = ["--set", "training.gradient_clip=0", "--set", "training.learning_rate=1e30"]
+    words = ["--recipe", "demo", "--model", "are", "--fold", "0,1", "--jobs", 1, *wild]
+    text = run("train", prepared, tmp_path / "run", *words, status=INCOMPLETE)
+    assert "2 of 2 units failed, the others are kept; run/fold-0/seed-0: training div" in text
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["train", "NOWHERE", "OUT"], "no manifest.json in"),
         (["train", "PREPARED", "OUT", "--model", "rnn"], "model.name"),
         (["train", "PREPARED", "OUT", "--hops", "0"], "model.hops"),
+        (["train", "PREPARED", "OUT", "--hops", "1,x"], "model.hops"),
+        (["train", "PREPARED", "OUT", "--engine", "spark"], "no engine 'spark'"),
+        (["train", "PREPARED", "OUT", "--over", "tiny"], "no recipe 'tiny'"),
+        (["train", "PREPARED", "OUT", "--protocol", "script"], "have no note whether they"),
         (["train", "PREPARED", "OUT", "--modalities", "audio"], "amh needs two modalities or more"),
         (["train", "PREPARED", "OUT", "--seeds", "a"], "--seeds 'a': write numbers"),
         (["train", "PREPARED", "OUT", "--fold", "9"], "no fold 9"),

@@ -19,11 +19,17 @@ from emohop.config import (
     recipe_names,
 )
 from emohop.errors import EmohopError
+from emohop.training.experiment import Experiment, make_experiment
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_shipped_recipes_are_valid(name: str) -> None:
-    assert isinstance(make_recipe(name), Recipe)
+    if {"rows", "vary"} & read_recipe(name).keys():
+        with pytest.raises(EmohopError, match=f"{name} is an experiment of several rows"):
+            make_recipe(name)
+        assert isinstance(make_experiment(name), Experiment)
+    else:
+        assert isinstance(make_recipe(name), Recipe)
 
 
 def test_default_recipe_is_the_defaults() -> None:

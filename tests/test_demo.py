@@ -18,13 +18,13 @@ def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def run() -> tuple[list[dict[str, object]], list[str]]:
         said: list[str] = []
         results = demo.run_demo(
-            out, clips=30, seed=0, jobs=1, say=said.append, models=["tre", "amh"], settings=quick
+            out, clips=100, seed=0, jobs=1, say=said.append, models=["tre", "amh"], settings=quick
         )
         return results, said
 
     first, said = run()
-    assert said[0].startswith("made a corpus of 30 clips: ")
-    assert "  30 clips, 0 left out" in said
+    assert said[0].startswith("made a corpus of 100 clips: ")
+    assert "  100 clips, 0 left out" in said
     assert [results["model"] for results in first] == ["tre text", "amh-3 audio+text+video"]
     assert (out / "runs/amh/fold-3/seed-0/model/model.json").exists()
     again, said = run()
@@ -35,7 +35,7 @@ def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     for folder, seed, message in ((out, 1, "holds a demo of"), (tmp_path / "mine", 0, "no demo")):
         with pytest.raises(EmohopError, match=message):
-            demo.run_demo(folder, clips=30, seed=seed, jobs=1, say=said.append)
+            demo.run_demo(folder, clips=100, seed=seed, jobs=1, say=said.append)
 
     monkeypatch.setattr(demo, "run_demo", lambda *_, **__: first)
     shown = CliRunner().invoke(cli.app, ["demo", str(out)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -72,6 +73,12 @@ def test_a_task_whose_process_died_is_done_again(tmp_path: Path) -> None:
 def test_an_unknown_engine() -> None:
     with pytest.raises(EmohopError, match="no engine 'spark': one of local, ray"):
         list(run(square, [1], 1, "spark"))
+
+
+def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EmohopError, match=r"pip install 'emohop\[ray\]'"):
+        list(run(square, [1], 1, "ray"))
 
 
 ON_RAY = """

@@ -322,6 +322,11 @@ def make_recipe(
 ) -> Recipe:
     """A checked recipe: the file, then `key=value` settings, then `overrides` by dotted key."""
     values = read_recipe(name_or_file)
+    if {"rows", "vary"} & values.keys():
+        raise EmohopError(
+            f"recipe {name_or_file} is an experiment of several rows: `emohop train` takes it; "
+            "give a recipe of one row here"
+        )
     for key, value in {**read_settings(settings), **(overrides or {})}.items():
         put(values, key, value)
     return checked(Recipe, values)

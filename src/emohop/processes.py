@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import sys
@@ -34,14 +35,21 @@ def run(
     cluster that RAY_ADDRESS names, or begins one here of `jobs` processes. Tasks whose process
     dies are done again, so they must bear that.
     """
-    if engine not in ENGINES:
-        raise EmohopError(f"no engine {engine!r}: one of {', '.join(ENGINES)}")
+    check_engine(engine)
     if engine == "ray" and tasks:
         yield from _on_ray(function, tasks, jobs)
     elif jobs <= 1 or len(tasks) <= 1:
         yield from (_numbered(function, number, task) for number, task in enumerate(tasks))
     else:
         yield from _in_processes(function, tasks, jobs)
+
+
+def check_engine(engine: str) -> None:
+    """EmohopError unless work can be given to this engine."""
+    if engine not in ENGINES:
+        raise EmohopError(f"no engine {engine!r}: one of {', '.join(ENGINES)}")
+    if engine == "ray" and importlib.util.find_spec("ray") is None:
+        raise MissingExtraError("the engine ray", "ray")
 
 
 def _in_processes(
@@ -76,10 +84,8 @@ def _in_processes(
 def _on_ray(
     function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
 ) -> Iterator[tuple[int, Result]]:
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("the engine ray", "ray") from None
+    import ray
+
     begun = not ray.is_initialized()
     if begun:
         count = None if os.environ.get("RAY_ADDRESS") else jobs

@@ -35,17 +35,17 @@ class Corpus:
 @st.composite
 def corpora(draw: st.DrawFn) -> Corpus:
     """3 to 6 sessions of 1 to 3 speakers, each with several clips of every class, in any order."""
-    rows = []
+    drawn: list[tuple[str, str, str, bool, int]] = []
     for session in range(draw(st.integers(3, 6))):
         for speaker in range(draw(st.integers(1, 3))):
             for label in LABELS:
                 for _ in range(draw(st.integers(2, 4))):
                     scripted = draw(st.booleans())
                     line = draw(st.integers(0, 8))
-                    rows.append((f"S{session}", f"S{session}.{speaker}", label, scripted, line))
-    rows = draw(st.permutations(rows))
-    session, speaker, label, scripted, line = map(list, zip(*rows, strict=True))
-    split = [("train", "dev", "test")[min(int(name[1:]), 2)] for name in session]
+                    drawn.append((f"S{session}", f"S{session}.{speaker}", label, scripted, line))
+    rows = draw(st.permutations(drawn))
+    session, speaker, label, scripted = ([row[k] for row in rows] for k in range(4))
+    split = [("train", "dev", "test")[min(int(row[0][1:]), 2)] for row in rows]
     return Corpus(
         {
             "session": session,
@@ -55,7 +55,7 @@ def corpora(draw: st.DrawFn) -> Corpus:
             # a line is unique to its clip unless it is small: those recur everywhere
             "transcript": [
                 f"Line {n}, [LAUGHTER] please!" if n < 3 else f"line number {i} of its own"
-                for i, n in enumerate(line)
+                for i, (*_, n) in enumerate(rows)
             ],
             "split": split,
         }

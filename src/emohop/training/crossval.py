@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 import emohop
+from emohop import processes
 from emohop.config import Recipe, checked
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
@@ -49,6 +50,7 @@ def train(
     `ended` is told of each unit as it ends. Raises EmohopError when `out` holds another
     experiment, and UnitsFailedError, after all others are done, when a unit cannot be fitted.
     """
+    processes.check_engine(engine)
     corpus, out = open_prepared(prepared), Path(out)
     units = begin(corpus, out, recipe, report)
     outcomes = run_units(units, jobs, engine, ended)
@@ -79,8 +81,9 @@ def begin(
     write_json(out / FACTS, facts)
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(out / RECIPE, text)
+    folder, data = out.absolute(), corpus.folder.absolute()  # a worker may sit somewhere else
     return [
-        Unit(corpus.folder, out / f"fold-{fold.index}" / f"seed-{seed}", recipe, fold, seed, report)
+        Unit(data, folder / f"fold-{fold.index}" / f"seed-{seed}", recipe, fold, seed, report)
         for fold in folds
         for seed in recipe.seeds
     ]

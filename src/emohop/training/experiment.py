@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from emohop import processes
 from emohop.clips import MODALITIES
 from emohop.config import (
     ALONE,
@@ -150,6 +151,7 @@ def train_rows(
     a row under other settings, and UnitsFailedError, after all others are done, when a unit
     cannot be fitted.
     """
+    processes.check_engine(engine)
     corpus, out = open_prepared(prepared), Path(out)
     _check_folder(corpus, out, experiment)
     out.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
+import socket
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,7 +20,7 @@ from emohop.training.unit import Unit, fit
 FAILURE = "failure.txt"
 """What went wrong with a unit, in its folder until it is begun again."""
 RUNNING = "running"
-"""Stands in a unit's folder while a process is at it."""
+"""Stands in a unit's folder while a process is at it, and names it: host and number."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _attempt(unit: Unit) -> tuple[Exception | None, float]:
     try:
         unit.folder.mkdir(parents=True, exist_ok=True)
         (unit.folder / FAILURE).unlink(missing_ok=True)
-        mark.write_text("")
+        mark.write_text(f"{socket.gethostname()} {os.getpid()}\n")
         fit(unit)
     except Exception as error:
         with suppress(OSError):  # of a full disk: the error that is handed back says it
