@@ -44,20 +44,18 @@ def corpora(draw: st.DrawFn) -> Corpus:
                     line = draw(st.integers(0, 8))
                     drawn.append((f"S{session}", f"S{session}.{speaker}", label, scripted, line))
     rows = draw(st.permutations(drawn))
-    session, speaker, label, scripted = ([row[k] for row in rows] for k in range(4))
-    split = [("train", "dev", "test")[min(int(row[0][1:]), 2)] for row in rows]
     return Corpus(
         {
-            "session": session,
-            "speaker": speaker,
-            "label": label,
-            "scripted": scripted,
+            "session": [session for session, *_ in rows],
+            "speaker": [speaker for _, speaker, *_ in rows],
+            "label": [label for *_, label, _, _ in rows],
+            "scripted": [scripted for *_, scripted, _ in rows],
             # a line is unique to its clip unless it is small: those recur everywhere
             "transcript": [
                 f"Line {n}, [LAUGHTER] please!" if n < 3 else f"line number {i} of its own"
                 for i, (*_, n) in enumerate(rows)
             ],
-            "split": split,
+            "split": [("train", "dev", "test")[min(int(s[1:]), 2)] for s, *_ in rows],
         }
     )
 
