@@ -38,6 +38,14 @@ class Predictor:
             raise EmohopError(f"{folder / CARD} is damaged: {error!r}") from None
         return cls(network, inputs, card)
 
+    @property
+    def temperature(self) -> float:
+        """What dev says the probabilities' logarithms should be divided by; see `calibration`."""
+        try:
+            return float(self.card["calibration"]["temperature"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise EmohopError(f"this model's {CARD} holds no temperature ({error!r})") from None
+
     def evaluate(self, corpus: PreparedCorpus) -> Predictions:
         """Predictions on the clips of a corpus that this model may be judged by.
 

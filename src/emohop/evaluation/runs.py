@@ -27,6 +27,7 @@ EXPERIMENT = "experiment.yaml"
 HISTORY = "history.csv"
 MODEL = "model"
 
+_NEEDED = {"labels", "protocol", "class_set", "fingerprint", "clips_fingerprint", "calibration"}
 _AGAIN = "run its `emohop train` again to finish it"
 
 
@@ -176,9 +177,11 @@ def _read_run(folder: Path, title: str | None) -> Run:
             for unit in results["units"]
         ]
         name = title or str(results["model"])
-        results["labels"], results["protocol"], results["class_set"], results["fingerprint"]
-    except (KeyError, TypeError, ValueError):
-        raise EmohopError(f"{folder / RESULTS} is damaged: {_AGAIN}") from None
+        if missing := _NEEDED - results.keys():
+            raise KeyError(min(missing))
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"is damaged, or of another version of emohop ({error!r})"
+        raise EmohopError(f"{folder / RESULTS} {reason}: {_AGAIN}") from None
     for unit in units:
         if not (unit.folder / METRICS).exists():
             raise EmohopError(f"{unit.folder} is half written, it has no {METRICS}: {_AGAIN}")

@@ -1,4 +1,7 @@
-"""Confidence intervals by bootstrap over speakers: clips of one speaker are not independent."""
+"""How sure a score or a difference is: bootstrap over speakers, McNemar, Holm.
+
+Clips of one speaker are not independent, so whole speakers are drawn.
+"""
 
 from __future__ import annotations
 
@@ -56,24 +59,111 @@ def cluster_intervals(
     and the confusion matrix of a resample is the sum of the clusters' matrices by these counts.
     `true`, `predicted` and `clusters` are [n]. Raises EmohopError for fewer than 2 clusters.
     """
+    tables = _cluster_tables(true, predicted, clusters, classes)
+    (drawn,) = _resampled_scores([tables], level, resamples, seed)
+    return {name: _interval(drawn[name], _ends(level)) for name in SCORES}
+
+
+class Difference(NamedTuple):
+    """Score of b minus score of a, its interval, and how likely so large a one is by chance."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+
+
+class McNemar(NamedTuple):
+    """Clips that only a, and only b, got right, and the exact two-sided p of so uneven a split."""
+
+    only_a: int
+    only_b: int
+    p: float
+
+
+def paired_differences(
+    true: ArrayLike,
+    predicted_a: ArrayLike,
+    predicted_b: ArrayLike,
+    clusters: Sequence[Hashable],
+    classes: int,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """The six scores of b minus those of a on the same clips, by paired bootstrap over clusters.
+
+    Both are scored on the same drawn clusters, so that a hard speaker is hard for both. With d
+    the difference of a resample and R resamples, p = min(1, 2 (1 + min(#d <= 0, #d >= 0)) /
+    (R + 1)): twice the share of resamples on the far side of no difference. All arguments are
+    [n]; the draws are those of `cluster_intervals`. EmohopError for fewer than 2 clusters.
+    """
+    sides = [
+        _cluster_tables(true, predicted, clusters, classes)
+        for predicted in (predicted_a, predicted_b)
+    ]
+    drawn_a, drawn_b = _resampled_scores(sides, level, resamples, seed)
+    whole_a, whole_b = (scores(tables.sum(axis=0)) for tables in sides)
+    found = {}
+    for name in SCORES:
+        gaps = drawn_b[name] - drawn_a[name]
+        low, high = _interval(gaps, _ends(level))
+        rarer = min(int((gaps <= 0).sum()), int((gaps >= 0).sum()))
+        p = min(1.0, 2 * (1 + rarer) / (resamples + 1))
+        found[name] = Difference(float(whole_b[name] - whole_a[name]), low, high, p)
+    return found
+
+
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
+    """The exact McNemar test of paired hits, bool [n]: a binomial test of the clips that differ.
+
+    Each clip counts alone: clips of one speaker are alike, so p is smaller than it should be. The
+    paired bootstrap over speakers is the test to trust.
+    """
+    from scipy.stats import binomtest
+
+    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"hits of {a.shape} and {b.shape}: the same clips [n] are expected")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    p = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+    return McNemar(only_a, only_b, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: p of each of m tests such that all of them together err at its level."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, running = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def _resampled_scores(
+    sides: Sequence[NDArray[np.float64]], level: float, resamples: int, seed: int
+) -> list[dict[str, NDArray[np.float64]]]:
+    """Scores [resamples] of each side's tables [clusters, classes, classes], on the same draws."""
     if not 0 < level < 1 or resamples < 1:
         raise ValueError(f"level {level} in (0, 1) and resamples {resamples} >= 1 are expected")
-    tables = _cluster_tables(true, predicted, clusters, classes)
-    count = len(tables)
+    count, classes = sides[0].shape[:2]
     if count < 2:
         raise EmohopError("a bootstrap over speakers needs at least 2 speakers, not 1")
-    flat = tables.reshape(count, classes * classes)
+    flat = [tables.reshape(count, classes * classes) for tables in sides]
     chance = np.full(count, 1 / count)
     draw = np.random.default_rng(seed)
-    chunk = max(1, _NUMBERS_AT_ONCE // max(flat.shape))
-    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in SCORES}
+    chunk = max(1, _NUMBERS_AT_ONCE // max(flat[0].shape))
+    parts: list[list[dict[str, NDArray[np.float64]]]] = [[] for _ in sides]
     for start in range(0, resamples, chunk):
         drawn = draw.multinomial(count, chance, size=min(chunk, resamples - start))
-        sums = drawn.astype(np.float64) @ flat
-        for name, values in scores(sums.reshape(-1, classes, classes)).items():
-            parts[name].append(values)
-    ends = ((1 - level) / 2, (1 + level) / 2)
-    return {name: _interval(np.concatenate(parts[name]), ends) for name in SCORES}
+        for part, side in zip(parts, flat, strict=True):
+            sums = drawn.astype(np.float64) @ side
+            part.append(scores(sums.reshape(-1, classes, classes)))
+    return [{name: np.concatenate([p[name] for p in part]) for name in SCORES} for part in parts]
+
+
+def _ends(level: float) -> tuple[float, float]:
+    return (1 - level) / 2, (1 + level) / 2
 
 
 def _cluster_tables(

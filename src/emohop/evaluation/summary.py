@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from emohop.errors import EmohopError
-from emohop.evaluation.metrics import SCORES, metrics
+from emohop.evaluation.calibration import apply_temperature, fit_temperature
+from emohop.evaluation.metrics import SCORES, expected_calibration_error, metrics
 from emohop.evaluation.results import PREDICTIONS, SPLITS, Predictions, read_predictions
 from emohop.evaluation.significance import RESAMPLES, cluster_intervals
 
@@ -32,12 +33,15 @@ class UnitResult:
     test: dict[str, Any]
     predictions: Predictions
     """Of the test part only."""
+    temperature: float
+    """Fitted on dev: see `calibration`."""
 
     @classmethod
     def of(cls, fold: int, seed: int, name: str, predictions: Predictions) -> UnitResult:
         """The result that predictions of dev and test amount to."""
         dev, test = (predictions.part(split) for split in SPLITS)
-        return cls(fold, seed, name, dev.metrics(), test.metrics(), test)
+        temperature = fit_temperature(dev.probabilities, dev.true_numbers)
+        return cls(fold, seed, name, dev.metrics(), test.metrics(), test, temperature)
 
     @classmethod
     def read(cls, folder: Path, fold: int, seed: int, name: str) -> UnitResult:
@@ -56,7 +60,8 @@ def summarise(
 
     `mean` and `std` (n - 1 in the divisor; null for one unit) run over units; `pooled` scores
     the test predictions of all units together, and `interval_95` is its bootstrap over speakers
-    (null when a speaker is unknown or there is only one).
+    (null when a speaker is unknown or there is only one). `calibration` has the mean of the units'
+    temperatures and the pooled calibration error without and with them.
     Raises EmohopError when units repeat or a seed's folds share a test clip.
     """
     ordered = sorted(units, key=lambda unit: (unit.fold, unit.seed))
@@ -64,6 +69,7 @@ def summarise(
     parts = [unit.predictions for unit in ordered]
     true = np.concatenate([part.true_numbers for part in parts])
     speakers = [speaker for part in parts for speaker in part.speaker]
+    calibrated = [apply_temperature(u.predictions.probabilities, u.temperature) for u in ordered]
     pooled = metrics(true, np.concatenate([part.probabilities for part in parts]))
     tests = {name: np.array([unit.test[name] for unit in ordered]) for name in AVERAGED}
     intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
@@ -96,6 +102,11 @@ def summarise(
         },
         "pooled": pooled,
         "interval_95": intervals,
+        "calibration": {
+            "temperature": float(np.mean([unit.temperature for unit in ordered])),
+            "ece": pooled["ece"],
+            "ece_calibrated": expected_calibration_error(np.concatenate(calibrated), true),
+        },
     }
 
 

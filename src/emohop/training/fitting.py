@@ -19,6 +19,7 @@ from torch import nn
 import emohop
 from emohop.clips import Modality
 from emohop.config import Recipe, TrainingSettings
+from emohop.evaluation.calibration import fit_temperature
 from emohop.evaluation.results import write_unit
 from emohop.evaluation.runs import HISTORY, MODEL
 from emohop.features.glove import read_glove
@@ -159,10 +160,13 @@ def _load_best(module: Training, path: Path) -> None:
 
 def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inputs) -> None:
     """Write the model folder, then predictions and metrics of dev and test."""
+    predictions = score_fold(corpus, unit.fold, network, inputs)
+    dev = predictions.part("dev")
     card = {
         "emohop": emohop.__version__,
         "model": unit.recipe.model.model_dump(mode="json"),
         "inputs": inputs.to_json(),
+        "calibration": {"temperature": fit_temperature(dev.probabilities, dev.true_numbers)},
         "recipe": unit.recipe.model_dump(mode="json"),
         "corpus": {
             "name": corpus.manifest.corpus,
@@ -173,7 +177,7 @@ def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inpu
         "seed": unit.seed,
     }
     save(unit.folder / MODEL, network, card)
-    write_unit(unit.folder, score_fold(corpus, unit.fold, network, inputs))
+    write_unit(unit.folder, predictions)
 
 
 @contextmanager
