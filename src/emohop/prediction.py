@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from emohop.config import Recipe, checked
+from emohop.clips import Modality
+from emohop.config import ModelSettings, Recipe, checked
 from emohop.errors import EmohopError
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import make_folds
 from emohop.inputs import Inputs
 from emohop.models.checkpoint import CARD, load_network, read_card
 from emohop.scoring import score, score_fold
-from emohop.storage import PreparedCorpus
+from emohop.storage import PreparedCorpus, Row
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Where one hop looked in one clip: float [steps] of the target's encoder, summing to 1.
+
+    A clip without a step of the target has no weights.
+    """
+
+    target: Modality
+    weights: NDArray[np.float32]
+
+    @property
+    def entropy(self) -> float:
+        """How widely it looked: 1 is everywhere alike, 0 one step only (or none there)."""
+        if len(self.weights) < 2:
+            return 0.0
+        seen = self.weights[self.weights > 0].astype(np.float64)
+        return max(0.0, float(-(seen * np.log(seen)).sum() / np.log(len(self.weights))))
 
 
 @dataclass(frozen=True)
@@ -61,3 +85,22 @@ class Predictor:
         recipe = checked(Recipe, self.card["recipe"])
         folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
         return score_fold(corpus, folds[int(self.card["fold"])], self.network, self.inputs)
+
+    def looks(self, rows: Sequence[Row]) -> list[tuple[Look, ...]]:
+        """Where each hop looked in each of these clips; nothing for models without attention."""
+        batch = self.inputs.batch(rows)
+        with torch.inference_mode():
+            hops = self.network(batch).hops
+        stacks = {m: self.settings.encoder(m).stack for m in self.inputs.max_steps}
+        return [
+            tuple(
+                Look(hop.target, hop.weights[i, : -(-length // stacks[hop.target])].numpy())
+                for hop, length in ((hop, int(batch.lengths[hop.target][i])) for hop in hops)
+            )
+            for i in range(len(rows))
+        ]
+
+    @property
+    def settings(self) -> ModelSettings:
+        """The network's settings."""
+        return checked(ModelSettings, self.card["model"])

@@ -59,11 +59,16 @@ def terminal_tables(comparison: Comparison, scores: Sequence[str] = SHOWN) -> li
         for place, name in enumerate(grid.header):
             table.add_column(name, justify="left" if place < names else "right")
         for line in grid.lines:
-            table.add_row(*(cell.replace(" [", "\n[").replace("], p", "]\np") for cell in line))
+            table.add_row(*("\n".join(pieces(cell)) for cell in line))
         tables.append(table)
     if comparison.notes:
         tables[-1].caption = "\n".join(f"Note: {note}." for note in comparison.notes)
     return tables
+
+
+def pieces(cell: str) -> list[str]:
+    """A cell as short lines: the score, its interval, p."""
+    return cell.replace(" [", "\n[").replace("], p", "]\np").split("\n")
 
 
 def markdown(comparison: Comparison, scores: Sequence[str] = SHOWN) -> str:
