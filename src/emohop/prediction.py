@@ -16,7 +16,7 @@ from emohop.clips import Modality
 from emohop.config import ModelSettings, Recipe, checked
 from emohop.errors import EmohopError
 from emohop.evaluation.results import Predictions
-from emohop.evaluation.splits import make_folds
+from emohop.evaluation.splits import Fold, make_folds
 from emohop.inputs import Inputs
 from emohop.models.checkpoint import CARD, load_network, read_card
 from emohop.scoring import score, score_fold
@@ -77,14 +77,26 @@ class Predictor:
         and the numbers are those of its run. On any other corpus, every clip is `test`.
         Raises EmohopError when classes or features differ from the model's.
         """
+        fold = self._fold(corpus)
+        if fold is None:
+            return score(corpus, range(len(corpus)), "test", self.network, self.inputs)
+        return score_fold(corpus, fold, self.network, self.inputs)
+
+    def test_rows(self, corpus: PreparedCorpus) -> list[int]:
+        """The rows that `evaluate` calls test."""
+        fold = self._fold(corpus)
+        return list(range(len(corpus))) if fold is None else fold.test.tolist()
+
+    def _fold(self, corpus: PreparedCorpus) -> Fold | None:
+        """The model's own fold of the corpus that it was trained on; None for any other."""
         self.inputs.check(corpus)
         if not len(corpus):
             raise EmohopError(f"{corpus.folder} holds no clips")
         if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
-            return score(corpus, range(len(corpus)), "test", self.network, self.inputs)
+            return None
         recipe = checked(Recipe, self.card["recipe"])
         folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
-        return score_fold(corpus, folds[int(self.card["fold"])], self.network, self.inputs)
+        return folds[int(self.card["fold"])]
 
     def looks(self, rows: Sequence[Row]) -> list[tuple[Look, ...]]:
         """Where each hop looked in each of these clips; nothing for models without attention."""

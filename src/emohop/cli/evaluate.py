@@ -2,32 +2,99 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from emohop.cli.commands import command
+from emohop.cli.commands import Jobs, command, processes
+from emohop.errors import EmohopError
 
 
 @command
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="A model folder: RUN/fold-0/seed-0/model.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="A model folder (RUN/fold-0/seed-0/model); to --degrade, or a run's."),
+    ],
     prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As metrics.json has it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As the files have it.")] = False,
+    degrade: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score test under damage, as noise:10,words:0.3,video:blur:4,missing:audio, or "
+            "standard for the usual ones (docs/robustness.md)."
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="The corpus's folder, to damage its sound and pictures.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the scores under damage here. [default: RUN/robustness.json]"),
+    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """Score a trained model: dev and test of its own fold, or all of another corpus."""
-    import json
-
     from emohop import load
     from emohop.evaluation.results import SPLITS
     from emohop.reports.tables import metrics_table
     from emohop.reports.terminal import show
     from emohop.storage import open_prepared
 
-    predictions = load(model).evaluate(open_prepared(prepared))
+    corpus = open_prepared(prepared)
+    if degrade:
+        _damaged(model, corpus, degrade, source, out, processes(jobs), as_json)
+        return
+    if source is not None or out is not None:
+        raise EmohopError("--source and --out go with --degrade")
+    predictor = load(model)
+    predictions = predictor.evaluate(corpus)
     blocks = {s: predictions.part(s).metrics() for s in SPLITS if s in predictions.split}
     if as_json:
         typer.echo(json.dumps(blocks, indent=1))
+        return
+    show(metrics_table(blocks))
+    from emohop.evaluation.calibration import apply_temperature
+    from emohop.evaluation.metrics import expected_calibration_error
+
+    for split in blocks:
+        part = predictions.part(split)
+        cooled = apply_temperature(part.probabilities, predictor.temperature)
+        error = expected_calibration_error(cooled, part.true_numbers)
+        typer.echo(
+            f"{split}: calibration error {error:.3f} by the temperature of dev, "
+            f"{predictor.temperature:.2f}"
+        )
+
+
+def _damaged(
+    model: Path,
+    corpus: Any,
+    degrade: list[str],
+    source: Path | None,
+    out: Path | None,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    from emohop.features.degradation import parse_conditions
+    from emohop.reports.tables import robustness_table
+    from emohop.reports.terminal import progress_bar, show
+    from emohop.robustness import evaluate_damaged
+
+    conditions = parse_conditions(degrade)
+    with progress_bar("clips") as progress:
+        result = evaluate_damaged(
+            model,
+            corpus,
+            conditions,
+            source=source,
+            out=out,
+            jobs=jobs,
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(result, indent=1))
     else:
-        show(metrics_table(blocks))
+        show(robustness_table(result))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,10 @@ from emohop.features.text import tokenize
 from emohop.media import read_audio
 
 Arrays = Mapping[str, NDArray[Any]]
+OnSound = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
+"""Samples [n] and samples a second of a clip, to samples."""
+OnPictures = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""Pictures [n, side, side, 3] to pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,28 +62,39 @@ class Extractor:
             raise MediaError(result.reason)
         return result
 
-    def extract(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Arrays | Failure]]:
-        """The arrays of clips that share a video file, which is decoded once, in their order."""
-        pictures = self._pictures(clips)
+    def extract(
+        self,
+        clips: Sequence[Clip],
+        on_sound: OnSound | None = None,
+        on_pictures: OnPictures | None = None,
+    ) -> Iterator[tuple[Clip, Arrays | Failure]]:
+        """The arrays of clips that share a video file, which is decoded once, in their order.
+
+        `on_sound` and `on_pictures` are given the decoded media, and what they return is what
+        features are computed of.
+        """
+        pictures = self._pictures(clips, on_pictures)
         for i, clip in enumerate(clips):
             picture = pictures.get(i)
             if isinstance(picture, Failure):
                 yield clip, picture
                 continue
             try:
-                arrays = self._sound_and_words(clip)
+                arrays = self._sound_and_words(clip, on_sound)
             except _StageError as error:
                 yield clip, Failure(error.stage, str(error))
                 continue
             yield clip, (arrays if picture is None else {**arrays, "video": picture})
 
-    def _sound_and_words(self, clip: Clip) -> dict[str, NDArray[Any]]:
+    def _sound_and_words(self, clip: Clip, on_sound: OnSound | None) -> dict[str, NDArray[Any]]:
         settings, arrays = self.settings, {}
         if settings.audio is not None:
             if clip.sound is None:
                 raise _StageError("audio", "the clip has no sound: leave it out with --audio none")
             try:
                 samples, rate = read_audio(clip.sound)
+                if on_sound is not None:
+                    samples = on_sound(clip, samples, rate)
                 arrays["audio"] = self._audio.compute(samples, rate)
                 if settings.prosody:
                     arrays["prosody"] = self._prosody(samples, rate)
@@ -96,7 +111,9 @@ class Extractor:
             arrays["text"] = np.array(self._text(clip.transcript), dtype=np.str_)
         return arrays
 
-    def _pictures(self, clips: Sequence[Clip]) -> dict[int, NDArray[np.float32] | Failure]:
+    def _pictures(
+        self, clips: Sequence[Clip], on_pictures: OnPictures | None
+    ) -> dict[int, NDArray[np.float32] | Failure]:
         if self.settings.video is None:
             return {}
         from emohop.features.video import faces_of
@@ -113,6 +130,8 @@ class Extractor:
             spans = [span for _, span in members]
             try:
                 for k, faces in faces_of(spans, self.settings.frames_per_second):
+                    if on_pictures is not None and not isinstance(faces, MediaError):
+                        faces = on_pictures(faces)  # noqa: PLW2901
                     results[members[k][0]] = self._encode(path, faces)
             except MediaError as error:  # the whole file
                 for i, _ in members:

@@ -67,6 +67,23 @@ def metrics_table(blocks: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
+def robustness_table(result: Mapping[str, Any]) -> Table:
+    """Test scores under each condition, with what each loses against the first, clean one."""
+    table = Table(
+        title=f"test scores of {result['clips']} clips under damage; in brackets, against clean",
+        title_justify="left",
+    )
+    table.add_column("condition")
+    for name in SHOWN:
+        table.add_column(TITLES[name], justify="right")
+    clean = result["conditions"][0]["metrics"]
+    for entry in result["conditions"]:
+        scores = entry["metrics"]
+        cells = [f"{scores[name]:.3f} ({scores[name] - clean[name]:+.3f})" for name in SHOWN]
+        table.add_row(entry["name"], *cells)
+    return table
+
+
 def _mean(results: Mapping[str, Any], name: str) -> str:
     std = results["std"][name]
     return f"{results['mean'][name]:.3f}" + ("" if std is None else f" ± {std:.3f}")

@@ -1,0 +1,249 @@
+"""What trained models are worth when sound, words or pictures are damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop import processes
+from emohop.clips import Modality
+from emohop.errors import EmohopError
+from emohop.evaluation.metrics import SCORES, metrics
+from emohop.evaluation.results import write_json
+from emohop.evaluation.runs import MODEL, RECIPE, read_runs
+from emohop.evaluation.significance import cluster_intervals
+from emohop.features.degradation import Condition, kept_pictures, wrong_words
+from emohop.files import sha256
+from emohop.models.checkpoint import WEIGHTS
+from emohop.models.inference import BATCH_SIZE, probabilities
+from emohop.prediction import Predictor
+from emohop.robustness.media import Media
+from emohop.storage import PreparedCorpus, Row
+
+ROBUSTNESS = "robustness.json"
+VERSION = 1
+
+Done = Callable[[Mapping[str, Any]], None]
+"""Told of each condition's entry, as the file has it."""
+
+
+def evaluate_damaged(
+    model: str | Path,
+    corpus: PreparedCorpus,
+    conditions: Sequence[Condition],
+    *,
+    source: str | Path | None = None,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    done: Done | None = None,
+    progress: processes.Progress | None = None,
+) -> dict[str, Any]:
+    """Score a model, or all units of a run, under each condition; what `robustness.json` holds.
+
+    `model` is a model folder or a run folder. Each unit is scored on its own test part (on all
+    clips of a corpus that it was not trained on), and the predictions of all are pooled.
+    `source` is the corpus's folder, for damage to sound and pictures. `out`, or the run's own
+    `robustness.json`, is written after each condition; what stands there of the same models and
+    clips is kept. EmohopError for what the models or the corpus do not have.
+    """
+    folders = _models(Path(model))
+    path = Path(out) if out is not None else _place(Path(model))
+    units = [_Unit.load(folder, corpus) for folder in folders]
+    _check(units, conditions, source)
+    fingerprint = _fingerprint(folders, corpus)
+    known = _known(path, fingerprint)
+    media = None
+    if source is not None and any(condition.needs_media for condition in conditions):
+        prosody = any(unit.predictor.inputs.sizes.prosody for unit in units)
+        media = Media.of(corpus, Path(source), prosody=prosody)
+    clips = sum(len(unit.rows) for unit in units)
+    result: dict[str, Any] = {"version": VERSION, "fingerprint": fingerprint, "clips": clips}
+    entries: dict[str, Any] = {}
+    for condition in conditions:
+        name = str(condition)
+        entry = known.get(name)
+        if entry is None:
+            entry = _score(units, condition, corpus, media, jobs, progress)
+        entries[name] = entry
+        if path is not None:
+            write_json(path, {**result, "conditions": list({**known, **entries}.values())})
+        if done is not None:
+            done(entry)
+    return {**result, "conditions": list(entries.values())}
+
+
+def read_robustness(path: Path) -> list[dict[str, Any]]:
+    """The conditions in a `robustness.json`, clean first; EmohopError when it is damaged."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        found = list(values["conditions"])
+        for entry in found:
+            entry["name"], entry["kind"], entry["level"], entry["interval_95"]["accuracy"]
+            float(entry["metrics"]["accuracy"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EmohopError(
+            f"{path} is missing or damaged ({error!r}): delete it and run `emohop evaluate "
+            "--degrade` again"
+        ) from None
+    return sorted(found, key=lambda entry: entry["name"] != "clean")
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A model and the rows that it is judged by."""
+
+    predictor: Predictor
+    rows: tuple[int, ...]
+
+    @classmethod
+    def load(cls, folder: Path, corpus: PreparedCorpus) -> _Unit:
+        predictor = Predictor.load(folder)
+        return cls(predictor, tuple(predictor.test_rows(corpus)))
+
+
+def _models(model: Path) -> list[Path]:
+    """The model folders of a run, or the one given."""
+    if not (model / RECIPE).exists():
+        return [model]
+    (run,) = read_runs([model])
+    return [unit.folder / MODEL for unit in run.units]
+
+
+def _place(model: Path) -> Path | None:
+    return model / ROBUSTNESS if (model / RECIPE).exists() else None
+
+
+def _check(
+    units: Sequence[_Unit], conditions: Sequence[Condition], source: str | Path | None
+) -> None:
+    looks = set(units[0].predictor.inputs.max_steps)
+    for condition in conditions:
+        blind = [m for m in condition.modalities if m not in looks]
+        if blind:
+            seen = ", ".join(str(m) for m in Modality if m in looks)
+            raise EmohopError(
+                f"--degrade {condition}: the model does not look at {blind[0]}, only at {seen}"
+            )
+        if looks == set(condition.modalities) and any(p.level is None for p in condition.parts):
+            missing = [p.modality for p in condition.parts if p.level is None]
+            if set(missing) == looks:
+                raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
+        if condition.needs_media and source is None:
+            raise EmohopError(
+                f"--degrade {condition} damages sound or pictures themselves: name the corpus's "
+                "folder with --source"
+            )
+
+
+def _fingerprint(folders: Sequence[Path], corpus: PreparedCorpus) -> str:
+    """What the numbers depend on: the clips, their features and the weights."""
+    parts = [corpus.manifest.fingerprint, *(sha256(folder / WEIGHTS) for folder in folders)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _known(path: Path | None, fingerprint: str) -> dict[str, Any]:
+    """Entries that were computed before of the same models and clips."""
+    if path is None or not path.exists():
+        return {}
+    conditions = read_robustness(path)
+    if json.loads(path.read_text("utf-8")).get("fingerprint") != fingerprint:
+        return {}
+    return {str(entry["name"]): entry for entry in conditions}
+
+
+def _score(
+    units: Sequence[_Unit],
+    condition: Condition,
+    corpus: PreparedCorpus,
+    media: Media | None,
+    jobs: int,
+    progress: processes.Progress | None,
+) -> dict[str, Any]:
+    words = _words(corpus) if any(part.kind == "words" for part in condition.parts) else ()
+    tables, true, speakers = [], [], []
+    labels = units[0].predictor.inputs.labels
+    total, finished = sum(len(unit.rows) for unit in units), 0
+    arrays: dict[int, Mapping[str, NDArray[Any]]] = {}
+    for unit in units:
+        if media is not None and condition.needs_media and not arrays.keys() >= set(unit.rows):
+            arrays = media.damaged(unit.rows, condition, jobs)  # kept for the fold's other seeds
+        rows = (
+            _damaged_row(corpus[i], condition, words, arrays.get(i), sizes=corpus.manifest.sizes)
+            for i in unit.rows
+        )
+        tables.append(probabilities(unit.predictor.network, _batches(unit, rows)))
+        facts = {name: corpus.facts(name) for name in ("label", "speaker")}
+        true += [labels.index(facts["label"][i]) for i in unit.rows]
+        speakers += [facts["speaker"][i] for i in unit.rows]
+        finished += len(unit.rows)
+        if progress is not None:
+            progress(finished, total)
+    table = np.concatenate(tables)
+    intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
+    if None not in speakers and len(set(speakers)) > 1:
+        found = cluster_intervals(true, table.argmax(axis=1), speakers, len(labels))
+        intervals.update({name: list(ends) for name, ends in found.items()})
+    single = condition.parts[0] if len(condition.parts) == 1 else None
+    return {
+        "name": str(condition),
+        "kind": _kind(condition),
+        "level": None if single is None else single.level,
+        "metrics": metrics(true, table),
+        "interval_95": intervals,
+    }
+
+
+def _kind(condition: Condition) -> str:
+    kinds = [
+        part.kind.partition(":")[0] if part.level is None else part.kind for part in condition.parts
+    ]
+    return "+".join(kinds) or "clean"
+
+
+def _batches(unit: _Unit, rows: Iterator[Row]) -> Iterator[Any]:
+    """Batches of the size that every score is computed with."""
+    part: list[Row] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == BATCH_SIZE:
+            yield unit.predictor.inputs.batch(part)
+            part = []
+    if part:
+        yield unit.predictor.inputs.batch(part)
+
+
+def _damaged_row(
+    row: Row,
+    condition: Condition,
+    words: Sequence[str],
+    media: Mapping[str, NDArray[Any]] | None,
+    sizes: Mapping[str, int],
+) -> Row:
+    """A row with what the damage leaves of it."""
+    arrays = {**row.arrays, **(media or {})}
+    for part in condition.parts:
+        if part.kind == "words":
+            said = wrong_words(row.text.tolist(), part.level or 0.0, words, row.id)
+            arrays["text"] = np.array(said, dtype=np.str_)
+        elif part.kind == "video:drop":
+            kept = kept_pictures(len(arrays["video"]), part.level or 0.0, row.id)
+            arrays["video"] = arrays["video"][kept]
+        elif part.level is None:
+            name = part.modality.value
+            empty = (0,) if part.modality is Modality.TEXT else (0, sizes[name])
+            arrays[name] = np.zeros(empty, dtype=arrays[name].dtype)
+            if part.modality is Modality.AUDIO and "prosody" in arrays:
+                arrays["prosody"] = np.zeros_like(arrays["prosody"])  # as of silence
+    return replace(row, arrays=arrays)
+
+
+def _words(corpus: PreparedCorpus) -> tuple[str, ...]:
+    """Every word of a corpus, in order: what wrong words are drawn from."""
+    return tuple(sorted({word for row in corpus for word in row.text.tolist()}))

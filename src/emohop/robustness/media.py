@@ -1,0 +1,147 @@
+"""Features of clips whose sound or pictures are damaged, by the path that prepared them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop import corpora, processes
+from emohop.clips import Clip, Modality
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.features.degradation import (
+    BABBLERS,
+    NOISES,
+    Condition,
+    Damage,
+    add_noise,
+    babble,
+    blurred,
+    chance,
+    white_noise,
+)
+from emohop.features.extraction import Extractor, Failure
+from emohop.media import read_audio
+from emohop.storage import PreparedCorpus
+
+CLIPS_AT_ONCE = 16
+"""Clips whose media one process damages before it hands back their features."""
+
+
+@dataclass(frozen=True)
+class Media:
+    """The clips of a corpus's folder, by row of the prepared corpus."""
+
+    features: FeatureSettings
+    clips: tuple[Clip, ...]
+
+    @classmethod
+    def of(cls, corpus: PreparedCorpus, source: Path, *, prosody: bool) -> Media:
+        """The media of a prepared corpus; EmohopError when a clip of it is not there."""
+        found = {clip.id: clip for clip in corpora.read(corpus.manifest.corpus, source)}
+        ids = corpus.facts("id")
+        lost = [name for name in ids if name not in found]
+        if lost:
+            raise EmohopError(
+                f"{source} lacks {len(lost)} of {len(ids)} prepared clips, {lost[0]} for one: give "
+                "the folder that was prepared"
+            )
+        features = corpus.manifest.features.model_copy(update={"text": None, "prosody": prosody})
+        return cls(features, tuple(found[i] for i in ids))
+
+    def damaged(
+        self, rows: Sequence[int], condition: Condition, jobs: int
+    ) -> dict[int, Mapping[str, NDArray[Any]]]:
+        """The features of rows whose sound or pictures are damaged."""
+        groups = [rows[i : i + CLIPS_AT_ONCE] for i in range(0, len(rows), CLIPS_AT_ONCE)]
+        parts = tuple(part for part in condition.parts if part.needs_media)
+        touched = {part.modality for part in parts}
+        features = self.features.model_copy(
+            update={
+                "audio": self.features.audio if Modality.AUDIO in touched else None,
+                "video": self.features.video if Modality.VIDEO in touched else None,
+            }
+        )
+        voices = any(part.kind == "noise:babble" for part in parts)
+        tasks = [
+            _Task(
+                tuple(self.clips[i] for i in group),
+                tuple(self._others(i) for i in group) if voices else (),
+                features,
+                parts,
+            )
+            for group in groups
+        ]
+        return {
+            row: arrays
+            for number, found in processes.run(_extract, tasks, jobs)
+            for row, arrays in zip(groups[number], found, strict=True)
+        }
+
+    def _others(self, row: int) -> tuple[Clip, ...]:
+        """Clips of other speakers, drawn for this one."""
+        clip = self.clips[row]
+        others = [c for c in self.clips if c.speaker != clip.speaker and c.sound is not None]
+        if not others:
+            raise EmohopError("noise:babble is made of other speakers: the corpus has one only")
+        drawn = chance("babble", clip.id).choice(len(others), min(BABBLERS, len(others)), False)
+        return tuple(others[i] for i in drawn)
+
+
+@dataclass(frozen=True)
+class _Task:
+    clips: tuple[Clip, ...]
+    voices: tuple[tuple[Clip, ...], ...]
+    features: FeatureSettings
+    parts: tuple[Damage, ...]
+
+
+@cache
+def _extractor(features: FeatureSettings) -> Extractor:
+    """One extractor a process: its image model is loaded once."""
+    return Extractor(features)
+
+
+def _extract(task: _Task) -> list[Mapping[str, NDArray[Any]]]:
+    """The features of the clips of a task, damaged, by the path that prepared them."""
+    voices = dict(zip((clip.id for clip in task.clips), task.voices, strict=False))
+
+    def on_sound(clip: Clip, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        for part in task.parts:
+            if part.kind in NOISES:
+                noise = white_noise(len(samples), clip.id)
+                if part.kind == "noise:babble":
+                    heard = [_voice(other, rate) for other in voices[clip.id]]
+                    noise = babble(len(samples), heard)
+                samples = add_noise(samples, noise, part.level or 0.0)
+        return samples
+
+    def on_pictures(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        for part in task.parts:
+            if part.kind == "video:blur":
+                pictures = blurred(pictures, part.level or 0.0)
+        return pictures
+
+    results = []
+    extracted = _extractor(task.features).extract(task.clips, on_sound, on_pictures)
+    for clip, arrays in extracted:
+        if isinstance(arrays, Failure):
+            raise EmohopError(f"clip {clip.id} ({arrays.stage}): {arrays.reason}")
+        results.append(arrays)
+    return results
+
+
+def _voice(clip: Clip, rate: int) -> NDArray[np.float32]:
+    """Another speaker's sound at this clip's rate."""
+    from emohop.features.audio import resample
+
+    if clip.sound is None:
+        raise EmohopError(f"clip {clip.id} has no sound to babble with")
+    samples, own = read_audio(clip.sound)
+    return resample(samples, own, rate)

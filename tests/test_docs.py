@@ -1,0 +1,33 @@
+"""Numbers that the documentation works out are those that the library computes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from emohop.evaluation.metrics import TITLES, scores
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_the_example_of_wa_and_ua() -> None:
+    text = (DOCS / "wa-and-ua.md").read_text("utf-8")
+    lines = re.findall(r"^\| \*\*(\w+)\*\* \((\d+)\) \| (\d) \| (\d) \| (\d) \|$", text, re.M)
+    confusion = [[int(cell) for cell in line[2:]] for line in lines]
+    assert [sum(row) for row in confusion] == [int(line[1]) for line in lines]
+    found = scores(confusion)
+    names = {title: name for name, title in TITLES.items()}
+    worked = re.findall(r"^\| ([\w ()]+) \| \((.+)\) / (\d+) \| ([\d.]+) \|$", text, re.M)
+    assert len(worked) == 4
+    for title, terms, divisor, result in worked:
+        value = eval(terms.replace("·", "*")) / int(divisor)
+        assert f"{value:.3f}" == result
+        assert float(found[names[title]]) == pytest.approx(value)
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
