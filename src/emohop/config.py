@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError
@@ -251,6 +251,25 @@ class Recipe(_Settings):
     """Each fold is trained once for each seed."""
     folds: tuple[int, ...] | None = None
     """The folds to run, counted from 0; None runs all."""
+    per_fold: dict[int, dict[str, Any]] | None = None
+    """Settings by dotted name to be put over those of a fold: what `emohop tune` chose for it."""
+
+    @model_validator(mode="after")
+    def _folds_are_recipes(self) -> Recipe:
+        for fold in self.per_fold or {}:
+            recipe_for_fold(self, fold)
+        return self
+
+
+def recipe_for_fold(recipe: Recipe, fold: int) -> Recipe:
+    """The recipe under the settings that it has for one fold."""
+    own = (recipe.per_fold or {}).get(fold, {})
+    values = recipe.model_dump(mode="json", exclude={"per_fold"})
+    for key, value in own.items():
+        if key.partition(".")[0] not in ("model", "training"):
+            raise EmohopError(f"per_fold {fold}: {key} is not of model or training")
+        put(values, key, value)
+    return checked(Recipe, values)
 
 
 def recipe_names() -> list[str]:

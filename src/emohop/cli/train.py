@@ -70,6 +70,10 @@ def train(
     ] = None,
     jobs: Jobs = None,
     engine: Engine = "local",
+    log: Annotated[
+        list[str] | None,
+        typer.Option(help="mlflow or wandb: told of every unit, beside TensorBoard."),
+    ] = None,
 ) -> None:
     """Train and score a model on every fold and seed. A run folder that exists is continued.
 
@@ -100,7 +104,13 @@ def train(
             typer.echo(f"\n{out} holds a run folder for each row: emohop compare {out}")
         else:
             found = crossval.train(
-                prepared, out, wanted, jobs=count, engine=engine, report=print_epoch
+                prepared,
+                out,
+                wanted,
+                jobs=count,
+                engine=engine,
+                report=print_epoch,
+                trackers=log or (),
             )
             show("", results_table(found))
             typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")

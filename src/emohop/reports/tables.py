@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from emohop.corpora.checks import CheckReport
 from emohop.evaluation.metrics import TITLES
+
+if TYPE_CHECKING:
+    from emohop.training.tuning import Trial
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
 
@@ -81,6 +84,24 @@ def robustness_table(result: Mapping[str, Any]) -> Table:
         scores = entry["metrics"]
         cells = [f"{scores[name]:.3f} ({scores[name] - clean[name]:+.3f})" for name in SHOWN]
         table.add_row(entry["name"], *cells)
+    return table
+
+
+def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], select: str) -> Table:
+    """The best trial of each fold, and how many there were."""
+    table = Table(title="chosen on dev, each fold for itself", title_justify="left")
+    table.add_column("fold")
+    for name in ("trials", "pruned", "failed", f"best dev {select.replace('_', ' ')}"):
+        table.add_column(name, justify="right")
+    table.add_column("settings")
+    for fold, trial in sorted(best.items()):
+        states = [other.state for other in trials if other.fold == fold]
+        counts = [str(len(states)), str(states.count("pruned")), str(states.count("failed"))]
+        settings = "\n".join(
+            f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
+            for key, value in trial.settings.items()
+        )
+        table.add_row(str(fold), *counts, f"{trial.score:.3f}", settings)
     return table
 
 

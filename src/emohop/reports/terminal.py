@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from emohop import processes
 
 if TYPE_CHECKING:
+    from emohop.training.tuning import Trial
     from emohop.training.unit import Epoch, Unit
 
 PIPED_COLUMNS = 120
@@ -60,4 +61,17 @@ def print_epoch(unit: Unit, epoch: Epoch) -> None:
         f"  {score.replace('_', ' ')} {epoch[score]:.4f}\n"
     )
     sys.stderr.write(line)  # in one call, so that lines of several processes do not mix
+    sys.stderr.flush()
+
+
+def print_trial(trial: Trial) -> None:
+    """One line a trial of a search on standard error."""
+    score = "" if trial.score is None else f"  {trial.score:.4f}"
+    settings = ", ".join(
+        f"{key.removeprefix('training.').removeprefix('model.')} "
+        + (f"{value:.3g}" if isinstance(value, float) else str(value))
+        for key, value in trial.settings.items()
+    )
+    line = f"fold {trial.fold} trial {trial.number:>3} {trial.state}{score}  {settings}\n"
+    sys.stderr.write(line)
     sys.stderr.flush()

@@ -8,7 +8,7 @@ the memory of some: pages that were read go back to the system now and then.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -33,6 +33,8 @@ class PreparedCorpus(Sequence[Row]):
 
     folder: Path
     manifest: Manifest
+    visible: frozenset[int] | None = None
+    """The rows whose facts may be known; None is all. See `only`."""
     _open: dict[int, MappedShard] = field(default_factory=dict, repr=False)
     _pages: Pages = field(default_factory=Pages, repr=False)
 
@@ -54,6 +56,14 @@ class PreparedCorpus(Sequence[Row]):
             mapped = self._shard(number)
             yield from (self._row(mapped, i) for i in range(shard.clips))
 
+    def only(self, rows: Iterable[int]) -> PreparedCorpus:
+        """The same corpus with its row numbers, and nothing known of other rows than these.
+
+        Their facts (label, speaker, id, …) are None, their votes cannot be read, and asking for
+        one of them raises EmohopError.
+        """
+        return PreparedCorpus(self.folder, self.manifest, frozenset(int(row) for row in rows))
+
     def facts(self, name: str) -> list[Any]:
         """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays."""
         if name not in FACTS or name == "votes":
@@ -63,6 +73,8 @@ class PreparedCorpus(Sequence[Row]):
 
     def votes(self) -> list[list[dict[str, Any]]]:
         """Every clip's ratings, as written by the corpus's raters."""
+        if self.visible is not None:
+            raise EmohopError("votes cannot be read where clips are hidden")
         shards = range(len(self.manifest.shards))
         return [value for n in shards for value in self._shard(n).table["votes"].to_pylist()]
 
@@ -84,7 +96,11 @@ class PreparedCorpus(Sequence[Row]):
     def _shard(self, number: int) -> MappedShard:
         if number not in self._open:
             shard = self.manifest.shards[number]
-            mapped = MappedShard(self.folder / "shards" / shard.file)
+            first = self._ends[number] - shard.clips
+            visible = None
+            if self.visible is not None:
+                visible = {i for i in range(shard.clips) if first + i in self.visible}
+            mapped = MappedShard(self.folder / "shards" / shard.file, visible)
             if len(mapped) != shard.clips:
                 raise EmohopError(f"{shard.file} does not hold {shard.clips} clips: prepare again")
             self._open[number] = mapped

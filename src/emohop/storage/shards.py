@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +176,8 @@ def _vectors(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.FixedSizeL
 class MappedShard:
     """A mapped Arrow file: facts as Python values, arrays as views."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, visible: Collection[int] | None = None) -> None:
+        """Map `path`; nothing is kept of the facts of rows that are not `visible`."""
         try:
             self.pages = map_file(path)
             table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self.pages))).read_all()
@@ -184,8 +185,14 @@ class MappedShard:
         except (OSError, KeyError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
             reason = " ".join(str(error).split())
             raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
-        self.table = table
         names = [n for n in table.schema.names if n not in FACTS]
+        self.visible, self.table = visible, table
+        if visible is not None:
+            self.table = table.select(names)
+            self.facts = {
+                name: [value if i in visible else None for i, value in enumerate(values)]
+                for name, values in self.facts.items()
+            }
         self.arrays = {n: _views(table[n]) for n in names}
 
     def __len__(self) -> int:
@@ -193,6 +200,8 @@ class MappedShard:
 
     def row(self, i: int) -> Row:
         """Row `i` of this shard, its arrays as views of the mapped file."""
+        if self.visible is not None and i not in self.visible:
+            raise EmohopError("a clip that is hidden here was asked for")
         facts = self.facts
         return Row(
             id=facts["id"][i],

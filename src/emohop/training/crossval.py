@@ -15,7 +15,7 @@ import yaml
 
 import emohop
 from emohop import processes
-from emohop.config import Recipe, checked
+from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
 from emohop.evaluation.runs import CLIPS, FACTS, RECIPE
@@ -25,7 +25,7 @@ from emohop.files import write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.running import Outcome, raise_failures, run_units
-from emohop.training.unit import Epoch, Unit
+from emohop.training.unit import Epoch, Unit, check_trackers
 
 _MAY_GROW = {"folds", "seeds"}
 """Settings that may differ when a run is continued: they add units and change none."""
@@ -43,16 +43,19 @@ def train(
     jobs: int = 1,
     engine: str = "local",
     report: Report | None = None,
+    trackers: Sequence[str] = (),
     ended: Callable[[Outcome], None] | None = None,
 ) -> dict[str, Any]:
     """Train and score every fold and seed; returns what `results.json` holds.
 
-    `ended` is told of each unit as it ends. Raises EmohopError when `out` holds another
-    experiment, and UnitsFailedError, after all others are done, when a unit cannot be fitted.
+    `ended` is told of each unit as it ends; `trackers` (mlflow, wandb) get its numbers. Raises
+    EmohopError when `out` holds another experiment, and UnitsFailedError, after all others are
+    done, when a unit cannot be fitted.
     """
     processes.check_engine(engine)
     corpus, out = open_prepared(prepared), Path(out)
-    units = begin(corpus, out, recipe, report)
+    check_trackers(trackers)
+    units = begin(corpus, out, recipe, report, trackers)
     outcomes = run_units(units, jobs, engine, ended)
     results = summarise_run(out, corpus) if any(unit.complete for unit in units) else None
     raise_failures(outcomes)
@@ -62,7 +65,11 @@ def train(
 
 
 def begin(
-    corpus: PreparedCorpus, out: Path, recipe: Recipe, report: Report | None = None
+    corpus: PreparedCorpus,
+    out: Path,
+    recipe: Recipe,
+    report: Report | None = None,
+    trackers: Sequence[str] = (),
 ) -> list[Unit]:
     """Lay out a run folder, or check that the one there is of the same recipe; its units."""
     recipe, folds = resolve(corpus, recipe)
@@ -83,7 +90,15 @@ def begin(
     write_text(out / RECIPE, text)
     folder, data = out.absolute(), corpus.folder.absolute()  # a worker may sit somewhere else
     return [
-        Unit(data, folder / f"fold-{fold.index}" / f"seed-{seed}", recipe, fold, seed, report)
+        Unit(
+            prepared=data,
+            folder=folder / f"fold-{fold.index}" / f"seed-{seed}",
+            recipe=recipe_for_fold(recipe, fold.index),
+            fold=fold,
+            seed=seed,
+            report=report,
+            trackers=tuple(trackers),
+        )
         for fold in folds
         for seed in recipe.seeds
     ]
@@ -94,7 +109,8 @@ def resolve(corpus: PreparedCorpus, recipe: Recipe) -> tuple[Recipe, list[Fold]]
     protocol = recipe.protocol or default_protocol(corpus.facts)  # the files name it
     recipe = recipe.model_copy(update={"protocol": protocol})
     folds = choose_folds(corpus, recipe)
-    check_fit(corpus, recipe)  # what cannot work is said before anything is written
+    for fold in folds:  # what cannot work is said before anything is written
+        check_fit(corpus, recipe_for_fold(recipe, fold.index))
     return recipe, folds
 
 

@@ -37,7 +37,7 @@ from emohop.models import check
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.crossval import Report, begin, check_folder, resolve, summarise_run
 from emohop.training.running import Outcome, raise_failures, run_units
-from emohop.training.unit import Unit
+from emohop.training.unit import Unit, check_trackers
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,7 @@ def train_rows(
     jobs: int = 1,
     engine: str = "local",
     report: Report | None = None,
+    trackers: Sequence[str] = (),
     begun: Callable[[Sequence[Unit]], None] | None = None,
     ended: Callable[[Outcome], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -152,13 +153,14 @@ def train_rows(
     cannot be fitted.
     """
     processes.check_engine(engine)
+    check_trackers(trackers)
     corpus, out = open_prepared(prepared), Path(out)
     _check_folder(corpus, out, experiment)
     out.mkdir(parents=True, exist_ok=True)
     _write(out, experiment)
     folders = [out / row.folder for row in experiment.rows]
     parts = [
-        begin(corpus, folder, row.recipe, report)
+        begin(corpus, folder, row.recipe, report, trackers)
         for folder, row in zip(folders, experiment.rows, strict=True)
     ]
     # fold by fold through all rows: a table that is stopped early has every row

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import nn
 
 import emohop
@@ -32,6 +32,7 @@ from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.batches import BucketSampler, Clips, InOrder, WithReplacement, loader
 from emohop.training.module import History, Patience, Training
+from emohop.training.trackers import finish_trackers, make_trackers
 from emohop.training.unit import Epoch, Unit
 
 CHECKPOINTS = "checkpoints"
@@ -40,7 +41,7 @@ CHECKPOINTS = "checkpoints"
 def fit(unit: Unit) -> None:
     """Train, keep the best epoch by its dev score, score dev and test, write the unit's files."""
     corpus, fold = open_prepared(unit.prepared), unit.fold
-    report = unit.report
+    report, loggers = unit.report, make_trackers(unit, corpus)
     network, inputs = fit_network(
         corpus,
         unit.recipe,
@@ -49,8 +50,9 @@ def fit(unit: Unit) -> None:
         unit.seed,
         unit.folder,
         None if report is None else lambda line: report(unit, line),
+        loggers,
     )
-    _finish(unit, corpus, network, inputs)
+    _finish(unit, corpus, network, inputs, loggers)
 
 
 def fit_network(
@@ -61,6 +63,7 @@ def fit_network(
     seed: int,
     folder: Path,
     report: Callable[[Epoch], None] | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> tuple[nn.Module, Inputs]:
     """The network at its best epoch by the dev score, on the CPU, and how rows become its batches.
 
@@ -84,7 +87,7 @@ def fit_network(
     else:
         sampler = WithReplacement(len(train), *chance)
     with _quiet():
-        trainer = _trainer(folder, settings, history, len(sampler))
+        trainer = _trainer(folder, settings, history, len(sampler), loggers)
         last = folder / CHECKPOINTS / "last.ckpt"
         try:
             trainer.fit(
@@ -103,7 +106,13 @@ def fit_network(
     return network.cpu(), inputs
 
 
-def _trainer(folder: Path, settings: TrainingSettings, history: History, steps: int) -> Trainer:
+def _trainer(
+    folder: Path,
+    settings: TrainingSettings,
+    history: History,
+    steps: int,
+    loggers: Sequence[Logger],
+) -> Trainer:
     """Lightning's loop over epochs of `steps` steps, with the best and the last one kept."""
     score = f"dev_{settings.select}"
     mode = "min" if settings.select == "loss" else "max"
@@ -123,7 +132,7 @@ def _trainer(folder: Path, settings: TrainingSettings, history: History, steps: 
             checkpoint(checkpoints, "best", monitor=score, mode=mode),
             checkpoint(checkpoints, "last"),
         ],
-        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        logger=[TensorBoardLogger(folder, name="", version="tensorboard"), *loggers],
         log_every_n_steps=1,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -158,7 +167,13 @@ def _load_best(module: Training, path: Path) -> None:
     module.load_state_dict(state["state_dict"])
 
 
-def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inputs) -> None:
+def _finish(
+    unit: Unit,
+    corpus: PreparedCorpus,
+    network: nn.Module,
+    inputs: Inputs,
+    loggers: Sequence[Logger],
+) -> None:
     """Write the model folder, then predictions and metrics of dev and test."""
     predictions = score_fold(corpus, unit.fold, network, inputs)
     dev = predictions.part("dev")
@@ -177,7 +192,8 @@ def _finish(unit: Unit, corpus: PreparedCorpus, network: nn.Module, inputs: Inpu
         "seed": unit.seed,
     }
     save(unit.folder / MODEL, network, card)
-    write_unit(unit.folder, predictions)
+    blocks = write_unit(unit.folder, predictions)
+    finish_trackers(loggers, blocks)
 
 
 @contextmanager
