@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ def styled(theme: Theme) -> Iterator[None]:
         "svg.hashsalt": "emohop",
         "pdf.fonttype": 42,
     }
-    with style.context("default"), mpl.rc_context(settings):
+    with style.context("default"), mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the reader's font has it
         yield
 
 

@@ -1,0 +1,259 @@
+"""The page of a report: whole by itself, the same each time, true to the numbers, safe to open."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from emohop.cli import FAILED, app
+from emohop.config import FeatureSettings, make_recipe
+from emohop.errors import EmohopError
+from emohop.evaluation.comparison import compare
+from emohop.evaluation.runs import CLIPS, read_runs
+from emohop.preparation import prepare
+from emohop.reports.page import make_report, render, write_report
+from emohop.robustness import ROBUSTNESS
+from emohop.training.crossval import train
+from emohop.training.experiment import Experiment, make_experiment, train_rows
+from tests.prepared import write_prepared
+from tests.runs import edit_results, write_run
+
+HOSTILE = "<script>alert(1)</script> \"$x^2$\" & 'y'"
+QUICK = ("training.max_epochs=1", "folds=[0,1]", "model.audio.hidden=8", "model.text.hidden=8")
+
+
+class Page(HTMLParser):
+    """What a page holds: tags with their attributes, and the anchors of its sections."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    handle_startendtag = handle_starttag
+
+    @property
+    def sections(self) -> list[str | None]:
+        return [found["id"] for tag, found in self.tags if tag == "section"]
+
+
+def write_robustness(folder: Path) -> None:
+    conditions = []
+    for name, kind, level in (
+        ("clean", "clean", None),
+        ("noise:10", "noise", 10.0),
+        ("noise:0", "noise", 0.0),
+        ("missing:audio", "missing", None),
+    ):
+        score = 0.5 if level is None else 0.4 + level / 100
+        metrics = {"accuracy": score, "balanced_accuracy": score - 0.1}
+        ends = {"accuracy": [score - 0.05, score + 0.05]}
+        entry = {"name": name, "kind": kind, "level": level}
+        conditions.append({**entry, "metrics": metrics, "interval_95": ends})
+    values = {"version": 1, "fingerprint": "x", "clips": 60, "conditions": conditions}
+    (folder / ROBUSTNESS).write_text(json.dumps(values))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs, two of which differ in hops alone, one measured under damage."""
+    folder = tmp_path_factory.mktemp("runs")
+    for hops, skill in ((1, 0.5), (3, 1.0)):
+        settings = [f"model.hops={hops}"]
+        write_run(folder / f"hops{hops}", skill=skill, settings=settings, seeds=(0, 1))
+    write_run(folder / "are", skill=0.2, settings=["model.name=are"], seeds=(0, 1))
+    write_robustness(folder / "are")
+    return folder
+
+
+def page_of(*folders: Path) -> str:
+    return render(make_report(read_runs(folders), command="emohop report …"))
+
+
+def test_the_page_is_whole_by_itself_and_always_the_same(folder: Path) -> None:
+    names = [folder / name for name in ("hops1", "hops3", "are")]
+    text = page_of(*names)
+    assert text == page_of(*names)
+    page = Page(text)
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "form", "base")
+        for name in ("src", "href", "xlink:href", "action"):
+            value = attributes.get(name) or ""
+            assert value.startswith(("#", "data:image/png;base64,")) or not value
+        assert not any(name.startswith("on") for name in attributes)
+    policy = [found["content"] for tag, found in page.tags if "http-equiv" in found]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    assert not re.search(r"https?://(?!www\.w3\.org/)", text)
+    ids = Counter(found["id"] for _, found in page.tags if "id" in found)
+    assert [name for name, count in ids.items() if count > 1] == []
+    targets = [found["href"] for tag, found in page.tags if tag == "a"]
+    assert all((target or "")[1:] in ids for target in targets)
+
+
+def test_sections_are_there_when_their_data_are(folder: Path) -> None:
+    everything = Page(page_of(*(folder / name for name in ("hops1", "hops3", "are"))))
+    assert everything.sections == [
+        *("scores", "hops", "confusion", "groups", "calibration", "robustness", "learning"),
+        "recipes",
+    ]
+    single = page_of(folder / "hops1")
+    assert set(Page(single).sections) == set(everything.sections) - {"hops", "robustness"}
+    assert "Differences" not in single
+    assert "Accuracy by gender" in single
+
+
+def test_unknown_speakers_and_genders_are_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", speakers=False)
+    lines = (tmp_path / "a" / CLIPS).read_text().splitlines()
+    place = lines[0].split(",").index("gender")
+    blank = [
+        ",".join(x if k != place else "" for k, x in enumerate(line.split(",")))
+        for line in lines[1:]
+    ]
+    (tmp_path / "a" / CLIPS).write_text("\n".join([lines[0], *blank]) + "\n")
+    edit_results(tmp_path / "a", protocol="random")
+    text = page_of(tmp_path / "a")
+    assert "Accuracy by fold" in text
+    assert "Accuracy by speaker" not in text
+    assert "Accuracy by gender" not in text
+    assert "speakers and scripted sentences of test are in train too" in text
+    assert "speakers are unknown" in text
+
+
+def test_the_numbers_are_those_of_the_comparison(folder: Path) -> None:
+    runs = read_runs([folder / "hops1", folder / "hops3"])
+    text = html.unescape(page_of(folder / "hops1", folder / "hops3"))
+    found = compare(runs)
+    for row in found.rows:
+        for name in ("accuracy", "balanced_accuracy", "f1_macro"):
+            ends = row.interval[name]
+            assert ends is not None
+            assert f"{row.mean[name]:.3f} ± {row.std[name]:.3f}" in text
+            assert f"[{ends[0]:.3f}, {ends[1]:.3f}]" in text
+        assert f"{row.title} {row.pooled['accuracy']:.3f}" in text
+    (pair,) = found.pairs
+    assert pair.difference is not None
+    assert f"{pair.difference['accuracy'].value:+.3f}" in text
+    other = render(make_report(runs, reference=runs[1].title))
+    assert f"{-pair.difference['accuracy'].value:+.3f}" in other
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name, folds=[0, 1])
+        edit_results(tmp_path / name, model=f"{HOSTILE} 日本 {name}", class_set=HOSTILE)
+    text = page_of(tmp_path / "a", tmp_path / "b")
+    assert "<script" not in text
+    assert html.escape(HOSTILE, quote=False).split(' "')[0] in text
+    page = Page(text)
+    labels = [str(found["aria-label"]) for tag, found in page.tags if tag == "svg"]
+    assert any(HOSTILE in label for label in labels)
+    report = make_report(read_runs([tmp_path / "a"]), command=f"emohop report '{HOSTILE}'")
+    assert "<script" not in render(report)
+
+
+def test_figures_for_papers_are_the_same_each_time(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    for kind, start in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
+        report = write_report([folder / "are"], out, figures=tmp_path / "one", kind=kind)
+        write_report([folder / "are"], out, figures=tmp_path / "two", kind=kind)
+        names = {plot.name for section in report.sections for plot in section.plots}
+        for name in names:
+            first, second = (tmp_path / part / f"{name}.{kind}" for part in ("one", "two"))
+            assert first.read_bytes().startswith(start)
+            assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def hopping(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A prepared corpus without media and models trained on it."""
+    folder = tmp_path_factory.mktemp("hopping")
+    prepared = write_prepared(folder / "prepared")
+    made = make_experiment("demo", QUICK, {}, {"model.name": ["amh", "are"]})
+    assert isinstance(made, Experiment)
+    train_rows(prepared, folder / "table", made)
+    return prepared, folder / "table"
+
+
+def test_where_each_hop_looked(hopping: tuple[Path, Path], tmp_path: Path) -> None:
+    prepared, table = hopping
+    out = tmp_path / "page.html"
+    report = write_report([table], out, prepared=prepared, clips=["Ses01_001", "Ses02_020"])
+    (section,) = (section for section in report.sections if section.anchor == "attention")
+    assert [plot.label.split(":")[0] for plot in section.plots] == ["Ses01_001", "Ses02_020"]
+    assert "hop 1 video entropy" in section.plots[0].label
+    assert "hop 3 text entropy" in section.plots[0].label
+    assert "is not by itself an explanation" in out.read_text()
+    chosen = write_report([table], out, prepared=prepared)
+    (section,) = (section for section in chosen.sections if section.anchor == "attention")
+    assert 1 <= len(section.plots) <= 3
+
+
+def test_with_sound_and_pictures(made_corpus: Path, tmp_path: Path) -> None:
+    features = FeatureSettings(video="hog", prosody=False)
+    prepared = tmp_path / "prepared"
+    prepare("iemocap", made_corpus, prepared, features=features, labels="iemocap-4")
+    recipe = make_recipe("demo", [*QUICK, "folds=[1]"])
+    train(prepared, tmp_path / "run", recipe)
+    words = ["report", tmp_path / "run", tmp_path / "p.html", "--prepared", prepared]
+    result = CliRunner().invoke(app, [str(word) for word in [*words, "--source", made_corpus]])
+    assert result.exit_code == 0, result.output
+    assert "mind its licence" in result.output
+    text = (tmp_path / "p.html").read_text()
+    assert text.count("data:image/png;base64,") >= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["RUN"], "name at least one run folder"),
+        (["RUN", "page.pdf"], "ends in .html, not"),
+        (["RUN", "NOWHERE/page.html"], "give a file in a folder that is there"),
+        (["RUN", "FOLDER.html"], "give a file in a folder that is there"),
+        (["RUN", "page.html", "--source", "x"], "--source and --clips need --prepared"),
+        (["RUN", "page.html", "--format", "gif"], "--format 'gif': one of pdf, svg, png"),
+        (["NOWHERE", "page.html"], "is not a run folder"),
+        (["RUN", "page.html", "--reference", "ar"], "did you mean 'are audio'"),
+        (["RUN", "page.html", "--clips", "x", "--prepared", "PREPARED"], "a run with attention"),
+        (
+            ["TABLE", "page.html", "--clips", "Ses01_1", "--prepared", "PREPARED"],
+            "did you mean Ses01_",
+        ),
+        (["TABLE", "page.html", "--prepared", "OTHER"], "is not the prepared corpus that"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(
+    folder: Path, hopping: tuple[Path, Path], tmp_path: Path, words: list[str], message: str
+) -> None:
+    (tmp_path / "FOLDER.html").mkdir()
+    write_prepared(tmp_path / "other", seed=5)
+    names = {"RUN": folder / "are", "PREPARED": hopping[0], "TABLE": hopping[1]}
+    places = {
+        "OTHER": tmp_path / "other",
+        **{w: tmp_path / w for w in words if w.endswith((".html", ".pdf"))},
+    }
+    command = [str({**names, **places}.get(word, word)) for word in words]
+    result = CliRunner().invoke(app, ["report", *command])
+    assert result.exit_code == FAILED, result.output
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_half_written_run_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", folds=[0, 1])
+    (tmp_path / "run/fold-1/seed-0/metrics.json").unlink()
+    with pytest.raises(EmohopError, match="half written"):
+        write_report([tmp_path / "run"], tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
