@@ -22,9 +22,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from emohop import processes
-from emohop.config import make_recipe
 from emohop.evaluation.metrics import TITLES
 from emohop.inputs import Inputs
+from emohop.recipes import make_recipe
 from emohop.scoring import score
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training import fitting

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from emohop.config import make_recipe
+from emohop.recipes import make_recipe
 from emohop.release_arrays import import_arrays
 from emohop.storage.manifest import MANIFEST
 from emohop.training.crossval import train

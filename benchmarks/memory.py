@@ -26,7 +26,7 @@ STARTED = "EMOHOP_BENCHMARK_STARTED"
 
 def child(prepared: Path, recipe: str, settings: list[str]) -> None:
     """Train one round and print what was seen."""
-    from emohop.config import make_recipe
+    from emohop.recipes import make_recipe
     from emohop.training.crossval import train
     from emohop.training.module import Training
 

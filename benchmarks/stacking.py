@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
-from emohop.config import make_recipe
 from emohop.models import build
+from emohop.recipes import make_recipe
 from emohop.reports.tables import comparison_table
 from emohop.reports.terminal import show
 from emohop.training.crossval import train

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from emohop.config import make_recipe
 from emohop.evaluation.results import Predictions, write_json, write_unit
 from emohop.evaluation.runs import CLIPS, FACTS, HISTORY, RECIPE
 from emohop.evaluation.summary import RESULTS, UnitResult, summarise
+from emohop.recipes import make_recipe
 
 LABELS = ("ang", "hap", "sad")
 SESSIONS = ("Ses01", "Ses02", "Ses03", "Ses04", "Ses05")

@@ -10,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from emohop.clips import Modality
-from emohop.config import (
-    FeatureSettings,
-    ModelSettings,
-    Recipe,
-    make_recipe,
-    read_recipe,
-    recipe_names,
-)
+from emohop.config import FeatureSettings, ModelSettings, Recipe
 from emohop.errors import EmohopError
+from emohop.recipes import make_recipe, read_recipe, recipe_names
 from emohop.training.experiment import Experiment, make_experiment
 
 

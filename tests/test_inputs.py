@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from emohop.clips import Modality
-from emohop.config import Recipe, make_recipe
+from emohop.config import Recipe
 from emohop.errors import EmohopError
 from emohop.inputs import Inputs, check_fit
+from emohop.recipes import make_recipe
 from emohop.release_arrays import import_arrays
 from emohop.storage import PreparedCorpus, open_prepared
 from tests.prepared import write_prepared

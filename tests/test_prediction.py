@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import emohop
-from emohop.config import make_recipe
 from emohop.errors import EmohopError
+from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
 from emohop.training.crossval import train
 from tests.prepared import write_prepared

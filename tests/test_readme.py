@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emohop.config import make_recipe
+from emohop.recipes import make_recipe
 from emohop.training.crossval import train
 from tests.prepared import write_prepared
 

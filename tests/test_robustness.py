@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from emohop.cli import FAILED, app
-from emohop.config import FeatureSettings, make_recipe
+from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES
 from emohop.features.degradation import Condition, parse_condition, parse_conditions
 from emohop.preparation import prepare
+from emohop.recipes import make_recipe
 from emohop.robustness import ROBUSTNESS, evaluate_damaged, read_robustness
 from emohop.robustness.media import Media
 from emohop.storage import open_prepared

@@ -1,20 +1,16 @@
 """Every setting, its default and its unit: the only place with defaults.
 
-A recipe is `Recipe` as YAML with any part left out. `--set model.audio.hidden=100` names a field
-by its path. Unknown names are refused with the nearest known one.
+`--set model.audio.hidden=100` names a field by its path. Unknown names are refused with the nearest
+known one. `recipes` reads settings from YAML.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from emohop.clips import Modality
@@ -270,99 +266,6 @@ def recipe_for_fold(recipe: Recipe, fold: int) -> Recipe:
             raise EmohopError(f"per_fold {fold}: {key} is not of model or training")
         put(values, key, value)
     return checked(Recipe, values)
-
-
-def recipe_names() -> list[str]:
-    """The recipes that ship with the package."""
-    folder = resources.files("emohop.recipes")
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name[-5:] == ".yaml")
-
-
-def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
-    """The settings that a shipped recipe or a YAML file gives, not yet checked.
-
-    A recipe with `extends: NAME` gives what the recipe of that name or file gives, with its own
-    settings put over it. A file is looked for beside the recipe that names it.
-    """
-    layers: list[dict[str, Any]] = []
-    seen: list[str] = []
-    name: object = str(name_or_file)
-    while name is not None:
-        if isinstance(name, str) and name not in recipe_names():
-            folder = Path(seen[-1]).parent if seen else Path()
-            name = os.path.normpath(folder / name)  # one name for a file, so that a cycle is seen
-        if not isinstance(name, str) or name in seen:
-            chain = " -> ".join([*seen, str(name)])
-            raise EmohopError(f"recipe {chain}: `extends` names one other recipe or YAML file")
-        seen.append(name)
-        layers.append(_read_layer(name))
-        name = layers[-1].pop("extends", None)
-    settings: dict[str, Any] = {}
-    for layer in reversed(layers):
-        merge(settings, layer)
-    return settings
-
-
-def _read_layer(name: str) -> dict[str, Any]:
-    """What one recipe says itself."""
-    if name in recipe_names():
-        text = resources.files("emohop.recipes").joinpath(f"{name}.yaml").read_text("utf-8")
-    elif Path(name).is_file():
-        try:
-            text = Path(name).read_text("utf-8")
-        except UnicodeDecodeError:
-            raise EmohopError(f"recipe {name} is not text in UTF-8: give a YAML file") from None
-    else:
-        known = ", ".join(recipe_names())
-        raise EmohopError(f"no recipe {name!r}: give a YAML file or one of {known}")
-    try:
-        settings = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise EmohopError(f"recipe {name} is not YAML: {reason}") from None
-    if not isinstance(settings, dict):
-        raise EmohopError(f"recipe {name} holds {type(settings).__name__}: settings are expected")
-    return settings
-
-
-def merge(settings: dict[str, Any], over: Mapping[str, Any]) -> None:
-    """Put settings over others, group by group."""
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(settings.get(key), dict):
-            merge(settings[key], value)
-        else:
-            settings[key] = value
-
-
-def make_recipe(
-    name_or_file: str | Path = "default",
-    settings: Sequence[str] = (),
-    overrides: Mapping[str, Any] | None = None,
-) -> Recipe:
-    """A checked recipe: the file, then `key=value` settings, then `overrides` by dotted key."""
-    values = read_recipe(name_or_file)
-    if {"rows", "vary"} & values.keys():
-        raise EmohopError(
-            f"recipe {name_or_file} is an experiment of several rows: `emohop train` takes it; "
-            "give a recipe of one row here"
-        )
-    for key, value in {**read_settings(settings), **(overrides or {})}.items():
-        put(values, key, value)
-    return checked(Recipe, values)
-
-
-def read_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """Values by dotted key, from `key=value` with YAML's values."""
-    values = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise EmohopError(f"--set {setting!r}: write key=value, as in model.hops=3")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise EmohopError(f"--set {setting!r}: the value is not YAML") from None
-    return values
 
 
 def checked(kind: type[_Model], values: object) -> _Model:

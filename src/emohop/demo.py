@@ -1,4 +1,4 @@
-"""The whole way on a made corpus: synthesise, prepare, train, compare."""
+"""The whole way on a made corpus: synthesise, prepare, train, report."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from emohop.config import FeatureSettings, make_recipe
+from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.files import write_text
+from emohop.recipes import make_recipe
 
 MODELS = ("are", "tre", "vre", "amh")
 """Voice, words and face alone, then all three by attentive modality hopping."""
+
+REPORT = "report.html"
 
 FEATURES = FeatureSettings(video="hog", prosody=False)
 """What needs neither weights nor a licence for research."""
@@ -37,6 +40,7 @@ def run_demo(
     """
     from emohop.corpora.synthetic import synthesize
     from emohop.preparation import prepare
+    from emohop.reports.page import write_report
     from emohop.training.crossval import train
 
     def stage(title: str, work: Callable[[], Any]) -> Any:
@@ -57,15 +61,27 @@ def run_demo(
         lambda: prepare("iemocap", source, prepared, features=FEATURES, jobs=jobs),
     )
     say(f"  {done.manifest.clips} clips, {done.manifest.problems} left out")
-    results = []
-    for name in models:
+    results, runs = [], [out / "runs" / name for name in models]
+    for name, run in zip(models, runs, strict=True):
         recipe = make_recipe("demo", settings, {"model.name": name, "seeds": [seed]})
         results.append(
             stage(
                 f"trained {recipe.model.title} on 5 folds",
-                lambda: train(prepared, out / "runs" / name, recipe, jobs=jobs),  # noqa: B023
+                lambda: train(prepared, run, recipe, jobs=jobs),  # noqa: B023
             )
         )
+    page = out / REPORT
+    stage(
+        "wrote the report",
+        lambda: write_report(
+            runs,
+            page,
+            prepared=prepared,
+            source=source,
+            reference=str(runs[-1]),
+            command=f"emohop demo {out.name}",
+        ),
+    )
     return results
 
 

@@ -66,6 +66,7 @@ def prepare(
     features: FeatureSettings | None = None,
     labels: str | None = None,
     jobs: int = 1,
+    engine: str = "local",
     progress: processes.Progress | None = None,
     **reading: Any,
 ) -> Preparation:
@@ -75,10 +76,13 @@ def prepare(
     Clips that cannot be read are listed in `problems.csv`. `reading` goes to the corpus reader.
     Raises EmohopError when nothing can be read or `out` was begun with other settings.
     """
+    processes.check_engine(engine)
     features = features or FeatureSettings()
     if not features.modalities:
         raise EmohopError("nothing to prepare: at least one of audio, text and video is needed")
     out = Path(out)
+    if engine == "ray":  # whose workers may sit somewhere else
+        source, out = Path(source).absolute(), out.absolute()
     label_set = corpora.class_set(corpus, labels)
     everything = corpora.read(corpus, source, **reading)
     clips = [clip for clip in everything if label_set.class_of(clip.label) is not None]
@@ -101,7 +105,7 @@ def prepare(
         _extractor(features)  # a wrong setting or a missing extra is said before any work
     _begin(out, plan)
     todo, done = sum(len(task.clips) for task in tasks), 0
-    for _, count in processes.run(_prepare_shard, tasks, jobs):
+    for _, count in processes.run(_prepare_shard, tasks, jobs, engine):
         done += count
         if progress is not None:
             progress(done, todo)

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 import emohop
 from emohop.cli import app
-from emohop.config import Recipe, make_recipe
+from emohop.config import Recipe
 from emohop.errors import EmohopError
 from emohop.evaluation.results import read_predictions
 from emohop.inputs import Inputs
 from emohop.models import build
+from emohop.recipes import make_recipe
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.crossval import train
 from emohop.training.fitting import _start_from_glove

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emohop.config import make_recipe
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import Fold
+from emohop.recipes import make_recipe
 from emohop.reports.live import Board, watching
 from emohop.training.running import RUNNING, Outcome
 from emohop.training.unit import Unit

@@ -13,11 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from emohop.cli import FAILED, app
-from emohop.config import FeatureSettings, make_recipe
+from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
 from emohop.evaluation.runs import CLIPS, read_runs
 from emohop.preparation import prepare
+from emohop.recipes import make_recipe
 from emohop.reports.page import make_report, render, write_report
 from emohop.robustness import ROBUSTNESS
 from emohop.training.crossval import train

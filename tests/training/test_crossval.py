@@ -16,10 +16,11 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from emohop.config import Recipe, make_recipe
+from emohop.config import Recipe
 from emohop.errors import EmohopError
 from emohop.evaluation.results import read_predictions
 from emohop.prediction import Predictor
+from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
 from emohop.training import fitting
 from emohop.training.crossval import train

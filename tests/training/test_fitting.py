@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from emohop.config import make_recipe
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.inputs import Inputs
 from emohop.prediction import Predictor
+from emohop.recipes import make_recipe
 from emohop.reports.terminal import print_epoch
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training import fitting

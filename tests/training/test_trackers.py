@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from emohop.config import make_recipe
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import read_runs
+from emohop.recipes import make_recipe
 from emohop.training.crossval import train
 from emohop.training.unit import check_trackers
 from tests.prepared import write_prepared

@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from emohop.cli import FAILED, app
 from emohop.clips import Clip
-from emohop.config import make_recipe, recipe_for_fold
+from emohop.config import recipe_for_fold
 from emohop.errors import EmohopError, MissingExtraError
+from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
 from emohop.training import tuning
 from emohop.training.crossval import train

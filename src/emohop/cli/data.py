@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from emohop.cli.commands import INCOMPLETE, SHOWN_PROBLEMS, Jobs, Protocol, command, fail, processes
+from emohop.cli.commands import (
+    INCOMPLETE,
+    SHOWN_PROBLEMS,
+    Engine,
+    Jobs,
+    Protocol,
+    command,
+    fail,
+    processes,
+)
 
 
 @command
@@ -99,6 +108,7 @@ def prepare(
     ] = None,
     seating: Seating = "marker-left",
     jobs: Jobs = None,
+    engine: Engine = "local",
 ) -> None:
     """Turn a corpus into features. Run it again to continue; exit status 3 if clips were left out.
 
@@ -128,6 +138,7 @@ def prepare(
             features=features,
             labels=labels,
             jobs=processes(jobs),
+            engine=engine,
             progress=progress,
             seating=seating,
         )

@@ -28,8 +28,8 @@ def asked_for(
     `lists` maps the settings that may be varied to what was typed; several values of one make an
     experiment.
     """
-    from emohop.config import read_settings
     from emohop.evaluation.runs import RECIPE
+    from emohop.recipes import read_settings
     from emohop.training.crossval import stored_recipe
     from emohop.training.experiment import continued, is_experiment, make_experiment
 

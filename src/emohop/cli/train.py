@@ -27,10 +27,11 @@ def demo(
     show("", results_table(results[-1]), "", comparison_table(results))
     typer.echo(f"\nResults on a made corpus say nothing about people.\nEvery file lies in {out}:")
     typer.echo(
-        f"  {out}/corpus    the made corpus, in IEMOCAP's layout\n"
-        f"  {out}/prepared  its features\n"
-        f"  {out}/runs      a run folder a model: results.json, recipe.yaml,\n"
-        "                  fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}"
+        f"  {out}/report.html  everything on one page: open it in a browser\n"
+        f"  {out}/corpus       the made corpus, in IEMOCAP's layout\n"
+        f"  {out}/prepared     its features\n"
+        f"  {out}/runs         a run folder a model: results.json, recipe.yaml,\n"
+        "                     fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}"
     )
 
 

@@ -32,7 +32,7 @@ def tune(
     OUT/best.yaml is the recipe to train with what was found.
     """
     from emohop.cli.options import numbers
-    from emohop.config import make_recipe
+    from emohop.recipes import make_recipe
     from emohop.reports.tables import tuning_table
     from emohop.reports.terminal import print_trial, show
     from emohop.training.space import read_space

@@ -20,20 +20,12 @@ import yaml
 
 from emohop import processes
 from emohop.clips import MODALITIES
-from emohop.config import (
-    ALONE,
-    HOPPING,
-    Recipe,
-    checked,
-    merge,
-    put,
-    read_recipe,
-    read_settings,
-)
+from emohop.config import ALONE, HOPPING, Recipe, checked, put
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import EXPERIMENT, RECIPE
 from emohop.files import write_text
 from emohop.models import check
+from emohop.recipes import merge, read_recipe, read_settings
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training.crossval import Report, begin, check_folder, resolve, summarise_run
 from emohop.training.running import Outcome, raise_failures, run_units

@@ -1,0 +1,94 @@
+"""The part of a report that shows where each hop looked in chosen test clips."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emohop import load
+from emohop.config import HOPPING
+from emohop.errors import EmohopError
+from emohop.evaluation.runs import Run
+from emohop.reports.attention import attention, media_of, seen
+from emohop.reports.sections import SCORES, Plot, Section
+from emohop.storage import open_prepared
+
+ATTENDING = (*HOPPING, "mdrea")
+"""The models that attend."""
+CLIPS = 3
+
+
+def attention_section(
+    runs: Sequence[Run],
+    prepared: str | Path | None,
+    source: str | Path | None,
+    clips: Sequence[str],
+) -> Section | None:
+    """Hops of the best run that attends, in `clips` or in a few telling ones."""
+    hopping = [run for run in runs if run.recipe["model"]["name"] in ATTENDING]
+    if prepared is None or not hopping:
+        if clips:
+            raise EmohopError("--clips needs --prepared, and a run with attention: amh, mha, mdrea")
+        return None
+    corpus = open_prepared(prepared)
+    run = max(hopping, key=lambda one: float(one.results["pooled"][SCORES[1]]))
+    if corpus.manifest.fingerprint != run.results["fingerprint"]:
+        raise EmohopError(f"{prepared} is not the prepared corpus that {run.folder} was trained on")
+    chosen = [_tested(run, name) for name in clips] or _telling(run)
+    media = {}
+    if source is not None:
+        media = media_of(corpus.manifest.corpus, Path(source), [name for name, _ in chosen])
+    rows = {name: i for i, name in enumerate(corpus.facts("id"))}
+    made = []
+    for number, (name, place) in enumerate(chosen):
+        unit = run.units[place]
+        predictor = load(unit.folder / "model")
+        row = corpus[rows[name]]
+        (looks,) = predictor.looks([row])
+        test = unit.predictions.part("test")
+        at = test.id.index(name)
+        sure = float(test.probabilities[at].max())
+        said = f"{name}: {test.label[at]}, predicted {test.predicted[at]} ({100 * sure:.0f} %)"
+        words = f"; words: {' '.join(row.text.tolist())}" if predictor.inputs.vocabulary else ""
+        peaks = ", ".join(
+            f"hop {k} {look.target} entropy {look.entropy:.2f}" for k, look in enumerate(looks, 1)
+        )
+        shown = seen(row, predictor, media.get(name))
+        draw = attention(looks, shown, predictor)
+        made.append(Plot(f"attention-{number + 1}", f"{said}. {peaks}", f"{said}{words}", draw))
+    return Section(
+        "attention",
+        "Where each hop looked",
+        f"{run.title}, test clips. Orange: the weights of a hop over what it attends to, the "
+        "highest drawn full. The number is the entropy of the weights: 1 is everywhere alike, 0 "
+        "one step. Attention is not by itself an explanation of the answer (Jain and Wallace 2019; "
+        "Wiegreffe and Pinter 2019).",
+        plots=tuple(made),
+    )
+
+
+def _tested(run: Run, name: str) -> tuple[str, int]:
+    """The first unit that tests a clip."""
+    ids: list[str] = []
+    for place, unit in enumerate(run.units):
+        tested = unit.predictions.part("test").id
+        if name in tested:
+            return name, place
+        ids += tested
+    near = difflib.get_close_matches(name, ids, n=1, cutoff=0.0)[0]
+    raise EmohopError(f"clip {name} is tested in no unit of {run.folder}: did you mean {near}?")
+
+
+def _telling(run: Run) -> list[tuple[str, int]]:
+    """Of the first unit: the surest right clip, the surest wrong one, the least sure one."""
+    test = run.units[0].predictions.part("test")
+    sure = test.probabilities.max(axis=1)
+    right = np.array([a == b for a, b in zip(test.label, test.predicted, strict=True)])
+    chosen = [int(np.argmin(sure))]
+    for mask in (~right, right):
+        if mask.any():
+            chosen.insert(0, int(np.flatnonzero(mask)[np.argmax(sure[mask])]))
+    return [(test.id[i], 0) for i in dict.fromkeys(chosen)][:CLIPS]
