@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from emohop.evaluation.splits import Fold, make_folds
-from emohop.inputs import Inputs
 from emohop.prediction import Predictor
 from emohop.recipes import make_recipe
 from emohop.reports.terminal import print_epoch
@@ -136,7 +135,7 @@ def test_nothing_watches_the_network_that_is_kept(
 ) -> None:
     kept: list[nn.Module] = []
 
-    def finish(_: Unit, __: PreparedCorpus, network: nn.Module, ___: Inputs) -> None:
+    def finish(_: Unit, __: PreparedCorpus, network: nn.Module, *___: object) -> None:
         kept.append(network)
 
     monkeypatch.setattr(fitting, "_finish", finish)
