@@ -4,8 +4,8 @@
     python benchmarks/grid.py demo/prepared
 
 First 5 units of one epoch in one process: the first brings the imports along, the others find them
-there. Then `table-2020` over `small` (8 rows, 5 session folds, 1 seed: 40 units) as a whole program,
-with one process and with two in turns. Last, the time of `emohop report` for those units.
+there. Then `table-2020` over `small` (8 rows, 5 session folds, 1 seed: 40 units) as a whole
+program, with one process and with two in turns. Last, `emohop report` of those units.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def tables(prepared: Path, folder: Path, rounds: int) -> None:
     ratios = [one / two for one, two in zip(seconds[1], seconds[2], strict=True)]
     print(f"\ntwo processes: {statistics.median(ratios):.2f} times as fast")
     page = str(folder / "page.html")
-    taken = timed(*emohop, "report", out, page, "--prepared", str(prepared))
-    print(f"report of 40 units: {taken:.1f} s")
+    report = timed(*emohop, "report", out, page, "--prepared", str(prepared))
+    print(f"report of 40 units: {report:.1f} s")
 
 
 def starts(prepared: Path, folder: Path) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from emohop.config import Recipe
 from emohop.errors import EmohopError
+from emohop.evaluation.comparison import compare
 from emohop.evaluation.runs import read_runs
+from emohop.reports.tables import comparison_tables, results_table
 from emohop.training import running
 from emohop.training.experiment import (
     Experiment,
@@ -111,6 +113,8 @@ def test_small_is_put_over_the_paper_s_tables() -> None:
         True
     ] * 3 + [False] * 2
     assert {row.recipe.training.sampling for row in made.rows} == {"replacement"}
+    with pytest.raises(EmohopError, match="--over hops-2020 is an experiment of several rows"):
+        make_experiment("default", over="hops-2020")
     hops = make_experiment("hops-2020")
     assert isinstance(hops, Experiment)
     assert [row.recipe.model.hops for row in hops.rows] == list(range(1, 10))
@@ -180,6 +184,30 @@ def test_rows_are_runs_of_their_own(prepared: Path, tmp_path: Path) -> None:
     (out / "experiment.yaml").write_text("rows: 3")
     with pytest.raises(EmohopError, match=r"experiment\.yaml is damaged"):
         stored_experiment(out)
+
+
+@pytest.mark.parametrize("name", ["table-2020", "hops-2020", "table-2018", "modalities"])
+def test_shipped_experiments_run(prepared: Path, tmp_path: Path, name: str) -> None:
+    quick = ["training.max_epochs=1", "folds=[0]", "model.text.embedding=6"]
+    made = make_experiment(name, quick, over="small")
+    assert isinstance(made, Experiment)
+    results = train_rows(prepared, tmp_path / "out", made)
+    assert [result["model"] for result in results] == [row.name for row in made.rows]
+    runs = read_runs([tmp_path / "out"])
+    assert compare(runs, resamples=100).rows[0].units == 1
+    assert not made.left_out
+
+
+def test_scores_of_two_protocols_stand_in_two_tables(prepared: Path, tmp_path: Path) -> None:
+    made = experiment(**{"protocol": ["session", "random"], "model.name": ["are"]})
+    results = train_rows(prepared, tmp_path / "out", made)
+    assert [result["protocol"] for result in results] == ["session", "random"]
+    honest, leaky = comparison_tables(results)
+    assert honest.caption is None
+    assert "speakers and scripted sentences of test are in train too" in str(leaky.caption)
+    assert "sentences of test are in train too" in str(results_table(results[1]).caption)
+    with pytest.raises(EmohopError, match="their protocol differ"):
+        compare(read_runs([tmp_path / "out"]))
 
 
 def test_folders_of_names_must_differ(prepared: Path, tmp_path: Path) -> None:

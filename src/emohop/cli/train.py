@@ -83,7 +83,7 @@ def train(
     """
     from emohop.cli.options import asked_for
     from emohop.reports.live import watching
-    from emohop.reports.tables import comparison_table, results_table
+    from emohop.reports.tables import comparison_tables, results_table
     from emohop.reports.terminal import print_epoch, show
     from emohop.training import crossval
     from emohop.training.experiment import Experiment, train_rows
@@ -101,7 +101,8 @@ def train(
                     prepared, out, wanted, jobs=count, engine=engine,
                     begun=board.begin, ended=board.end,
                 )  # fmt: skip
-            show("", comparison_table(results))
+            for table in comparison_tables(results):
+                show("", table)
             typer.echo(f"\n{out} holds a run folder for each row: emohop compare {out}")
         else:
             found = crossval.train(

@@ -59,12 +59,7 @@ def _session_folds(protocol: str, facts: Facts) -> list[Fold]:
     _check_known(protocol, "session", sessions)
     _check_sessions(protocol, sessions, facts("speaker"))
     rows = _rows_by_name(sessions)
-    names = sorted(rows, key=_natural)
-    if len(names) < 3:
-        raise EmohopError(
-            f"protocol {protocol} needs at least 3 sessions (test, dev, train), not {len(names)} "
-            f"({', '.join(names)}): try another protocol"
-        )
+    names = _three_or_more(protocol, "sessions", rows)
     folds = []
     for index, test in enumerate(names):
         dev = names[(index + 1) % len(names)]
@@ -95,12 +90,7 @@ def by_speaker(facts: Facts, seed: int) -> list[Fold]:
     speakers, sessions = facts("speaker"), facts("session")
     _check_known("speaker", "speaker", speakers)
     rows = _rows_by_name(speakers)
-    names = sorted(rows, key=_natural)
-    if len(names) < 3:
-        raise EmohopError(
-            f"protocol speaker needs at least 3 speakers (test, dev, train), not {len(names)} "
-            f"({', '.join(names)}): try another protocol"
-        )
+    names = _three_or_more("speaker", "speakers", rows)
     partner = _partners(names, {name: sessions[rows[name][0]] for name in names})
     return [
         Fold(
@@ -203,6 +193,17 @@ def _partners(names: Sequence[str], session_of: dict[str, str | None]) -> dict[s
             other = homes[there]
             partner[names[number]] = names[other[(len(homes[here]) - 1 - place) % len(other)]]
     return partner
+
+
+def _three_or_more(protocol: str, what: str, found: Iterable[str]) -> list[str]:
+    """Names in natural order; EmohopError when they are too few for test, dev and train."""
+    names = sorted(found, key=_natural)
+    if len(names) < 3:
+        raise EmohopError(
+            f"protocol {protocol} needs at least 3 {what} (test, dev, train), not {len(names)} "
+            f"({', '.join(names)}): try another protocol"
+        )
+    return names
 
 
 def _check_known(protocol: str, fact: str, values: Sequence[object]) -> None:

@@ -23,6 +23,8 @@ SCORES = ("accuracy", "balanced_accuracy")
 GROUPS = ("fold", "speaker", "gender")
 SHOWN_RUNS = 8
 """Runs in one plot; more could not be told apart."""
+SHOWN_GROUPS = 60
+"""Speakers, or folds, in one plot."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,14 @@ def hops_section(comparison: Comparison, runs: Sequence[Run]) -> Section | None:
             alike.setdefault(key, []).append((hops, place))
     made = []
     for score in SCORES:
-        curves = {}
+        curves: dict[str, list[tuple[int, float, plots.Interval | None]]] = {}
         for found in alike.values():
             if len(found) > 1:
                 rows = [(hops, comparison.rows[place]) for hops, place in sorted(found)]
                 settings = ModelSettings.model_validate(runs[found[0][1]].recipe["model"])
                 name = f"{settings.name} {'+'.join(m.value for m in settings.uses)}"
+                if name in curves:  # they differ in something else, too
+                    name = f"{name} ({len(curves) + 1})"
                 curves[name] = [(h, row.pooled[score], row.interval[score]) for h, row in rows]
         if curves:
             said = "; ".join(
@@ -129,12 +133,12 @@ def confusion_section(runs: Sequence[Run]) -> Section:
     )
 
 
-def groups_section(runs: Sequence[Run]) -> Section:
-    """Accuracy by fold, speaker and gender, where they are known."""
+def groups_section(runs: Sequence[Run]) -> Section | None:
+    """Accuracy by fold, speaker and gender, where they are known and can be told apart."""
     made = []
     for group in GROUPS:
         scores = {run.title: _accuracy_by(run, group) for run in runs}
-        if len({name for found in scores.values() for name in found}) < 2:
+        if not 2 <= len({name for found in scores.values() for name in found}) <= SHOWN_GROUPS:
             continue
         wholes = {run.title: run.results["pooled"]["accuracy"] for run in runs}
         ends = {name: (min(found.values()), max(found.values())) for name, found in scores.items()}
@@ -149,7 +153,7 @@ def groups_section(runs: Sequence[Run]) -> Section:
                 plots.groups(scores, wholes, f"{TITLES['accuracy']} by {group}"),
             )
         )
-    return Section("groups", "Who is understood", plots=tuple(made))
+    return Section("groups", "Who is understood", plots=tuple(made)) if made else None
 
 
 def _accuracy_by(run: Run, group: str) -> dict[str, float]:

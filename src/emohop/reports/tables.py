@@ -9,6 +9,7 @@ from rich.table import Table
 
 from emohop.corpora.checks import CheckReport
 from emohop.evaluation.metrics import TITLES
+from emohop.evaluation.splits import LEAKS
 
 if TYPE_CHECKING:
     from emohop.training.tuning import Trial
@@ -21,7 +22,8 @@ def results_table(results: Mapping[str, Any]) -> Table:
     table = Table(
         title=f"{results['model']}: test scores, protocol {results['protocol']}, "
         f"{results['class_set']} ({len(results['labels'])} classes)",
-        caption="interval: bootstrap over the speakers of the pooled test clips",
+        caption="interval: bootstrap over the speakers of the pooled test clips"
+        + _leak(results["protocol"]),
         title_justify="left",
         caption_justify="left",
     )
@@ -41,12 +43,22 @@ def results_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
+def comparison_tables(runs: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Runs below each other, a table for each protocol and class set: scores of two do not mix."""
+    kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        kinds.setdefault((run["protocol"], run["class_set"]), []).append(run)
+    return [comparison_table(alike) for alike in kinds.values()]
+
+
 def comparison_table(runs: Sequence[Mapping[str, Any]]) -> Table:
     """Runs of one protocol and class set below each other: mean ± deviation and intervals."""
     table = Table(
         title=f"test scores, protocol {runs[0]['protocol']}, {runs[0]['class_set']}: "
         "mean ± std over folds, 95 % interval over speakers",
+        caption=_leak(runs[0]["protocol"]).strip() or None,
         title_justify="left",
+        caption_justify="left",
     )
     table.add_column("model")
     for name in SHOWN:
@@ -103,6 +115,11 @@ def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], select: str
         )
         table.add_row(str(fold), *counts, f"{trial.score:.3f}", settings)
     return table
+
+
+def _leak(protocol: str) -> str:
+    """What has to be said of a protocol in every table, on a line of its own."""
+    return f"\nNote: protocol {protocol}: {LEAKS[protocol]}." if protocol in LEAKS else ""
 
 
 def _mean(results: Mapping[str, Any], name: str) -> str:

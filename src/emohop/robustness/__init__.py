@@ -131,10 +131,8 @@ def _check(
             raise EmohopError(
                 f"--degrade {condition}: the model does not look at {blind[0]}, only at {seen}"
             )
-        if looks == set(condition.modalities) and any(p.level is None for p in condition.parts):
-            missing = [p.modality for p in condition.parts if p.level is None]
-            if set(missing) == looks:
-                raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
+        if looks == {part.modality for part in condition.parts if part.level is None}:
+            raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
         if condition.needs_media and source is None:
             raise EmohopError(
                 f"--degrade {condition} damages sound or pictures themselves: name the corpus's "

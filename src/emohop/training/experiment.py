@@ -74,6 +74,8 @@ def make_experiment(
     base = read_recipe(name_or_file)
     rows, varied = _rows(base.pop("rows", None)), _varied(base.pop("vary", None))
     put_over = {} if over is None else read_recipe(over)
+    if {"rows", "vary"} & put_over.keys():
+        raise EmohopError(f"--over {over} is an experiment of several rows: give a plain recipe")
     last = {**read_settings(settings), **(overrides or {})}
     varied = {k: v for k, v in varied.items() if k not in last}
     varied |= {key: list(values) for key, values in (vary or {}).items()}
