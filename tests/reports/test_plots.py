@@ -71,7 +71,7 @@ def test_hops_and_robustness() -> None:
     svg = drawn(plots.hop_curve({"amh a+t": points, "mha a+t": points[:2]}, "accuracy"))
     assert {"1", "3", "9", "hops", "mha a+t"} <= set(texts(svg))
     levels = [(float(level), score, ends) for level, score, ends in points]
-    for kind, label in (("noise:babble", "signal to noise, dB"), ("words", "words")):
+    for kind, label in (("noise:babble", "signal to noise, dB"), ("sleep", "sleep")):
         svg = drawn(plots.robustness({"amh": levels}, {"amh": 0.6}, kind, "accuracy"))
         assert label in texts(svg)
 

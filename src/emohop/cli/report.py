@@ -67,5 +67,9 @@ def report(
     typer.echo(f"wrote {out}: {len(made.sections)} sections, {plots} plots")
     if figures is not None:
         typer.echo(f"wrote {figures}: {plots} {format_} files")
-    if source is not None:
-        typer.echo("sound and pictures of the corpus are in it: mind its licence")
+    looked = any(section.anchor == "attention" for section in made.sections)
+    if prepared is not None and not looked:
+        typer.echo("no run has attention: --prepared added nothing")
+    elif looked:
+        held = "words" if source is None else "words, sound and pictures"
+        typer.echo(f"{held} of the corpus are in it: mind its licence")

@@ -15,7 +15,7 @@ from emohop import corpora
 from emohop.clips import Clip, Modality
 from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Look, Predictor
-from emohop.reports.theme import COLUMN_INCHES, Draw, Theme
+from emohop.reports.theme import COLUMN_INCHES, Draw, Theme, fitted, width
 from emohop.storage import Row
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ SHOWN_PICTURES = 12
 _WAVE_POINTS = 600
 _ROW_INCHES = 0.75
 _AXES_INCHES = 6.2
+_WORD_INCHES = 0.8
+_SHOWN_WORDS = 50
 _PICTURE_PIXELS = 96
 
 
@@ -107,7 +109,9 @@ def attention(looks: Sequence[Look], shown: Seen, predictor: Predictor) -> Draw:
 
 
 def _height(look: Look, shown: Seen) -> float:
-    """The inches of a row: pictures are nearly as high as wide."""
+    """The inches of a row: pictures are nearly as high as wide, slanted words need room."""
+    if look.target is Modality.TEXT:
+        return _ROW_INCHES + 0.4 * _slanted(_words(look.weights, shown))
     if look.target is not Modality.VIDEO or shown.pictures is None or not len(look.weights):
         return _ROW_INCHES
     side = _AXES_INCHES / math.ceil(len(look.weights) / _every(len(look.weights)))
@@ -148,18 +152,30 @@ def _over_words(
     axes: Axes, weights: NDArray[np.float32], shown: Seen, predictor: Predictor, theme: Theme
 ) -> None:
     del predictor
-    words = shown.words[: len(weights)]
+    words = _words(weights, shown)
     if not words:
         axes.set_xticks([])
         axes.text(0.5, 0.5, "no words", ha="center", va="center", transform=axes.transAxes)
         return
     axes.bar(range(len(words)), weights / weights.max(), width=0.8, color=theme.colour(1))
-    long = sum(len(word) + 1 for word in words) > 90
+    long = _slanted(words)
+    every = math.ceil(len(words) / _SHOWN_WORDS)
     axes.set_xticks(
-        range(len(words)), words, rotation=60 if long else 0, ha="right" if long else "center"
-    )
+        range(0, len(words), every), words[::every], rotation=60 if long else 0,
+        ha="right" if long else "center", rotation_mode="anchor" if long else "default",
+    )  # fmt: skip
     axes.set_xlim(-0.6, len(words) - 0.4)
     axes.set_ylim(0, 1.05)
+
+
+def _words(weights: NDArray[np.float32], shown: Seen) -> list[str]:
+    """The words that were seen, as they fit below the weights."""
+    return [fitted(word, _WORD_INCHES) for word in shown.words[: len(weights)]]
+
+
+def _slanted(words: Sequence[str]) -> bool:
+    """Whether the widest word is wider than the room of each."""
+    return bool(words) and max(map(width, words)) + 0.05 > _AXES_INCHES / len(words)
 
 
 def _over_pictures(

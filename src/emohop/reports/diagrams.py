@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.evaluation.calibration import Reliability
-from emohop.reports.theme import COLUMN_INCHES, Draw, Theme
+from emohop.reports.theme import COLUMN_INCHES, Draw, Theme, fitted, width
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DARKEST = 0.55  # of a cell, so that ink stays readable on it
 _POINTS = 400  # of a drawn line at most
+_CELL_INCHES = 0.42
+_CELLS_INCHES = 1.6  # of all cells side by side at least, for the title's sake
+_LABEL_INCHES = 1.2  # of a class's name at most
+_TITLE_POINTS = 9
 
 
 def confusion(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> Draw:
@@ -25,8 +29,14 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> D
         from matplotlib.figure import Figure
         from matplotlib.patches import Rectangle
 
-        size = 0.9 + 0.42 * len(labels)
-        figure = Figure(figsize=(size, size), layout="constrained")
+        names = [fitted(label, _LABEL_INCHES) for label in labels]
+        widest = max(map(width, names))
+        cell = max(_CELL_INCHES, _CELLS_INCHES / len(labels))
+        upright = widest > cell - 0.05  # or they would run into each other
+        cells = cell * len(labels)
+        across = 0.5 + widest + cells
+        down = 0.7 + (widest if upright else 0.1) + cells
+        figure = Figure(figsize=(across, down), layout="constrained")
         axes = figure.subplots()
         totals = np.maximum(1, counts.sum(axis=1, keepdims=True))
         for (row, column), share in np.ndenumerate(counts / totals):
@@ -36,13 +46,13 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> D
             axes.add_patch(square)
             text = f"{100 * share:.0f} %\n{counts[row, column]}"
             axes.text(column, row, text, ha="center", va="center", fontsize=6)
-        axes.set_xticks(range(len(labels)), labels)
-        axes.set_yticks(range(len(labels)), labels)
+        axes.set_xticks(range(len(labels)), names, rotation=90 if upright else 0)
+        axes.set_yticks(range(len(labels)), names)
         axes.set_xlim(-0.5, len(labels) - 0.5)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
-        axes.set_title(title, loc="left")
+        axes.set_title(fitted(title, cells, _TITLE_POINTS), loc="left")
         axes.set_aspect("equal")
         return figure
 
@@ -71,7 +81,7 @@ def learning_curves(
             values = [line[column] for line in history]
             best = int(np.argmin(values) if select == "loss" else np.argmax(values))
             scores.plot(best + 1, values[best], "o", color=theme.colour(1), markersize=4)
-        losses.set_title(f"{title}: loss", loc="left")
+        losses.set_title(f"{fitted(title, 2.2, _TITLE_POINTS)}: loss", loc="left")
         scores.set_title(f"dev {select.replace('_', ' ')}", loc="left")
         for axes in (losses, scores):
             axes.set_xlabel("epoch")
@@ -105,6 +115,7 @@ def reliability_diagram(before: Reliability, after: Reliability, title: str) -> 
                 color=colour,
                 alpha=0.8,
                 lw=0,
+                clip_on=False,
                 label=f"{name}: error {bins.error:.3f}",
             )
         axes.set_xlim(0, 1)
@@ -112,7 +123,7 @@ def reliability_diagram(before: Reliability, after: Reliability, title: str) -> 
         axes.set_aspect("equal")
         axes.set_xlabel("confidence")
         axes.set_ylabel("accuracy")
-        axes.set_title(title, loc="left")
+        axes.set_title(fitted(title, 2.1, _TITLE_POINTS), loc="left")
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), markerscale=0.6)
         return figure
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from emohop import __version__
+from emohop.config import HOPPING, ModelSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
-from emohop.evaluation.runs import Run, read_runs
+from emohop.evaluation.runs import HISTORY, MODEL, RECIPE, Run, read_runs
+from emohop.evaluation.summary import RESULTS
 from emohop.files import write_text
 from emohop.reports.comparison import pieces
 from emohop.reports.looking import attention_section
 from emohop.reports.sections import (
-    SHOWN_RUNS,
+    SCORES,
     Plot,
     Section,
     calibration_section,
@@ -82,14 +85,15 @@ def make_report(
     command: str = "",
 ) -> Report:
     """The page's parts, those that the runs have something for."""
+    for run in runs:
+        _check_whole(run)
     comparison = compare(runs, reference)
     first = runs[0]
-    shown = runs[:SHOWN_RUNS]
     made: Iterable[Section | None] = (
         scores_section(comparison),
         hops_section(comparison, runs),
         confusion_section(runs),
-        groups_section(shown),
+        groups_section(runs),
         calibration_section(runs),
         robustness_section(runs),
         attention_section(runs, prepared, source, clips),
@@ -145,6 +149,42 @@ def _check_places(
         )
     if kind not in FORMATS:
         raise EmohopError(f"--format {kind!r}: one of {', '.join(FORMATS)}")
+
+
+def _check_whole(run: Run) -> None:
+    """EmohopError where a run's files lack what the page shows of them."""
+    with _told(run.folder / RECIPE):
+        model, select = run.recipe["model"], run.recipe["training"]["select"]
+        if model["name"] in HOPPING:
+            ModelSettings.model_validate(model)
+    with _told(run.folder / RESULTS):
+        for score in SCORES:
+            float(run.results["pooled"][score])
+        for name in ("speakers", "corpus", "emohop"):
+            run.results[name]
+    for unit in run.units:
+        with _told(unit.folder / HISTORY):
+            if not unit.history:
+                raise ValueError("no epoch")
+            for line in unit.history:
+                line["epoch"], line["train_loss"], line["dev_loss"], line[f"dev_{select}"]
+        with _told(unit.folder / MODEL / "model.json"):
+            if not float(unit.card["calibration"]["temperature"]) > 0:
+                raise ValueError("a temperature is above 0")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong with a file's values, as one line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        lines = str(error).splitlines()
+        what = f"{type(error).__name__}: {lines[0] if lines else ''}"
+        raise EmohopError(
+            f"{path} is damaged, or of another version of emohop ({what}): run its `emohop train` "
+            "again to finish it, or use the version that wrote it"
+        ) from None
 
 
 def _count(number: int, what: str) -> str:

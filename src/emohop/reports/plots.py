@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING
 
 from emohop.evaluation.comparison import Row
 from emohop.evaluation.metrics import TITLES
-from emohop.reports.theme import COLUMN_INCHES, Draw, Theme
+from emohop.reports.theme import COLUMN_INCHES, Draw, Theme, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Interval = tuple[float, float]
+
+_NAME_INCHES = 1.9
+"""The widest name of a run or group beside a plot."""
+_LEVELS = {
+    "noise": "signal to noise, dB",
+    "noise:babble": "signal to noise, dB",
+    "words": "probability of an error, each word",
+    "video:blur": "σ of the blur, pixels",
+    "video:drop": "share of pictures lost",
+}
+"""What the level of each kind of damage is."""
 
 
 def forest(rows: Sequence[Row], scores: Sequence[str]) -> Draw:
@@ -30,7 +41,7 @@ def forest(rows: Sequence[Row], scores: Sequence[str]) -> Draw:
                 if ends is not None:
                     panel.plot(ends, [place, place], color=theme.colour(0), solid_capstyle="butt")
                 panel.plot([value], [place], "o", color=theme.colour(0), markersize=4)
-            panel.set_yticks(range(len(rows)), [row.title for row in rows])
+            panel.set_yticks(range(len(rows)), [fitted(row.title, _NAME_INCHES) for row in rows])
             panel.set_ylim(len(rows) - 0.4, -0.6)
             panel.set_title(TITLES[name], loc="left")
             panel.grid(axis="x")
@@ -56,9 +67,11 @@ def groups(
         for number, (run, found) in enumerate(scores.items()):
             places = [names.index(name) - 0.3 + (number + 0.5) * step for name in found]
             colour = theme.colour(number)
-            panel.plot(list(found.values()), places, "o", color=colour, markersize=4, label=run)
+            panel.plot(
+                list(found.values()), places, "o", color=colour, markersize=4, label=_named(run)
+            )
             panel.axvline(wholes[run], color=colour, linewidth=0.7, alpha=0.6)
-        panel.set_yticks(range(len(names)), names)
+        panel.set_yticks(range(len(names)), [fitted(name, _NAME_INCHES) for name in names])
         panel.set_ylim(len(names) - 0.4, -0.6)
         panel.set_title(title, loc="left")
         panel.grid(axis="x")
@@ -78,7 +91,8 @@ def hop_curve(
         for number, (model, points) in enumerate(curves.items()):
             hops = [count for count, _, _ in points]
             colour = theme.colour(number)
-            panel.plot(hops, [value for _, value, _ in points], "o-", color=colour, label=model)
+            values = [value for _, value, _ in points]
+            panel.plot(hops, values, "o-", color=colour, label=_named(model))
             for count, _, ends in points:
                 if ends is not None:
                     panel.plot([count, count], ends, color=colour, alpha=0.5)
@@ -109,22 +123,27 @@ def robustness(
             ordered = sorted(points, key=lambda point: point[0])
             colour = theme.colour(number)
             levels = [level for level, _, _ in ordered]
-            panel.plot(levels, [value for _, value, _ in ordered], "o-", color=colour, label=run)
+            values = [value for _, value, _ in ordered]
+            panel.plot(levels, values, "o-", color=colour, label=_named(run))
             panel.axhline(clean[run], color=colour, linewidth=0.8, linestyle=(0, (4, 3)))
             for level, _, ends in ordered:
                 if ends is not None:
                     panel.plot([level, level], ends, color=colour, alpha=0.5)
-        if "noise" in kind:
+        if kind.startswith("noise"):
             panel.invert_xaxis()
-            panel.set_xlabel("signal to noise, dB")
-        else:
-            panel.set_xlabel(kind)
+        panel.set_xlabel(_LEVELS.get(kind, kind))
         panel.set_title(f"{kind}: {TITLES[score]}; dashed: undamaged", loc="left")
         panel.grid(axis="y")
         _legend(panel, len(curves))
         return figure
 
     return draw
+
+
+def _named(text: str) -> str:
+    """A name for a legend, which leaves out those that begin with an underscore."""
+    shown = fitted(text, _NAME_INCHES)
+    return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def _panels(count: int, height: float) -> tuple[Figure, Sequence[Axes]]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
 from emohop.config import HOPPING, ModelSettings
+from emohop.errors import EmohopError
 from emohop.evaluation.calibration import apply_temperature, reliability
 from emohop.evaluation.comparison import Comparison
 from emohop.evaluation.metrics import TITLES, confusion_matrix
@@ -136,11 +139,12 @@ def confusion_section(runs: Sequence[Run]) -> Section:
 def groups_section(runs: Sequence[Run]) -> Section | None:
     """Accuracy by fold, speaker and gender, where they are known and can be told apart."""
     made = []
+    shown = runs[:SHOWN_RUNS]
     for group in GROUPS:
-        scores = {run.title: _accuracy_by(run, group) for run in runs}
+        scores = {run.title: _accuracy_by(run, group) for run in shown}
         if not 2 <= len({name for found in scores.values() for name in found}) <= SHOWN_GROUPS:
             continue
-        wholes = {run.title: run.results["pooled"]["accuracy"] for run in runs}
+        wholes = {run.title: run.results["pooled"]["accuracy"] for run in shown}
         ends = {name: (min(found.values()), max(found.values())) for name, found in scores.items()}
         said = "; ".join(
             f"{name} from {low:.3f} to {high:.3f}" for name, (low, high) in ends.items()
@@ -153,7 +157,8 @@ def groups_section(runs: Sequence[Run]) -> Section | None:
                 plots.groups(scores, wholes, f"{TITLES['accuracy']} by {group}"),
             )
         )
-    return Section("groups", "Who is understood", plots=tuple(made)) if made else None
+    text = _first_of(len(runs))
+    return Section("groups", "Who is understood", text, plots=tuple(made)) if made else None
 
 
 def _accuracy_by(run: Run, group: str) -> dict[str, float]:
@@ -205,27 +210,24 @@ def calibration_section(runs: Sequence[Run]) -> Section:
 def robustness_section(runs: Sequence[Run]) -> Section | None:
     """Scores under damage, where runs have them."""
     found = {
-        run.title: read_robustness(run.folder / ROBUSTNESS)
+        run.title: _conditions(run.folder / ROBUSTNESS)
         for run in runs
         if (run.folder / ROBUSTNESS).exists()
     }
     if not found:
         return None
-    score = SCORES[0]
     kinds: dict[str, dict[str, list[tuple[float, float, plots.Interval | None]]]] = {}
     lines = []
     for title, conditions in found.items():
         for one in conditions:
-            ends = one["interval_95"][score]
-            interval = None if ends is None else (float(ends[0]), float(ends[1]))
-            value = float(one["metrics"][score])
-            said = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
-            other = f"{one['metrics'][SCORES[1]]:.3f}"
-            lines.append((title, str(one["name"]), f"{value:.3f}{said}", other))
-            if one["level"] is not None:
-                curve = kinds.setdefault(str(one["kind"]), {}).setdefault(title, [])
-                curve.append((float(one["level"]), value, interval))
-    clean = {title: float(parts[0]["metrics"][score]) for title, parts in found.items()}
+            ends = one.interval
+            said = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+            lines.append((title, one.name, f"{one.accuracy:.3f}{said}", f"{one.balanced:.3f}"))
+            if one.level is not None:
+                curve = kinds.setdefault(one.kind, {}).setdefault(title, [])
+                curve.append((one.level, one.accuracy, ends))
+    clean = {title: conditions[0].accuracy for title, conditions in found.items()}
+    score = SCORES[0]
     made = [
         Plot(
             f"robustness-{kind.replace(':', '-')}",
@@ -239,7 +241,51 @@ def robustness_section(runs: Sequence[Run]) -> Section | None:
     ]
     header = ("model", "condition", f"{TITLES[score]} [95 % interval]", TITLES[SCORES[1]])
     table = Grid("Test scores under damage", header, tuple(lines))
-    return Section("robustness", "Under damage", "", (table,), tuple(made))
+    text = _first_of(len(found))
+    return Section("robustness", "Under damage", text, (table,), tuple(made))
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """Test scores under one damage, as a robustness file has them."""
+
+    name: str
+    kind: str
+    level: float | None
+    accuracy: float
+    balanced: float
+    interval: plots.Interval | None
+
+
+def _conditions(path: Path) -> list[_Condition]:
+    """The conditions of a file, clean first; EmohopError when it lacks what is shown."""
+    try:
+        found = [_condition(entry) for entry in read_robustness(path)]
+        if not found or found[0].name != "clean":
+            raise ValueError("no condition is called clean")
+    except (KeyError, TypeError, ValueError) as error:
+        raise EmohopError(
+            f"{path} is damaged ({error!r}): delete it and run `emohop evaluate --degrade` again"
+        ) from None
+    return found
+
+
+def _condition(entry: Mapping[str, Any]) -> _Condition:
+    kind, level, ends = str(entry["kind"]), entry["level"], entry["interval_95"][SCORES[0]]
+    if not re.fullmatch("[a-z:+]+", kind):  # it names a file of --figures
+        raise ValueError(f"kind {kind!r}")
+    interval = None
+    if ends is not None:
+        low, high = ends
+        interval = (float(low), float(high))
+    accuracy, balanced = (float(entry["metrics"][score]) for score in SCORES)
+    level = None if level is None else float(level)
+    return _Condition(str(entry["name"]), kind, level, accuracy, balanced, interval)
+
+
+def _first_of(runs: int) -> str:
+    """What is said where only the first runs are drawn."""
+    return f"The plots show the first {SHOWN_RUNS} of {runs} runs." if runs > SHOWN_RUNS else ""
 
 
 def _points(points: Sequence[tuple[float, float, Any]]) -> str:

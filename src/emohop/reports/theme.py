@@ -20,6 +20,8 @@ from emohop.files import replacing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FONT = "DejaVu Sans"
+"""The font of every plot, which comes with matplotlib."""
 COLUMN_INCHES = 3.5
 """The width of a column of a two-column paper; figures are one or two wide."""
 
@@ -80,7 +82,7 @@ def styled(theme: Theme) -> Iterator[None]:
         "axes.spines.top": False,
         "axes.spines.right": False,
         "font.family": "sans-serif",
-        "font.sans-serif": ["DejaVu Sans"],
+        "font.sans-serif": [FONT],
         "font.size": 8,
         "text.parse_math": False,  # a $ in a name is a $
         "axes.titlesize": 9,
@@ -95,6 +97,30 @@ def styled(theme: Theme) -> Iterator[None]:
         yield
 
 
+def fitted(text: str, inches: float, points: float = 8) -> str:
+    """A name on one line, its middle left out where it is wider. For use within `styled`.
+
+    Long names would leave no room for the plot; the page has them whole in captions and tables.
+    What cannot be printed becomes a space.
+    """
+    line = "".join(sign if sign.isprintable() else " " for sign in text)
+    shown, kept = line, len(line)
+    while kept > 2 and width(shown, points) > inches:
+        kept -= max(1, kept // 20)
+        shown = f"{line[: (kept + 1) // 2]}…{line[len(line) - kept // 2 :]}"
+    return shown
+
+
+def width(text: str, points: float = 8) -> float:
+    """How many inches a line is wide in the plots' font. For use within `styled`."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont(FONT))
+    font.set_size(points, 72)
+    font.set_text(text)
+    return float(font.get_width_height()[0]) / 64 / 72  # 64ths of a point
+
+
 def as_svg(draw: Draw, name: str, label: str) -> str:
     """A plot for the page: SVG that scales, follows the page's colours and says what it shows.
 
@@ -107,19 +133,14 @@ def as_svg(draw: Draw, name: str, label: str) -> str:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, variable)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", text)
-    text = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', text)
-    text = re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?)px [^;\"]*", r"font-size: \1px", text)
-    width = figure.get_figwidth() * 96
+    # tags alone: what stands between them are names, which may look like anything
+    text = re.sub(r"<[^>]*>", lambda tag: _for_page(tag.group(), name), text)
     _, _, rest = text.partition(">")
     box = re.search(r'viewBox="[^"]+"', text)
     shape = box.group() if box else ""
     return (
         f'<svg {shape} role="img" aria-label="{_attribute(label)}" '
-        f'style="width:{width:.0f}px" xmlns="http://www.w3.org/2000/svg">{rest}'
+        f'style="width:{figure.get_figwidth() * 96:.0f}px" xmlns="http://www.w3.org/2000/svg">{rest}'
     )
 
 
@@ -139,6 +160,16 @@ def save(draw: Draw, path: Path) -> None:
                 facecolor="white",
                 bbox_inches="tight",
             )
+
+
+def _for_page(tag: str, name: str) -> str:
+    """A tag with the page's colours, and with ids of the plot of this name."""
+    for colour, variable in _VARIABLES.items():
+        tag = tag.replace(colour, variable)
+    tag = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', tag)
+    tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", tag)
+    tag = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', tag)
+    return re.sub(r"font: [^;\"]*?(\d+(?:\.\d+)?)px [^;\"]*", r"font-size: \1px", tag)
 
 
 def _attribute(text: str) -> str:
