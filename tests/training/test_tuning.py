@@ -190,6 +190,17 @@ def test_a_stopped_search_goes_on_as_it_would(
     assert (tmp_path / "out" / BEST).read_bytes() == (found[0] / BEST).read_bytes()
 
 
+def test_folds_may_be_searched_one_by_one(
+    found: tuple[Path, list[Trial]], prepared: Path, tmp_path: Path
+) -> None:
+    for fold in (2, 0):
+        recipe = make_recipe("demo", [*QUICK, f"folds=[{fold}]"])
+        trials = tune(prepared, tmp_path / "out", recipe, space=SPACE, trials=4)
+    assert trials == found[1]
+    for name in (BEST, TRIALS):
+        assert (tmp_path / "out" / name).read_bytes() == (found[0] / name).read_bytes()
+
+
 def test_trials_that_lag_are_stopped_and_those_that_fail_are_told(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ def tune(
     jobs: int = 1,
     report: Callable[[Trial], None] | None = None,
 ) -> list[Trial]:
-    """Search `trials` settings for each fold of a recipe; all trials, in their order.
+    """Search `trials` settings for each fold of a recipe; all trials of `out`, in their order.
 
     Writes `best.yaml`, a recipe that trains each fold with its own best settings, and
     `trials.csv`; `report` is told of each trial in the process that ran it. Folds are searched in
@@ -127,9 +127,11 @@ def tune(
     _begin(corpus, out, recipe, found)
     place = corpus.folder.absolute(), out.absolute()
     tasks = [_Task(*place, recipe, fold.index, found, trials, report) for fold in folds]
-    parts = dict(processes.run(_search, tasks, jobs))
-    tried = [trial for number in sorted(parts) for trial in parts[number]]
-    _write(out, recipe, tried)
+    for _ in processes.run(_search, tasks, jobs):
+        pass  # each keeps its own file
+    searched = sorted(int(file.parent.name[5:]) for file in out.glob(f"fold-*/{STUDY}"))
+    tried = [trial for fold in searched for trial in _tried(out, recipe, fold)]
+    _write(out, recipe.model_copy(update={"folds": tuple(searched)}), tried)
     return tried
 
 
@@ -155,11 +157,11 @@ def make_search(
     return Search(visible, recipe, train, dev, space, out / f"fold-{fold}")
 
 
-def _search(task: _Task) -> list[Trial]:
-    """All trials of one fold, those of earlier calls included."""
+def _search(task: _Task) -> None:
+    """Go on with the trials of one fold until there are enough."""
     corpus = open_prepared(task.prepared)
     search = make_search(corpus, task.recipe, task.fold, task.space, task.out)
-    study = _study(search)
+    study = _study(search.folder, task.recipe)
     _sweep(study, search.folder)
     while len(_ended(study)) < task.trials:
         study.sampler = _sampler(task.recipe.seeds[0], task.fold, len(_ended(study)))
@@ -167,7 +169,12 @@ def _search(task: _Task) -> list[Trial]:
         if task.report is not None:
             ended = _ended(study)
             task.report(_trial(task.fold, len(ended) - 1, ended[-1]))
-    return [_trial(task.fold, number, trial) for number, trial in enumerate(_ended(study))]
+
+
+def _tried(out: Path, recipe: Recipe, fold: int) -> list[Trial]:
+    """All trials of one fold, those of earlier calls included."""
+    ended = _ended(_study(out / f"fold-{fold}", recipe))
+    return [_trial(fold, number, trial) for number, trial in enumerate(ended)]
 
 
 def _try(study: optuna.Study, search: Search) -> None:
@@ -200,14 +207,14 @@ def _suggest(trial: optuna.Trial, key: str, part: Range | Choice) -> Any:
     return trial.suggest_float(key, part.low, part.high, log=part.log)
 
 
-def _study(search: Search) -> optuna.Study:
-    """The fold's study, in a file of its own."""
+def _study(folder: Path, recipe: Recipe) -> optuna.Study:
+    """A fold's study, in a file of its own."""
     library = _optuna()
-    search.folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     study: optuna.Study = library.create_study(
-        study_name=search.folder.name,
-        storage=f"sqlite:///{search.folder / STUDY}",
-        direction="minimize" if search.recipe.training.select == "loss" else "maximize",
+        study_name=folder.name,
+        storage=f"sqlite:///{folder / STUDY}",
+        direction="minimize" if recipe.training.select == "loss" else "maximize",
         pruner=library.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=5),
         load_if_exists=True,
     )
