@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from emohop.reports.page import write_report
-from tests.reports.test_page import write_robustness
-from tests.runs import write_run
+from tests.reports.conftest import write_robustness
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -23,14 +22,15 @@ PHONE, DESK = {"width": 360, "height": 800}, {"width": 1200, "height": 900}
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(hopping: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of every part that there is."""
+    prepared, made = hopping
     folder = tmp_path_factory.mktemp("report")
-    for hops in (1, 3):
-        settings = [f"model.hops={hops}"]
-        write_run(folder / f"hops{hops}", skill=hops / 2, settings=settings, seeds=(0, 1))
-    write_robustness(folder / "hops3")
-    write_report([folder / "hops1", folder / "hops3"], folder / "page.html", command="emohop …")
-    return folder / "page.html"
+    shutil.copytree(made, folder / "table")
+    write_robustness(next(run for run in sorted((folder / "table").iterdir()) if run.is_dir()))
+    out = folder / "page.html"
+    write_report([folder / "table"], out, prepared=prepared, command=f"emohop {'long ' * 40}")
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_it_is_silent_and_asks_for_nothing(browser: Any, page: Path) -> None:
     tab = open_page(browser, page)
     assert tab.said == []
     assert [url for url in tab.asked if not url.startswith("data:")] == [page.as_uri()]
-    assert tab.locator("section").count() == 8
+    assert tab.locator("section").count() == 9
     assert tab.locator("svg[role=img]").count() > 8
     for plot in tab.locator("svg[role=img]").all():
         assert plot.bounding_box()["height"] > 60

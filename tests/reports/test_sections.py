@@ -6,6 +6,7 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
@@ -21,7 +22,7 @@ from emohop.reports.sections import (
     robustness_section,
 )
 from emohop.reports.theme import PAPER, styled
-from tests.reports.test_page import write_robustness
+from tests.reports.conftest import write_robustness
 from tests.runs import write_run
 
 
@@ -57,7 +58,7 @@ def test_accuracy_by_gender_is_counted_right(runs: list[Run]) -> None:
     (dots, whole) = axes.lines
     hits = hits_by_gender(runs[0])
     expected = [sum(hits[name]) / len(hits[name]) for name in ("F", "M")]
-    assert list(dots.get_xdata()) == pytest.approx(expected)
+    assert np.asarray(dots.get_xdata()).tolist() == pytest.approx(expected)
     every = [hit for found in hits.values() for hit in found]
     assert whole.get_xdata()[0] == pytest.approx(sum(every) / len(every))  # type: ignore[index]
     assert f"from {min(expected):.3f} to {max(expected):.3f}" in plot.label
@@ -65,7 +66,8 @@ def test_accuracy_by_gender_is_counted_right(runs: list[Run]) -> None:
 
 def test_recall_is_scikit_learn_s(runs: list[Run]) -> None:
     run = runs[2]
-    true, said = [], []
+    true: list[str] = []
+    said: list[str] = []
     for unit in run.units:
         test = unit.predictions.part("test")
         true += test.label
@@ -102,9 +104,9 @@ def test_a_curve_of_hops_needs_runs_that_differ_in_nothing_else(
     for plot, score in zip(section.plots, ("accuracy", "balanced_accuracy"), strict=True):
         with styled(PAPER):
             (axes,) = plot.draw(PAPER).axes
-        assert list(axes.lines[0].get_xdata()) == [1, 2, 3]
+        assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1, 2, 3]
         expected = [run.results["pooled"][score] for run in runs[:3]]
-        assert list(axes.lines[0].get_ydata()) == pytest.approx(expected)
+        assert np.asarray(axes.lines[0].get_ydata()).tolist() == pytest.approx(expected)
     other = ["model.hops=5", "training.learning_rate=0.5"]
     write_run(tmp_path / "other", folds=[0, 1], clips=40, settings=other)
     pair = [runs[0], *read_runs([tmp_path / "other"])]
@@ -120,8 +122,8 @@ def test_robustness_shows_every_condition(runs: list[Run]) -> None:
     (plot,) = section.plots  # one level, or none, makes no curve
     with styled(PAPER):
         (axes,) = plot.draw(PAPER).axes
-    assert list(axes.lines[0].get_xdata()) == [0, 10]
-    assert list(axes.lines[0].get_ydata()) == pytest.approx([0.4, 0.5])
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [0, 10]
+    assert np.asarray(axes.lines[0].get_ydata()).tolist() == pytest.approx([0.4, 0.5])
     assert axes.xaxis_inverted()  # louder to the right
 
 

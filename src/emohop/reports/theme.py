@@ -116,9 +116,10 @@ def width(text: str, points: float = 8) -> float:
     from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont(FONT))
-    font.set_size(points, 72)
+    dots = 1200  # an inch; few would round each letter to whole ones
+    font.set_size(points, dots)
     font.set_text(text)
-    return float(font.get_width_height()[0]) / 64 / 72  # 64ths of a point
+    return float(font.get_width_height()[0]) / 64 / dots
 
 
 def as_svg(draw: Draw, name: str, label: str) -> str:
