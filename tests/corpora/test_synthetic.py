@@ -14,7 +14,7 @@ import pytest
 
 from emohop.clips import Clip
 from emohop.corpora import read
-from emohop.corpora.iemocap_text import read_text
+from emohop.corpora.folders import read_text
 from emohop.corpora.synthetic import Synthesis, synthesize
 from emohop.corpora.synthetic.annotations import CATEGORIES
 from emohop.corpora.synthetic.plan import (

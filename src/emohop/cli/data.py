@@ -43,30 +43,67 @@ def synthesize(
     typer.echo("Results on a made corpus say nothing about people.")
 
 
-Corpus = Annotated[str, typer.Argument(help="iemocap", metavar="CORPUS")]
-Source = Annotated[Path, typer.Argument(help="The corpus's folder.", metavar="DIR")]
-Seating = Annotated[
+Corpus = Annotated[
     str,
-    typer.Option(help="Who sits left in IEMOCAP's videos: marker-left or woman-left."),
+    typer.Argument(
+        help="iemocap, meld, ravdess, crema-d, emodb or folder (your own clips).", metavar="CORPUS"
+    ),
+]
+Seating = Annotated[
+    str | None,
+    typer.Option(
+        help="Who sits left in IEMOCAP's videos: marker-left or woman-left. [default: marker-left]"
+    ),
+]
+Channel = Annotated[
+    str | None, typer.Option(help="Of RAVDESS: speech, song or both. [default: speech]")
+]
+Outside = Annotated[
+    bool, typer.Option("--outside", help="A table may name files outside its folder.")
 ]
 
 
 @command
+def corpora(
+    name: Annotated[str | None, typer.Argument(help="One of them, in full.")] = None,
+) -> None:
+    """List the corpora that emohop reads: what they hold, their classes, licences."""
+    from emohop.corpora import CORPORA, corpus
+    from emohop.reports.corpora import corpora_table, corpus_table
+    from emohop.reports.terminal import show
+
+    show(corpora_table(CORPORA) if name is None else corpus_table(name, corpus(name)))
+
+
+@command
 def check(
-    corpus: Corpus,
-    source: Source,
+    corpus: Annotated[
+        str, typer.Argument(help="As for prepare; or a prepared corpus, alone.", metavar="CORPUS")
+    ],
+    source: Annotated[
+        Path | None, typer.Argument(help="The corpus's folder, or table.", metavar="DIR")
+    ] = None,
     frames: Annotated[
         Path | None,
         typer.Option(help="Write one sample frame per session here, the speaker's half marked."),
     ] = None,
-    seating: Seating = "marker-left",
+    seating: Seating = None,
+    channel: Channel = None,
+    outside: Outside = False,
 ) -> None:
-    """Show what is there beside what should be; exit status 1 if it cannot be used."""
+    """Show what is there beside what should be; exit status 1 if it cannot be used.
+
+    With a prepared corpus, compare every file with its checksum.
+    """
+    if source is None:
+        _check_prepared(corpus)
+        return
     from emohop import corpora
-    from emohop.reports.tables import check_table
+    from emohop.reports.corpora import check_table
     from emohop.reports.terminal import show
 
-    report = corpora.check(corpus, source, frames_folder=frames, seating=seating)
+    options = _options(seating=seating, channel=channel, outside=outside)
+    report = corpora.check(corpus, source, frames_folder=frames, **options)
     show(check_table(report))
     for problem in report.problems[:SHOWN_PROBLEMS]:
         typer.echo(str(problem))
@@ -78,11 +115,39 @@ def check(
         fail(f"{source} cannot be used: see above")
 
 
+def _check_prepared(folder: str) -> None:
+    from emohop.corpora import CORPORA
+    from emohop.storage.verification import verify
+
+    if folder in CORPORA and not Path(folder).exists():
+        fail(f"check {folder} needs its folder: emohop check {folder} DIR")
+    manifest, damages = verify(folder)
+    for damage in damages:
+        held = "" if damage.clips is None else f"; it held {', '.join(damage.clips) or 'no clips'}"
+        typer.echo(f"{folder}/{damage.file} {damage.reason}{held}")
+    if damages:
+        fail(
+            f"{len(damages)} files of {folder} are damaged: give the same emohop prepare command "
+            "again, which makes just those anew"
+        )
+    typer.echo(f"{folder}: {manifest.clips} clips in {len(manifest.shards)} shards, all in order")
+
+
+def _options(**given: object) -> dict[str, object]:
+    """The options of readers that were given."""
+    return {name: value for name, value in given.items() if value not in (None, False)}
+
+
 @command
 def prepare(
     corpus: Corpus,
-    source: Source,
-    out: Annotated[Path, typer.Argument(help="The prepared corpus; continued if begun.")],
+    source: Annotated[Path, typer.Argument(help="The corpus's folder, or table.", metavar="DIR")],
+    out: Annotated[
+        str,
+        typer.Argument(
+            help="The prepared corpus, continued if begun: a folder, or a URL such as s3://…"
+        ),
+    ],
     audio: Annotated[str | None, typer.Option(help="mfcc120, mfcc39 or none.")] = None,
     text: Annotated[str | None, typer.Option(help="words or none.")] = None,
     video: Annotated[
@@ -103,16 +168,36 @@ def prepare(
     frames_per_second: Annotated[
         float | None, typer.Option(help="Pictures taken from each second of video.")
     ] = None,
-    labels: Annotated[
-        str | None, typer.Option(help="Class set. [default: the corpus's first]")
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, or float16 for half the room. [default: float32]"),
     ] = None,
-    seating: Seating = "marker-left",
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Class set: one of the corpus's (emohop corpora NAME), common-4, common-6, or a "
+            "map FILE.yaml. [default: the corpus's first]"
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")
+    ] = False,
+    accept_losses: Annotated[
+        bool, typer.Option("--accept-losses", help="Finish even if over 5 % of clips are left out.")
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Read the clips of problems.csv again.")
+    ] = False,
+    seating: Seating = None,
+    channel: Channel = None,
+    outside: Outside = False,
     jobs: Jobs = None,
     engine: Engine = "local",
 ) -> None:
     """Turn a corpus into features. Run it again to continue; exit status 3 if clips were left out.
 
-    Clips that cannot be read are listed in OUT/problems.csv.
+    Clips that cannot be read are listed in OUT/problems.csv. A finished corpus is compared with
+    its checksums, and what is damaged is made anew.
     """
     from emohop.config import FeatureSettings, checked
     from emohop.preparation import PROBLEMS
@@ -125,6 +210,7 @@ def prepare(
         "video": video,
         "prosody": prosody,
         "frames_per_second": frames_per_second,
+        "precision": precision,
     }
     given = {
         key: None if value == "none" else value for key, value in asked.items() if value is not None
@@ -139,8 +225,11 @@ def prepare(
             labels=labels,
             jobs=processes(jobs),
             engine=engine,
+            strict=strict,
+            accept_losses=accept_losses,
+            retry=retry,
             progress=progress,
-            seating=seating,
+            **_options(seating=seating, channel=channel, outside=outside),
         )
     manifest = done.manifest
     counts = ", ".join(f"{label} {count}" for label, count in manifest.label_counts.items())
@@ -148,12 +237,14 @@ def prepare(
     if manifest.dropped:
         dropped = ", ".join(f"{label} {count}" for label, count in manifest.dropped.items())
         typer.echo(f"outside the class set: {dropped}")
+    if done.repaired:
+        typer.echo(f"made anew, because they were damaged: {', '.join(done.repaired)}")
     if not done.computed:
-        typer.echo("nothing to do: everything was prepared before")
+        typer.echo("nothing to do: everything was prepared before, and is in order")
     for problem in done.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"left out {problem.id} ({problem.stage}): {problem.reason}", err=True)
     if done.problems:
-        typer.echo(f"{len(done.problems)} clips were left out: see {out / PROBLEMS}", err=True)
+        typer.echo(f"{len(done.problems)} clips were left out: see {out}/{PROBLEMS}", err=True)
         raise typer.Exit(INCOMPLETE)
 
 

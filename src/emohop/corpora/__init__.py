@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emohop.clips import Clip, LabelSet
+from emohop.clips import MODALITIES, Clip, LabelSet, Modality
+from emohop.corpora.unknown import unknown
 from emohop.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A corpus that emohop reads.
+    """A corpus that emohop reads, and what a complete copy holds (None: it differs or is unknown).
 
     `reader` is a module with `read(folder, **options) -> list[Clip]` and `CLASS_SETS`, a tuple of
     `LabelSet` with the default first; `checker` is one with
@@ -27,6 +27,14 @@ class Corpus:
     """
 
     title: str
+    modalities: tuple[Modality, ...]
+    clips: int | None
+    speakers: int | None
+    sessions: int | None
+    """Groups that share no speaker; None where it has none."""
+    own_parts: bool
+    """It names train, dev and test itself."""
+    language: str
     licence: str
     citation: str
     reader: str
@@ -34,27 +42,106 @@ class Corpus:
 
     @property
     def class_sets(self) -> tuple[LabelSet, ...]:
-        """The class sets in use with this corpus, the default first."""
+        """The class sets in use with this corpus, the default first; none: its labels as found."""
         sets: tuple[LabelSet, ...] = import_module(self.reader).CLASS_SETS
         return sets
 
 
+_SOUND_WORDS = (Modality.AUDIO, Modality.TEXT)
+
 CORPORA: Mapping[str, Corpus] = {
     "iemocap": Corpus(
         title="IEMOCAP",
+        modalities=MODALITIES,
+        clips=10_039,
+        speakers=10,
+        sessions=5,
+        own_parts=False,
+        language="English",
         licence="by request, research only: https://sail.usc.edu/iemocap/",
         citation="Busso et al., IEMOCAP: interactive emotional dyadic motion capture database, "
         "Language Resources and Evaluation 42, 335-359, 2008",
         reader="emohop.corpora.iemocap",
         checker="emohop.corpora.iemocap_check",
     ),
+    "meld": Corpus(
+        title="MELD",
+        modalities=MODALITIES,
+        clips=13_708,
+        speakers=None,
+        sessions=None,
+        own_parts=True,
+        language="English",
+        licence="GPL-3.0 for the tables, clips for research: https://affective-meld.github.io",
+        citation="Poria et al., MELD: a multimodal multi-party dataset for emotion recognition in "
+        "conversations, ACL 2019",
+        reader="emohop.corpora.meld",
+        checker="emohop.corpora.meld",
+    ),
+    "ravdess": Corpus(
+        title="RAVDESS",
+        modalities=MODALITIES,
+        clips=1_440,
+        speakers=24,
+        sessions=None,
+        own_parts=False,
+        language="English",
+        licence="CC BY-NC-SA 4.0: https://zenodo.org/records/1188976",
+        citation="Livingstone and Russo, The Ryerson audio-visual database of emotional speech and "
+        "song (RAVDESS), PLoS ONE 13(5), e0196391, 2018",
+        reader="emohop.corpora.ravdess",
+        checker="emohop.corpora.ravdess",
+    ),
+    "crema-d": Corpus(
+        title="CREMA-D",
+        modalities=MODALITIES,
+        clips=7_442,
+        speakers=91,
+        sessions=None,
+        own_parts=False,
+        language="English",
+        licence="ODbL 1.0: https://github.com/CheyneyComputerScience/CREMA-D",
+        citation="Cao et al., CREMA-D: crowd-sourced emotional multimodal actors dataset, "
+        "IEEE Transactions on Affective Computing 5(4), 377-390, 2014",
+        reader="emohop.corpora.crema_d",
+        checker="emohop.corpora.crema_d",
+    ),
+    "emodb": Corpus(
+        title="EmoDB",
+        modalities=_SOUND_WORDS,
+        clips=535,
+        speakers=10,
+        sessions=None,
+        own_parts=False,
+        language="German",
+        licence="free to use: http://emodb.bilderbar.info",
+        citation="Burkhardt et al., A database of German emotional speech, Interspeech 2005",
+        reader="emohop.corpora.emodb",
+        checker="emohop.corpora.emodb",
+    ),
+    "folder": Corpus(
+        title="Your own clips",
+        modalities=MODALITIES,
+        clips=None,
+        speakers=None,
+        sessions=None,
+        own_parts=False,
+        language="any",
+        licence="yours",
+        citation="yours",
+        reader="emohop.corpora.folder",
+        checker="emohop.corpora.folder",
+    ),
 }
+
+
+_NO_OPTIONS = ("folder", "frames_folder")
 
 
 def corpus(name: str) -> Corpus:
     """The entry of a corpus; CorpusError for a name that is not in `CORPORA`."""
     if name not in CORPORA:
-        raise CorpusError(_unknown("corpus", name, CORPORA))
+        raise CorpusError(unknown("corpus", name, CORPORA))
     return CORPORA[name]
 
 
@@ -85,29 +172,22 @@ def check(
     return report
 
 
-def class_set(corpus_name: str, name: str | None = None) -> LabelSet:
-    """A class set of a corpus by its name; None is the corpus's default."""
-    sets = {labels.name: labels for labels in corpus(corpus_name).class_sets}
-    if name is None:
-        return next(iter(sets.values()))
-    if name not in sets:
-        raise CorpusError(_unknown(f"class set of {corpus_name}", name, sets))
-    return sets[name]
+def class_set(corpus_name: str, name: str | None = None, clips: Sequence[Clip] = ()) -> LabelSet:
+    """A class set for a corpus: its own by name, a shipped map, or that of a YAML file.
+
+    None is the corpus's default; where it has none, every label of `clips` is a class.
+    """
+    from emohop.corpora.labels import choose_labels
+
+    return choose_labels(corpus_name, corpus(corpus_name).class_sets, clips, name)
 
 
 def _function(
     module: str, function: str, name: str, options: Mapping[str, object]
 ) -> Callable[..., Any]:
     found: Callable[..., Any] = getattr(import_module(module), function)
-    known = list(inspect.signature(found).parameters)[1:]
+    known = [p for p in inspect.signature(found).parameters if p not in _NO_OPTIONS]
     for option in options:
         if option not in known:
-            raise CorpusError(_unknown(f"option of {name}", option, known))
+            raise CorpusError(unknown(f"option of {name}", option, known))
     return found
-
-
-def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    return f"unknown {kind}: {name!r}{hint}: give one of {', '.join(names)}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emohop.clips import Clip, Span
+from emohop.clips import Clip, LabelSet, Span
 from emohop.errors import EmohopError, MediaError
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 TOLERANCE_SECONDS = 0.1  # a clip may end so much after its film: times are rounded
 WHOLE = "all"  # the part of a row that counts the whole corpus
+NO_LABEL = "(no label)"
+_COUNTED = ("clips", "speakers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,99 @@ class CheckReport:
 def _cell(row: Row) -> str:
     differs = row.expected is not None and row.expected != row.found
     return f"{row.found} / {row.expected}" if differs else str(row.found)
+
+
+def check_clips(
+    corpus: str,
+    folder: str | Path,
+    clips: Sequence[Clip],
+    *,
+    class_sets: Sequence[LabelSet],
+    expected: Mapping[str, int] | Mapping[tuple[str, str], int] = {},
+    known_bad: Mapping[str, str] = {},
+    problems: Sequence[Problem] = (),
+    notes: Sequence[str] = (),
+    frames_folder: Path | None = None,
+) -> CheckReport:
+    """The report on clips that were read, after a look at the header of each of their files.
+
+    `expected` counts clips, speakers and labels of a complete copy, of the whole or by
+    `(what, part)`; `known_bad` says of clips by id what is wrong with them in every copy. The
+    corpus is usable when a clip of a class set has sound in order, or words and no media.
+
+    Raises:
+        CorpusError: the frames cannot be written.
+    """
+    sounds = sound_problems(clip.sound for clip in clips)
+    films = film_problems(clip.picture for clip in clips)
+    frames: list[Path] = []
+    if frames_folder is not None:
+        from emohop.corpora.frames import write_sample_frames
+
+        frames, failed = write_sample_frames(clips, frames_folder)
+        films = {**failed, **films}
+    known = {span.path: known_bad[clip.id] for clip in clips if clip.id in known_bad
+             for span in (clip.sound, clip.picture) if span is not None}  # fmt: skip
+    found = [*problems, *(_known(path, p, known) for path, p in {**sounds, **films}.items())]
+
+    def sounding(clip: Clip) -> bool:
+        if clip.sound is None:
+            return clip.picture is None and clip.transcript is not None
+        return clip.sound.path not in sounds
+
+    usable = any(s.class_of(c.label) for s in class_sets for c in clips if sounding(c))
+    said = [] if usable else ["not usable: no clip of a class set has sound, or words, in order"]
+    return CheckReport(
+        corpus=corpus,
+        folder=Path(folder),
+        rows=tuple(_counts(clips, class_sets, expected, set(sounds), set(films))),
+        problems=tuple(dict.fromkeys(found)),
+        notes=(*notes, *said),
+        usable=usable,
+        frames=tuple(frames),
+    )
+
+
+def _known(path: Path, problem: Problem, known: Mapping[Path, str]) -> Problem:
+    if path not in known:
+        return problem
+    return replace(problem, reason=f"{problem.reason} (known: {known[path]})")
+
+
+def _counts(
+    clips: Sequence[Clip],
+    class_sets: Sequence[LabelSet],
+    expected: Mapping[str, int] | Mapping[tuple[str, str], int],
+    bad_sounds: set[Path],
+    bad_films: set[Path],
+) -> Iterator[Row]:
+    complete = {key if isinstance(key, tuple) else (key, WHOLE): n for key, n in expected.items()}
+    known_labels = [what for what, part in complete if part == WHOLE if what not in _COUNTED]
+    labels = list(dict.fromkeys([*known_labels, *sorted({c.label or NO_LABEL for c in clips})]))
+    own_parts = [part for part in ("train", "dev", "test") if any(c.split == part for c in clips)]
+    for part in (*own_parts, WHOLE):
+        inside = [c for c in clips if part in (WHOLE, c.split)]
+        of_label = Counter(c.label or NO_LABEL for c in inside)
+        counts = {
+            "clips": len(inside),
+            "speakers": len({c.speaker for c in inside} - {None}),
+            **{label: of_label[label] for label in labels},
+            **{s.name: sum(s.class_of(c.label) is not None for c in inside) for s in class_sets},
+        }
+        for what, count in counts.items():
+            yield Row(what, count, complete.get((what, part)), part)
+        media = {
+            "transcripts": (sum(c.transcript is not None for c in inside), len(inside)),
+            "sound files in order": _in_order((c.sound for c in inside), bad_sounds),
+            "films in order": _in_order((c.picture for c in inside), bad_films),
+        }
+        for what, (count, all_of_them) in media.items():
+            yield Row(what, count, all_of_them, part)
+
+
+def _in_order(spans: Iterable[Span | None], bad: set[Path]) -> tuple[int, int]:
+    paths = {span.path for span in spans if span is not None}
+    return len(paths - bad), len(paths)
 
 
 def sound_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from emohop.clips import Clip, Gender, Half, LabelSet, Span
-from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription, read_text
+from emohop.corpora.folders import read_text
+from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription
 from emohop.errors import CorpusError
 
 Seating = Literal["marker-left", "woman-left"]

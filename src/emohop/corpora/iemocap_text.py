@@ -51,18 +51,6 @@ class Turn:
     votes: tuple[Vote, ...]
 
 
-def read_text(path: Path) -> str:
-    """A whole file as UTF-8, or as Latin-1 when it is not UTF-8."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
 def parse_evaluation(text: str, path: Path) -> list[Turn]:
     """The turns of an EmoEvaluation file, in its order; `path` is named in errors.
 

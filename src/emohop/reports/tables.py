@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from emohop.corpora.checks import CheckReport
 from emohop.evaluation.metrics import TITLES
 from emohop.evaluation.splits import LEAKS
 
@@ -130,19 +129,3 @@ def _mean(results: Mapping[str, Any], name: str) -> str:
 def _interval(results: Mapping[str, Any], name: str) -> str:
     interval = results["interval_95"][name]
     return "unknown" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
-
-
-def check_table(report: CheckReport) -> Table:
-    """What was found in a corpus folder; `found / expected` where a complete copy differs."""
-    table = Table(
-        title=f"{report.corpus} in {report.folder}",
-        caption="found / in a complete copy, where the two differ",
-        title_justify="left",
-        caption_justify="left",
-    )
-    header, *lines = report.table()
-    for i, cell in enumerate(header):
-        table.add_column(cell, justify="right" if i else "left")
-    for line in lines:
-        table.add_row(*line)
-    return table

@@ -11,11 +11,13 @@ from typing import Any
 
 from emohop.config import FeatureSettings, checked
 from emohop.errors import EmohopError
-from emohop.files import write_text
+from emohop.files import replacing
 from emohop.storage.vectors import VectorFiles
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+INDEX = "index.csv"
+"""Beside it: each clip's id and shard, so that a damaged shard's clips are known."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Manifest:
             "clips": self.clips,
         }
 
+    def to_bytes(self) -> bytes:
+        """The file `manifest.json`."""
+        return (json.dumps(self.to_json(), indent=1) + "\n").encode()
+
 
 def fingerprint(facts: Mapping[str, Any], shards: Sequence[Shard]) -> str:
     """SHA-256 of what was asked for and what came out."""
@@ -70,14 +76,24 @@ def fingerprint(facts: Mapping[str, Any], shards: Sequence[Shard]) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json`, which declares the corpus complete."""
-    write_text(folder / MANIFEST, json.dumps(manifest.to_json(), indent=1) + "\n")
+    with replacing(folder / MANIFEST) as file:
+        file.write(manifest.to_bytes())
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read and check `manifest.json`; EmohopError when it is missing, damaged or newer."""
-    path = folder / MANIFEST
     try:
-        values = json.loads(path.read_text("utf-8"))
+        data = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
+        raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
+    return parse_manifest(data, str(folder / MANIFEST))
+
+
+def parse_manifest(data: bytes, path: str) -> Manifest:
+    """The manifest in a file's bytes; EmohopError, naming `path`, when damaged or newer."""
+    try:
+        values = json.loads(data)
         version = values["version"]
         if version != FORMAT_VERSION:
             raise EmohopError(
@@ -99,9 +115,6 @@ def read_manifest(folder: Path) -> Manifest:
             fingerprint=str(values["fingerprint"]),
             word_vectors=_vector_files(values.get("word_vectors")),
         )
-    except FileNotFoundError:
-        hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
-        raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EmohopError(f"{path} is damaged ({error}): run `emohop prepare` again") from None
 

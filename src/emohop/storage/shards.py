@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,9 +54,13 @@ FACTS: dict[str, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A clip that was left out: the stage that failed (audio, text, video) and why."""
+    """A clip that was left out: its file, the stage that failed and why.
+
+    Stages are audio, text and video, and process for a clip that no process survived.
+    """
 
     id: str
+    path: str
     stage: str
     reason: str
 
@@ -64,7 +71,8 @@ class Row:
 
     `arrays` maps audio to float32 [frames, features], prosody to float32 [35], text to str
     [words] and video to float32 [pictures, features], for those that were prepared. They are
-    read-only views of the mapped file, also reached as `row.audio` and `row["audio"]`.
+    read-only views of the mapped file (copies, where half floats are stored), also reached as
+    `row.audio` and `row["audio"]`.
     """
 
     id: str
@@ -113,9 +121,10 @@ class Row:
 
 def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
     columns = dict(FACTS)
+    number = {"float32": pa.float32(), "float16": pa.float16()}[features.precision]
     for name in ("audio", "video"):
         if name in sizes:
-            columns[name] = pa.list_(pa.list_(pa.float32(), sizes[name]))
+            columns[name] = pa.list_(pa.list_(number, sizes[name]))
     if "prosody" in sizes:
         columns["prosody"] = pa.list_(pa.float32(), sizes["prosody"])
     if features.text is not None:
@@ -123,15 +132,40 @@ def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
-def write_shard(
-    path: Path,
+@dataclass(frozen=True, slots=True)
+class ShardNote:
+    """What is known of a finished shard without opening it."""
+
+    sha256: str
+    ids: tuple[str, ...]
+    labels: Mapping[str, int]
+    """Clips of each class."""
+    problems: tuple[Problem, ...]
+
+    def to_json(self) -> bytes:
+        """As a small file beside the shard."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> ShardNote:
+        """The inverse; ValueError, KeyError or TypeError when it is damaged."""
+        values = json.loads(data)
+        return cls(
+            sha256=str(values["sha256"]),
+            ids=tuple(map(str, values["ids"])),
+            labels={str(label): int(count) for label, count in values["labels"].items()},
+            problems=tuple(Problem(**problem) for problem in values["problems"]),
+        )
+
+
+def shard_bytes(
     clips: Sequence[tuple[Clip, Mapping[str, NDArray[Any]]]],
     labels: LabelSet,
     features: FeatureSettings,
     sizes: Mapping[str, int],
     problems: Sequence[Problem] = (),
-) -> None:
-    """Write clips and their arrays as one Arrow file, atomically; the same input, the same bytes.
+) -> tuple[bytes, ShardNote]:
+    """Clips and their arrays as one Arrow file; the same input, the same bytes.
 
     The problems of the clips that belong here too but could not be read travel in the schema.
     """
@@ -146,8 +180,40 @@ def write_shard(
             columns.append(pa.array(values, column.type))
         else:
             columns.append(_ragged([arrays[column.name] for _, arrays in clips], column.type))
-    with replacing(path) as file, pa.ipc.new_file(file, schema) as writer:
+    file = io.BytesIO()
+    with pa.ipc.new_file(file, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    data = file.getvalue()
+    found = Counter(str(row["label"]) for row in facts)
+    ids = tuple(clip.id for clip, _ in clips)
+    note = ShardNote(hashlib.sha256(data).hexdigest(), ids, dict(found), tuple(problems))
+    return data, note
+
+
+def write_shard(
+    path: Path,
+    clips: Sequence[tuple[Clip, Mapping[str, NDArray[Any]]]],
+    labels: LabelSet,
+    features: FeatureSettings,
+    sizes: Mapping[str, int],
+) -> ShardNote:
+    """Write clips and their arrays as one Arrow file, atomically, as `shard_bytes` has it."""
+    data, note = shard_bytes(clips, labels, features, sizes)
+    with replacing(path) as file:
+        file.write(data)
+    return note
+
+
+def read_note(data: bytes) -> ShardNote:
+    """The note of a shard from its bytes; EmohopError when they are damaged."""
+    try:
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
+        listed = json.loads((table.schema.metadata or {}).get(_PROBLEMS_KEY, b"[]"))
+        problems = tuple(Problem(**problem) for problem in listed)
+    except (OSError, KeyError, TypeError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
+        raise EmohopError(f"a shard cannot be read ({' '.join(str(error).split())})") from None
+    return ShardNote(hashlib.sha256(data).hexdigest(), tuple(ids), dict(Counter(labels)), problems)
 
 
 def _facts(clip: Clip, labels: LabelSet) -> dict[str, Any]:
@@ -169,8 +235,21 @@ def _ragged(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
 
 def _vectors(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.FixedSizeListArray:
     """The vectors of all arrays, one behind the other."""
-    flat = np.concatenate([np.zeros(0, np.float32), *(np.ravel(a) for a in arrays)])
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), type=kind)
+    dtype = kind.value_type.to_pandas_dtype()
+    flat = np.concatenate([np.zeros(0, dtype), *(np.ravel(a).astype(dtype) for a in arrays)])
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, kind.value_type), type=kind)
+
+
+class _Facts(dict[str, list[Any]]):
+    """Columns of a table as Python values, each made when it is first asked for."""
+
+    def __init__(self, table: pa.Table) -> None:
+        super().__init__()
+        self.table = table
+
+    def __missing__(self, name: str) -> list[Any]:
+        self[name] = self.table[name].to_pylist()
+        return self[name]
 
 
 class MappedShard:
@@ -181,22 +260,26 @@ class MappedShard:
         try:
             self.pages = map_file(path)
             table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self.pages))).read_all()
-            self.facts = {n: table[n].to_pylist() for n in FACTS if n != "votes"}
+            absent = [name for name in FACTS if name not in table.schema.names]
+            if absent:
+                raise KeyError(absent[0])
         except (OSError, KeyError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
             reason = " ".join(str(error).split())
             raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
         names = [n for n in table.schema.names if n not in FACTS]
         self.visible, self.table = visible, table
+        self.facts = _Facts(table)
         if visible is not None:
+            seen = {n: self.facts[n] for n in FACTS if n != "votes"}
             self.table = table.select(names)
-            self.facts = {
-                name: [value if i in visible else None for i, value in enumerate(values)]
-                for name, values in self.facts.items()
-            }
+            self.facts = _Facts(self.table)
+            for name, values in seen.items():
+                self.facts[name] = [v if i in visible else None for i, v in enumerate(values)]
         self.arrays = {n: _views(table[n]) for n in names}
+        self.clips = int(table.num_rows)
 
     def __len__(self) -> int:
-        return len(self.facts["id"])
+        return self.clips
 
     def row(self, i: int) -> Row:
         """Row `i` of this shard, its arrays as views of the mapped file."""
@@ -218,35 +301,41 @@ class MappedShard:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class _Numbers:
+    """A column of vectors, or with `offsets` of lists of vectors; half floats are made whole."""
+
     values: NDArray[Any]
     offsets: NDArray[np.int32] | None = None
 
     def __call__(self, i: int) -> NDArray[Any]:
-        if self.offsets is None:
-            row: NDArray[Any] = self.values[i]
-            return row
-        return self.values[self.offsets[i] : self.offsets[i + 1]]
+        at = i if self.offsets is None else slice(self.offsets[i], self.offsets[i + 1])
+        row: NDArray[Any] = self.values[at]
+        return row if row.dtype == np.float32 else row.astype(np.float32)
 
 
-def _views(chunks: pa.ChunkedArray) -> _View:
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """A column of lists of words."""
+
+    values: pa.StringArray
+    offsets: NDArray[np.int32]
+
+    def __call__(self, i: int) -> NDArray[Any]:
+        first, last = int(self.offsets[i]), int(self.offsets[i + 1])
+        return np.array(self.values.slice(first, last - first).to_pylist(), dtype=np.str_)
+
+
+def _views(chunks: pa.ChunkedArray) -> _Numbers | _Words:
     """Views of a column's only chunk, in place (`combine_chunks` would copy it)."""
     column = chunks.chunk(0) if chunks.num_chunks else pa.array([], chunks.type)
     if pa.types.is_fixed_size_list(column.type):
-        return _View(_matrix(column))
+        return _Numbers(_matrix(column))
     steps, offsets = column.values, column.offsets.to_numpy()
     if pa.types.is_string(steps.type):
-        return _View(np.array(steps.to_pylist(), dtype=np.str_), offsets)
-    return _View(_matrix(steps), offsets)
+        return _Words(steps, offsets)
+    return _Numbers(_matrix(steps), offsets)
 
 
-def _matrix(column: pa.FixedSizeListArray) -> NDArray[np.float32]:
+def _matrix(column: pa.FixedSizeListArray) -> NDArray[Any]:
     size = column.type.list_size
     return np.asarray(column.values.to_numpy(zero_copy_only=True)).reshape(-1, size)
-
-
-def shard_problems(path: Path) -> list[Problem]:
-    """The problems that were written into a shard."""
-    with pa.memory_map(str(path)) as file:
-        metadata = pa.ipc.open_file(file).schema.metadata or {}
-    return [Problem(**problem) for problem in json.loads(metadata.get(_PROBLEMS_KEY, b"[]"))]

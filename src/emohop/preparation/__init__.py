@@ -1,0 +1,253 @@
+"""A corpus folder becomes a prepared corpus: parallel over shards, resumable, nothing half done.
+
+The work is cut into shards once, in the order of the clips; the cut does not depend on the number
+of processes. Each finished shard is put in place whole, then a note of what it holds. The manifest
+comes last, so that an interrupted run is continued by the same call and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emohop import corpora, processes
+from emohop.clips import Clip, LabelSet
+from emohop.config import FeatureSettings
+from emohop.corpora.checks import NO_LABEL
+from emohop.errors import EmohopError
+from emohop.preparation.plan import begin, cut, is_begun, make_plan
+from emohop.preparation.work import (
+    SHARDS,
+    Task,
+    extractor_of,
+    make_shard,
+    mark_name,
+    note_name,
+    shard_name,
+)
+from emohop.storage.locks import locked
+from emohop.storage.manifest import INDEX, MANIFEST, Manifest, Shard, fingerprint, parse_manifest
+from emohop.storage.places import Place, place
+from emohop.storage.shards import Problem, ShardNote
+from emohop.storage.verification import sound_note
+
+__all__ = ["PROBLEMS", "Preparation", "prepare"]
+
+PROBLEMS = "problems.csv"
+FEW_PROBLEMS = 0.05
+"""The share of clips that may be left out without being asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a call of `prepare` did."""
+
+    manifest: Manifest
+    problems: tuple[Problem, ...]
+    computed: int
+    """Clips read in this call; 0 when everything was there."""
+    repaired: tuple[str, ...] = ()
+    """Shards of a finished corpus that were damaged or missing, and are whole again."""
+
+
+def prepare(
+    corpus: str,
+    source: str | Path,
+    out: str | Path,
+    *,
+    features: FeatureSettings | None = None,
+    labels: str | None = None,
+    jobs: int = 1,
+    engine: str = "local",
+    strict: bool = False,
+    accept_losses: bool = False,
+    retry: bool = False,
+    progress: processes.Progress | None = None,
+    **reading: Any,
+) -> Preparation:
+    """Read corpus `corpus` in folder `source`, compute its features and write them to `out`.
+
+    `out` is a folder, or a URL of any file system that fsspec knows. Clips outside the class set
+    `labels` (default: the corpus's first; else a shipped map or a YAML file) are counted and left
+    out. Clips that cannot be read are listed in `problems.csv`; `strict` stops at the first one,
+    and more than FEW_PROBLEMS of them must be accepted by `accept_losses`. `retry` reads those of
+    an earlier call again. A finished corpus is verified, and what is damaged made again. `reading`
+    goes to the corpus reader.
+    Raises EmohopError when nothing can be read, `out` was begun with other settings, or another
+    process works on it.
+    """
+    processes.check_engine(engine)
+    job = _settle(corpus, Path(source), out, features or FeatureSettings(), labels, reading)
+    to, call = job.out, uuid.uuid4().hex
+    if not is_begun(to, job.where, job.plan):
+        extractor_of(job.features)  # a wrong setting or a missing extra is said before any work
+    with locked(out):
+        begin(to, job.where, job.plan)
+        to.sweep()
+        finished = MANIFEST in to.names()
+        notes, damaged = _verified(job) if finished else (_notes(job), ())
+        if retry:
+            notes = {number: note for number, note in notes.items() if not note.problems}
+        missing = [number for number in range(len(job.groups)) if number not in notes]
+        if missing:
+            if finished:
+                _reopen(job, notes)
+            todo, done = sum(len(job.groups[n]) for n in missing), 0
+            tasks = [job.task(number, call, strict) for number in missing]
+            for _, count in processes.run(make_shard, tasks, jobs, engine):
+                done += count
+                if progress is not None:
+                    progress(done, todo)
+            notes = _notes(job)
+        problems = [problem for number in sorted(notes) for problem in notes[number].problems]
+        if missing or not finished:
+            _finish(job, notes, problems, accept_losses)
+        _tidy(job)
+        manifest = parse_manifest(to.get(MANIFEST), f"{job.where}/{MANIFEST}")
+    computed = sum(len(job.groups[number]) for number in missing)
+    return Preparation(manifest, tuple(problems), computed, damaged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a call is about: where from, where to, which clips in which shards."""
+
+    source: Path
+    where: str
+    out: Place
+    plan: Mapping[str, Any]
+    labels: LabelSet
+    features: FeatureSettings
+    groups: Sequence[Sequence[Clip]]
+    dropped: Mapping[str, int]
+
+    def task(self, number: int, call: str, strict: bool) -> Task:
+        clips = tuple(self.groups[number])
+        return Task(number, clips, self.labels, self.features, self.source, self.out, call, strict)
+
+
+def _settle(
+    corpus: str,
+    source: Path,
+    out: str | Path,
+    features: FeatureSettings,
+    labels: str | None,
+    reading: Mapping[str, Any],
+) -> _Job:
+    """Read the corpus and lay out the work; EmohopError when there is none to do."""
+    if not features.modalities:
+        raise EmohopError("nothing to prepare: at least one of audio, text and video is needed")
+    source = source.absolute()  # a worker may sit somewhere else
+    everything = corpora.read(corpus, source, **reading)
+    label_set = corpora.class_set(corpus, labels, everything)
+    clips = [clip for clip in everything if label_set.class_of(clip.label) is not None]
+    if not clips:
+        raise EmohopError(f"{source}: none of {len(everything)} clips is in {label_set.name}")
+    others = [clip.label for clip in everything if label_set.class_of(clip.label) is None]
+    return _Job(
+        source=source,
+        where=str(out),
+        out=place(out),
+        plan=make_plan(corpus, label_set, features, clips),
+        labels=label_set,
+        features=features,
+        groups=cut(clips),
+        dropped=Counter(label or NO_LABEL for label in others),
+    )
+
+
+def _notes(job: _Job) -> dict[int, ShardNote]:
+    """The finished shards of a run that is under way; a note that is damaged does not count."""
+    names = job.out.names(SHARDS)
+    notes = {}
+    for number in range(len(job.groups)):
+        shard, note = (name(number).partition("/")[2] for name in (shard_name, note_name))
+        if shard in names and note in names:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                notes[number] = ShardNote.from_json(job.out.get(note_name(number)))
+    return notes
+
+
+def _verified(job: _Job) -> tuple[dict[int, ShardNote], tuple[str, ...]]:
+    """The shards of a finished corpus that are as written, and the names of the others."""
+    manifest = parse_manifest(job.out.get(MANIFEST), f"{job.where}/{MANIFEST}")
+    notes, damaged = {}, []
+    for number, shard in enumerate(manifest.shards):
+        note = sound_note(job.out, shard)
+        if note is None:
+            damaged.append(shard.file)
+        else:
+            notes[number] = note
+    return notes, tuple(damaged)
+
+
+def _reopen(job: _Job, notes: Mapping[int, ShardNote]) -> None:
+    """Make a finished corpus an unfinished one again, in which the shards of `notes` are done."""
+    for number in range(len(job.groups)):
+        if number in notes:
+            job.out.put(note_name(number), notes[number].to_json())
+        else:
+            job.out.delete(note_name(number))
+    job.out.delete(MANIFEST)
+
+
+def _finish(
+    job: _Job, notes: Mapping[int, ShardNote], problems: Sequence[Problem], accept_losses: bool
+) -> None:
+    """Write the tables, then the manifest; refuse a corpus that lost too many clips, or all."""
+    lines = [(p.id, p.path, p.stage, p.reason) for p in problems]
+    job.out.put(PROBLEMS, _table(("id", "path", "stage", "reason"), lines))
+    found = sum((Counter(note.labels) for note in notes.values()), Counter[str]())
+    clips = found.total() + len(problems)
+    if not found:
+        first = problems[0]
+        raise EmohopError(
+            f"none of {clips} clips could be read; the first, {first.id}: {first.reason}"
+        )
+    if len(problems) > FEW_PROBLEMS * clips and not accept_losses:
+        raise EmohopError(
+            f"{len(problems)} of {clips} clips ({len(problems) / clips:.0%}) could not be read, "
+            f"{problems[0].id} first: {problems[0].reason}. See {job.where}/{PROBLEMS}; mend them "
+            "and say --retry, or say --accept-losses to go on without them"
+        )
+    files = [shard_name(number).partition("/")[2] for number in range(len(job.groups))]
+    shards = tuple(Shard(f, len(notes[n].ids), notes[n].sha256) for n, f in enumerate(files))
+    index = [(id_, file) for n, file in enumerate(files) for id_ in notes[n].ids]
+    job.out.put(INDEX, _table(("id", "shard"), index))
+    manifest = Manifest(
+        corpus=job.plan["corpus"],
+        class_set=job.labels.name,
+        labels=job.labels.labels,
+        features=job.features,
+        sizes=extractor_of(job.features).sizes,
+        label_counts={label: found[label] for label in job.labels.labels},
+        dropped=dict(sorted(job.dropped.items())),
+        problems=len(problems),
+        shards=shards,
+        fingerprint=fingerprint(job.plan, shards),
+    )
+    job.out.put(MANIFEST, manifest.to_bytes())
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return table.getvalue().encode()
+
+
+def _tidy(job: _Job) -> None:
+    """Delete what only a run under way needs; the manifest has it all."""
+    names = job.out.names(SHARDS)
+    for number in range(len(job.groups)):
+        for name in (note_name(number), mark_name(number)):
+            if name.partition("/")[2] in names:
+                job.out.delete(name)

@@ -1,0 +1,81 @@
+"""What a prepared corpus is going to hold, settled before any work: clips, classes, the cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from emohop.clips import Clip, LabelSet
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.storage.places import Place
+
+PLAN = "plan.json"
+CLIPS_PER_SHARD = 32, 256
+"""At least, in a small corpus and in a large one."""
+SHARDS = 512
+"""Above so many, shards grow."""
+
+
+def cut(clips: Sequence[Clip]) -> list[list[Clip]]:
+    """Groups of clips for the shards, in order; the clips of one video file stay together."""
+    fewest, most = CLIPS_PER_SHARD
+    size = min(max(fewest, len(clips) // SHARDS), most)
+    by_file: dict[Any, list[Clip]] = {}
+    for clip in clips:
+        span = clip.picture or clip.sound
+        by_file.setdefault(span.path if span else None, []).append(clip)
+    groups: list[list[Clip]] = []
+    for file, members in by_file.items():
+        parts = [members] if file else [members[i : i + size] for i in range(0, len(members), size)]
+        for part in parts:
+            if groups and len(groups[-1]) < size:
+                groups[-1].extend(part)
+            else:
+                groups.append(list(part))
+    return groups
+
+
+def make_plan(
+    corpus: str, labels: LabelSet, features: FeatureSettings, clips: Sequence[Clip]
+) -> dict[str, Any]:
+    """What decides the bytes of the shards; a folder is continued only under an equal plan."""
+    facts = [
+        [c.id, c.label, c.start, c.end, c.transcript, c.picture and c.picture.half] for c in clips
+    ]
+    return {
+        "corpus": corpus,
+        "class_set": asdict(labels),
+        "features": features.model_dump(mode="json"),
+        "clips": len(clips),
+        "clips_sha256": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+    }
+
+
+def is_begun(out: Place, where: str, plan: Mapping[str, Any]) -> bool:
+    """Whether `out` holds a run of this plan; EmohopError when it holds something else."""
+    files = {name for name in out.names() if not name.startswith(".")}
+    if PLAN not in files:
+        if files:
+            raise EmohopError(f"{where} exists and is not a prepared corpus: choose a new folder")
+        return False
+    try:
+        begun = json.loads(out.get(PLAN))
+        differing = [k for k in plan if begun.get(k) != json.loads(json.dumps(plan[k]))]
+    except (ValueError, AttributeError):
+        differing = [f"{PLAN} is damaged"]
+    if differing:
+        what = ", ".join(differing)
+        raise EmohopError(
+            f"{where} was begun with other settings ({what}): choose a new folder or delete it"
+        )
+    return True
+
+
+def begin(out: Place, where: str, plan: Mapping[str, Any]) -> None:
+    """Write the plan to `out`, or refuse what holds something else than a run of this plan."""
+    if not is_begun(out, where, plan):
+        out.put(PLAN, (json.dumps(plan, indent=1) + "\n").encode())

@@ -1,0 +1,171 @@
+"""One shard's work: its clips' features, put in place whole, whatever happens to the process.
+
+A process that dies leaves a mark beside its shard. The shard is then done again, one clip at a
+time, noting each before it is read: a clip that the process dies over a second time is left out as
+a problem. Marks count within one call only, so that a run that was stopped accuses nobody.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from emohop.clips import Clip, LabelSet
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.features.extraction import Arrays, Extractor, Failure
+from emohop.storage.places import Place
+from emohop.storage.shards import Problem, shard_bytes
+
+SHARDS = "shards"
+_HALF_LIMIT = float(np.finfo(np.float16).max)
+_DIED = "the process that read it died twice: a decoder crashed, or the memory was not enough"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A shard to make. `call` is the same for the tasks of one call of `prepare`."""
+
+    number: int
+    clips: tuple[Clip, ...]
+    labels: LabelSet
+    features: FeatureSettings
+    source: Path
+    out: Place
+    call: str
+    strict: bool = False
+
+
+def shard_name(number: int) -> str:
+    """A shard's Arrow file."""
+    return f"{SHARDS}/{number:05d}.arrow"
+
+
+def note_name(number: int) -> str:
+    """What is known of a finished shard, until the manifest holds it; written after the shard."""
+    return f"{SHARDS}/{number:05d}.json"
+
+
+def mark_name(number: int) -> str:
+    """The mark of a process that works on a shard."""
+    return f"{SHARDS}/.{number:05d}.mark"
+
+
+@cache
+def extractor_of(features: FeatureSettings) -> Extractor:
+    """One extractor a process: its image model is loaded once."""
+    return Extractor(features)
+
+
+def make_shard(task: Task) -> int:
+    """Compute and write a shard and its note; returns its number of clips.
+
+    EmohopError when the corpus's folder has gone, or for the first problem where it is `strict`.
+    """
+    extractor, mark = extractor_of(task.features), _Mark.leave(task)
+    rows: list[tuple[Clip, Arrays]] = []
+    problems: list[Problem] = []
+    for clip, result in _results(extractor, task, mark):
+        if isinstance(result, Failure):
+            _check_source(task)
+            problem = Problem(clip.id, _path(clip, result.stage), result.stage, result.reason)
+            if task.strict:
+                raise EmohopError(f"{clip.id} ({result.stage}): {result.reason}")
+            problems.append(problem)
+        else:
+            rows.append((clip, result))
+    data, note = shard_bytes(rows, task.labels, task.features, extractor.sizes, problems)
+    task.out.put(shard_name(task.number), data)
+    task.out.put(note_name(task.number), note.to_json())
+    task.out.delete(mark_name(task.number))
+    return len(task.clips)
+
+
+def _results(
+    extractor: Extractor, task: Task, mark: _Mark
+) -> Iterator[tuple[Clip, Arrays | Failure]]:
+    if mark.attempt == 0:
+        results: Iterable[tuple[Clip, Arrays | Failure]] = extractor.extract(task.clips)
+    else:
+        results = _one_by_one(extractor, task, mark)
+    for clip, result in results:
+        fits = isinstance(result, Failure) or task.features.precision == "float32"
+        yield clip, result if fits else _fitting(result)
+
+
+def _one_by_one(
+    extractor: Extractor, task: Task, mark: _Mark
+) -> Iterator[tuple[Clip, Arrays | Failure]]:
+    for clip in task.clips:
+        if clip.id in mark.fatal:
+            yield clip, Failure("process", _DIED)
+            continue
+        mark.at(task, clip.id)
+        yield from extractor.extract([clip])
+
+
+def _fitting(arrays: Arrays | Failure) -> Arrays | Failure:
+    """The arrays, unless one holds numbers that half a float cannot."""
+    if not isinstance(arrays, Failure):
+        for name in ("audio", "video"):
+            if name in arrays and np.abs(arrays[name]).max(initial=0) > _HALF_LIMIT:
+                return Failure(name, f"its {name} features do not fit float16: use float32")
+    return arrays
+
+
+def _check_source(task: Task) -> None:
+    if not task.source.exists():
+        raise EmohopError(
+            f"{task.source} has gone: what is finished is kept; run the same command again when "
+            "it is back"
+        )
+
+
+def _path(clip: Clip, stage: str) -> str:
+    span = clip.picture if stage == "video" else clip.sound or clip.picture
+    return "" if span is None or stage == "text" else str(span.path)
+
+
+@dataclass
+class _Mark:
+    """What a process leaves for the one that does a shard again after it died."""
+
+    call: str
+    attempt: int = 0
+    clip: str | None = None
+    """The one being read, where they are read one by one."""
+    fatal: list[str] = field(default_factory=list)
+
+    @classmethod
+    def leave(cls, task: Task) -> _Mark:
+        """This process's own mark, by what the one before it left."""
+        mark = cls(task.call)
+        try:
+            before = cls(**json.loads(task.out.get(mark_name(task.number))))
+            if before.call == task.call:
+                fatal = [*before.fatal, *([before.clip] if before.clip else [])]
+                mark = cls(task.call, before.attempt + 1, fatal=fatal)
+        except (FileNotFoundError, ValueError, TypeError):
+            pass  # nobody was here before
+        mark.write(task)
+        return mark
+
+    def at(self, task: Task, clip: str) -> None:
+        """Note the clip that is read next."""
+        self.clip = clip
+        self.write(task)
+
+    def write(self, task: Task) -> None:
+        """Put the mark beside the shard."""
+        values = {
+            "call": self.call,
+            "attempt": self.attempt,
+            "clip": self.clip,
+            "fatal": self.fatal,
+        }
+        task.out.put(mark_name(task.number), json.dumps(values).encode())

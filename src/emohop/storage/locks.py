@@ -1,0 +1,52 @@
+"""One process at a time in a folder that is written."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emohop.errors import EmohopError
+from emohop.storage.places import is_url
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(where: str | Path) -> Iterator[None]:
+    """Hold a folder, which is made if need be; the system lets go of it when the process ends.
+
+    A URL is held against processes of this machine only.
+    Raises EmohopError when another process holds it, or a file is in its place.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(_lock_file(where), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise EmohopError(
+            f"{where} is in use by another emohop: wait for it, or choose another folder"
+        ) from None
+    except NotImplementedError:
+        raise EmohopError(
+            f"{where}: its file system has no locks: write to another one and copy"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock_file(where: str | Path) -> Path:
+    if is_url(where):
+        name = hashlib.sha256(str(where).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"emohop-{name}.lock"
+    folder = Path(where)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise EmohopError(f"{where}: a file is in the way: choose a new folder") from None
+    return folder / LOCK

@@ -1,0 +1,90 @@
+"""Whether a prepared corpus is still what was written: every shard against its checksum."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from emohop.errors import EmohopError
+from emohop.storage.manifest import INDEX, MANIFEST, Manifest, Shard, parse_manifest
+from emohop.storage.places import Place, place
+from emohop.storage.shards import ShardNote, read_note
+from emohop.storage.vectors import MATRIX, WORDS
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file of a prepared corpus that is missing or changed, and the clips that it held."""
+
+    file: str
+    reason: str
+    clips: tuple[str, ...] | None
+    """None: not known."""
+
+
+def verify(folder: str | Path) -> tuple[Manifest, list[Damage]]:
+    """Read every file of a prepared corpus and compare it with the manifest.
+
+    Raises:
+        EmohopError: there is no manifest, or it is damaged.
+    """
+    where = place(folder)
+    try:
+        manifest = parse_manifest(where.get(MANIFEST), f"{folder}/{MANIFEST}")
+    except FileNotFoundError:
+        hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
+        raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
+    return manifest, list(_damages(where, manifest))
+
+
+def sound_note(where: Place, shard: Shard) -> ShardNote | None:
+    """What a shard holds, or None where it is missing or not the one that was written."""
+    try:
+        note = read_note(where.get(f"shards/{shard.file}"))
+    except (OSError, EmohopError):
+        return None
+    return note if note.sha256 == shard.sha256 else None
+
+
+def _damages(where: Place, manifest: Manifest) -> Iterator[Damage]:
+    index = _index(where)
+    for shard in manifest.shards:
+        reason = _compare(where, f"shards/{shard.file}", shard.sha256)
+        if reason is not None:
+            clips = None if index is None else tuple(index.get(shard.file, ()))
+            yield Damage(f"shards/{shard.file}", reason, clips)
+    vectors = manifest.word_vectors
+    if vectors is not None:
+        for name, sha in ((WORDS, vectors.words_sha256), (MATRIX, vectors.matrix_sha256)):
+            reason = _compare(where, name, sha)
+            if reason is not None:
+                yield Damage(name, reason, None)
+
+
+def _compare(where: Place, name: str, sha256: str) -> str | None:
+    """What is wrong with a file, or None."""
+    try:
+        data = where.get(name)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    return (
+        None if hashlib.sha256(data).hexdigest() == sha256 else "has changed since it was written"
+    )
+
+
+def _index(where: Place) -> dict[str, list[str]] | None:
+    """The clips of each shard by `index.csv`; None where there is none that can be read."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(where.get(INDEX).decode(), newline="")))
+        clips: dict[str, list[str]] = {}
+        for row in rows:
+            clips.setdefault(row["shard"], []).append(row["id"])
+    except (OSError, ValueError, KeyError, csv.Error):
+        return None
+    return clips
