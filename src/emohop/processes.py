@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 ENGINES = ("local", "ray")
 RETRIES = 3
-"""How often Ray does a task again whose process died; here, deaths in a row with nothing done."""
+"""How often a task is done again whose process died."""
 
 
 def cores() -> int:
@@ -27,21 +27,26 @@ def cores() -> int:
 
 
 def run(
-    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, engine: str = "local"
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    jobs: int,
+    engine: str = "local",
+    retries: int = RETRIES,
 ) -> Iterator[tuple[int, Result]]:
     """Results with the numbers of their tasks, as they finish. The first error ends it.
 
     `local` takes `jobs` processes at most of this machine (none, when it is 1). `ray` takes the
     cluster that RAY_ADDRESS names, or begins one here of `jobs` processes. Tasks whose process
-    dies are done again, so they must bear that.
+    dies are done again, up to `retries` deaths in a row, so they must bear that; here those that
+    may have killed it are done again one at a time, so that the next death is theirs alone.
     """
     check_engine(engine)
     if engine == "ray" and tasks:
-        yield from _on_ray(function, tasks, jobs)
+        yield from _on_ray(function, tasks, jobs, retries)
     elif jobs <= 1 or len(tasks) <= 1:
         yield from (_numbered(function, number, task) for number, task in enumerate(tasks))
     else:
-        yield from _in_processes(function, tasks, jobs)
+        yield from _in_processes(function, tasks, jobs, retries)
 
 
 def check_engine(engine: str) -> None:
@@ -53,27 +58,32 @@ def check_engine(engine: str) -> None:
 
 
 def _in_processes(
-    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, retries: int
 ) -> Iterator[tuple[int, Result]]:
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    left, deaths = dict(enumerate(tasks)), 0
+    left, deaths, suspects = dict(enumerate(tasks)), 0, 0
     while left:
         # two at least: with one, joblib would take this process, which must not die
         with parallel_config(backend="loky", inner_max_num_threads=1):
             parallel = Parallel(
-                n_jobs=max(2, min(jobs, len(left))), return_as="generator_unordered", batch_size=1
+                n_jobs=max(2, min(jobs, len(left))),
+                return_as="generator_unordered",
+                batch_size=1,
+                pre_dispatch=1 if suspects else "2 * n_jobs",
             )
-            calls = (delayed(_numbered)(function, *item) for item in list(left.items()))
+            items = list(left.items())[: suspects or None]
+            calls = (delayed(_numbered)(function, *item) for item in items)
             try:
                 for number, result in parallel(calls):
                     del left[number]
-                    deaths = 0
+                    deaths, suspects = 0, max(0, suspects - 1)
                     yield number, result
             except TerminatedWorkerError:
                 deaths += 1
-                if deaths > RETRIES:
+                suspects = suspects or jobs  # those that ran: the first that are not done
+                if deaths > retries:
                     raise EmohopError(
                         "a worker process was ended from outside, perhaps for want of memory: "
                         "what is finished is kept; run the same command again, with fewer --jobs "
@@ -82,7 +92,7 @@ def _in_processes(
 
 
 def _on_ray(
-    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
+    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, retries: int
 ) -> Iterator[tuple[int, Result]]:
     import ray
 
@@ -91,7 +101,7 @@ def _on_ray(
         count = None if os.environ.get("RAY_ADDRESS") else jobs
         ray.init(num_cpus=count, include_dashboard=False, logging_level=logging.ERROR)
     try:
-        remote: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_numbered)
+        remote: Any = ray.remote(num_cpus=1, max_retries=retries)(_numbered)
         waiting = [remote.remote(function, number, task) for number, task in enumerate(tasks)]
         while waiting:
             finished, waiting = ray.wait(waiting)
@@ -101,7 +111,7 @@ def _on_ray(
                 raise error.cause from None
             except ray.exceptions.WorkerCrashedError:
                 raise EmohopError(
-                    f"a worker process of Ray died {RETRIES + 1} times over one task, perhaps for "
+                    f"a worker process of Ray died {retries + 1} times over one task, perhaps for "
                     "want of memory: what is finished is kept; run the same command again"
                 ) from None
     finally:

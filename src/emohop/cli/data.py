@@ -249,6 +249,22 @@ def prepare(
 
 
 @command
+def fetch(
+    source: Annotated[
+        str, typer.Argument(help="A prepared corpus: a URL such as s3://…, or a folder.")
+    ],
+    folder: Annotated[Path, typer.Argument(help="Where to copy it; continued if begun.")],
+) -> None:
+    """Copy a prepared corpus to this machine, every file compared with its checksum."""
+    from emohop.reports.terminal import progress_bar
+    from emohop.storage.fetching import fetch as run
+
+    with progress_bar("files") as progress:
+        manifest = run(source, folder, progress)
+    typer.echo(f"{folder}: {manifest.clips} clips of {manifest.class_set}, all in order")
+
+
+@command
 def import_arrays(
     source: Annotated[Path, typer.Argument(help="The .npy folder.", metavar="DIR")],
     out: Annotated[Path, typer.Argument(help="The prepared corpus, a new folder.")],

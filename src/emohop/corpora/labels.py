@@ -64,7 +64,8 @@ def _every_label(corpus: str, clips: Sequence[Clip]) -> LabelSet:
 
 def _read_map(path: Path, corpus: str) -> LabelSet:
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        values = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - strings only: `no` stays no
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -83,15 +84,15 @@ def _read_map(path: Path, corpus: str) -> LabelSet:
     else:
         named = ", ".join(map(str, by_corpus)) or "no corpus"
         raise CorpusError(f"{path} maps the labels of {named}, not of {corpus}: add it")
-    merged = {str(label): str(name) for label, name in given.items()}
-    for label, name in merged.items():
+    given = {label: str(name) for label, name in given.items()}
+    for label, name in given.items():
         if name not in classes:
             raise CorpusError(
                 f"{path}: {label} goes to {name!r}: {unknown('class', name, classes)}"
             )
         if label in classes and label != name:
             raise CorpusError(f"{path}: {label} is a class and cannot go to {name}")
-    return LabelSet(path.stem, classes, {k: v for k, v in merged.items() if k != v})
+    return LabelSet(path.stem, classes, {k: v for k, v in given.items() if k != v})
 
 
 def _names(path: Path, values: Any) -> tuple[str, ...]:
@@ -102,8 +103,8 @@ def _names(path: Path, values: Any) -> tuple[str, ...]:
     return tuple(str(value) for value in values)
 
 
-def _mapping(path: Path, key: str, values: Any) -> Mapping[Any, Any]:
-    if values is None:
+def _mapping(path: Path, key: str, values: Any) -> Mapping[str, Any]:
+    if not values:
         return {}
     if not isinstance(values, dict):
         raise CorpusError(f"{path}: {key} must map labels to classes")

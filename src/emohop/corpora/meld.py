@@ -112,7 +112,7 @@ def _read_table(path: Path, split: Split, root: Path) -> Iterator[Clip]:
 
 
 def _clip(row: Mapping[str, str | None], where: str, split: Split, media: Path | None) -> Clip:
-    values = {name: (row[name] or "").strip() for name in _COLUMNS}
+    values = {name: _repaired(row[name] or "").strip() for name in _COLUMNS}
     numbers = values["Dialogue_ID"], values["Utterance_ID"]
     if not all(number.isascii() and number.isdigit() for number in numbers):
         raise CorpusError(f"{where}: Dialogue_ID and Utterance_ID are {numbers}: expected numbers")
@@ -122,10 +122,10 @@ def _clip(row: Mapping[str, str | None], where: str, split: Split, media: Path |
     return Clip(
         id=f"{split}_{name}",
         label=values["Emotion"] or None,
-        speaker=_repaired(values["Speaker"]) or None,
+        speaker=values["Speaker"] or None,
         dialog=dialog,
         scripted=True,
-        transcript=_repaired(values["Utterance"]),
+        transcript=values["Utterance"],
         start=start,
         end=end,
         sound=span,

@@ -98,10 +98,8 @@ class Extractor:
                 arrays["audio"] = self._audio.compute(samples, rate)
                 if settings.prosody:
                     arrays["prosody"] = self._prosody(samples, rate)
-            except MediaError as error:
-                path, reason = str(clip.sound.path), str(error)
-                named = reason if path in reason else f"{path}: {reason}"
-                raise _StageError("audio", named) from None
+            except (MediaError, OSError) as error:
+                raise _StageError("audio", _named(clip.sound.path, error)) from None
             for name, array in arrays.items():
                 if not np.isfinite(array).all():
                     raise _StageError("audio", f"{clip.sound.path}: {name} is not finite")
@@ -133,9 +131,9 @@ class Extractor:
                     if on_pictures is not None and not isinstance(faces, MediaError):
                         faces = on_pictures(faces)  # noqa: PLW2901
                     results[members[k][0]] = self._encode(path, faces)
-            except MediaError as error:  # the whole file
+            except (MediaError, OSError) as error:  # the whole file
                 for i, _ in members:
-                    results.setdefault(i, Failure("video", str(error)))
+                    results.setdefault(i, Failure("video", _named(path, error)))
         return results
 
     def _encode(
@@ -155,6 +153,12 @@ class _StageError(Exception):
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)
         self.stage = stage
+
+
+def _named(path: object, error: MediaError | OSError) -> str:
+    """What went wrong with a file, in one line that names it."""
+    reason = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
+    return reason if str(path) in reason else f"{path}: {reason}"
 
 
 def _known(modality: str, name: str, known: Mapping[str, Any]) -> Any:

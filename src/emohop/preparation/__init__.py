@@ -45,6 +45,10 @@ FEW_PROBLEMS = 0.05
 """The share of clips that may be left out without being asked."""
 
 
+CRASHES = 100
+"""Deaths of processes in a row over one shard: each leaves out a clip of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Preparation:
     """What a call of `prepare` did."""
@@ -101,7 +105,7 @@ def prepare(
                 _reopen(job, notes)
             todo, done = sum(len(job.groups[n]) for n in missing), 0
             tasks = [job.task(number, call, strict) for number in missing]
-            for _, count in processes.run(make_shard, tasks, jobs, engine):
+            for _, count in processes.run(make_shard, tasks, jobs, engine, CRASHES):
                 done += count
                 if progress is not None:
                     progress(done, todo)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from emohop.errors import EmohopError
 from emohop.storage.manifest import Manifest, read_manifest
 from emohop.storage.pages import Pages
+from emohop.storage.places import is_url
 from emohop.storage.shards import FACTS, MappedShard, Row
 from emohop.storage.vectors import read_vectors
 
@@ -109,4 +110,9 @@ class PreparedCorpus(Sequence[Row]):
 
 def open_prepared(folder: str | Path) -> PreparedCorpus:
     """Open a prepared corpus: a sequence of `Row`s. EmohopError when it is not complete."""
+    if is_url(folder):
+        raise EmohopError(
+            f"{folder} is not on this machine, where rows are read by memory map: "
+            f"emohop fetch {folder} DIR copies it"
+        )
     return PreparedCorpus(Path(folder), read_manifest(Path(folder)))
