@@ -241,11 +241,11 @@ class Recipe(_Settings):
     """The network."""
     training: TrainingSettings = TrainingSettings()
     """The fitting."""
-    protocol: Literal["session", "speaker", "script", "random", "fixed"] | None = None
+    protocol: Literal["session", "speaker", "script", "random", "fixed", "cross"] | None = None
     """How clips are divided into train, dev and test (docs/evaluation.md); None is fixed for a
-    corpus with parts of its own, else session."""
+    corpus with parts of its own, cross with --test, else session, or speaker without sessions."""
     fold_seed: int = Field(default=0, ge=0)
-    """Draws the folds of protocol random."""
+    """Draws the folds of protocol random and the dev speakers of cross."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """Each fold is trained once for each seed."""
     folds: tuple[int, ...] | None = None

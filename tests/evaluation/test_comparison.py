@@ -26,6 +26,7 @@ from emohop.evaluation.significance import (
     mcnemar,
     paired_differences,
 )
+from emohop.evaluation.splits import LEAKS
 from tests.runs import SESSIONS, clip_facts, edit_results, predictions, write_run
 
 
@@ -190,7 +191,7 @@ def test_against_a_reference_with_unknown_speakers_and_leaks(tmp_path: Path) -> 
         write_run(
             tmp_path / name, skill=skill, settings=[f"model.hops={skill:.0f}"], speakers=False
         )
-        edit_results(tmp_path / name, protocol="random")
+        edit_results(tmp_path / name, protocol="random", leak=LEAKS["random"])
     runs = read_runs([tmp_path / "a", tmp_path / "b"])
     found = compare(runs, reference="b")
     (pair,) = found.pairs

@@ -14,6 +14,7 @@ from emohop.cli import FAILED, app
 from emohop.evaluation.comparison import Comparison, compare
 from emohop.evaluation.metrics import SCORES, TITLES
 from emohop.evaluation.runs import read_runs
+from emohop.evaluation.splits import LEAKS
 from emohop.reports.comparison import as_csv, grids, latex, markdown, p_value
 from tests.runs import edit_results, write_run
 
@@ -114,7 +115,7 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
 
 def test_notes_stand_in_every_format(tmp_path: Path) -> None:
     write_run(tmp_path / "a")
-    edit_results(tmp_path / "a", protocol="random")
+    edit_results(tmp_path / "a", protocol="random", leak=LEAKS["random"])
     found = compare(read_runs([tmp_path / "a"]))
     for text in (markdown(found), latex(found)):
         assert "peakers and scripted sentences of test are in train too" in text

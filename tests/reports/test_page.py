@@ -19,6 +19,7 @@ from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
 from emohop.evaluation.runs import CLIPS, read_runs
+from emohop.evaluation.splits import LEAKS
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.reports.page import make_report, render, write_report
@@ -107,7 +108,7 @@ def test_unknown_speakers_and_genders_are_left_out(tmp_path: Path) -> None:
         for line in lines[1:]
     ]
     (tmp_path / "a" / CLIPS).write_text("\n".join([lines[0], *blank]) + "\n")
-    edit_results(tmp_path / "a", protocol="random")
+    edit_results(tmp_path / "a", protocol="random", leak=LEAKS["random"])
     text = page_of(tmp_path / "a")
     assert "Accuracy by fold" in text
     assert "Accuracy by speaker" not in text

@@ -30,8 +30,8 @@ Jobs = Annotated[
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="session, speaker, script, random or fixed. "
-        "[default: fixed where the corpus has its own parts, else session]"
+        help="session, speaker, script, random, fixed or cross. [default: fixed where the corpus "
+        "has its own parts, cross with --test, else session, or speaker without sessions]"
     ),
 ]
 Engine = Annotated[

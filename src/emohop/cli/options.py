@@ -59,6 +59,20 @@ def asked_for(
     return make_experiment(base, settings, overrides, vary, over)
 
 
+def corpus_and_out(folders: Sequence[Path], tests: Sequence[Path]) -> tuple[Path, Path]:
+    """The prepared corpus to train on, joined below the run folder if they are several; that."""
+    from emohop.evaluation.runs import JOINED, is_taken
+    from emohop.storage.joining import join
+
+    *prepared, out = folders
+    if not prepared:
+        raise EmohopError("name a prepared corpus, and the run folder as last word: PREPARED OUT")
+    if len(prepared) == 1 and not tests:
+        return prepared[0], out
+    join(prepared, tests, out / JOINED, replace=not is_taken(out))
+    return out / JOINED, out
+
+
 def choices(key: str, text: str) -> list[str]:
     """The values of a list; audio,text is one choice of modalities, audio+text,text+video two."""
     if key == "model.modalities" and "+" not in text:

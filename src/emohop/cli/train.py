@@ -37,8 +37,18 @@ def demo(
 
 @command
 def train(
-    prepared: Annotated[Path, typer.Argument(help="A prepared corpus.")],
-    out: Annotated[Path, typer.Argument(help="The run folder; continued if begun.")],
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A prepared corpus, or several to be joined; then the run folder, continued if "
+            "begun.",
+            metavar="PREPARED... OUT",
+        ),
+    ],
+    test: Annotated[
+        list[Path] | None,
+        typer.Option(help="A prepared corpus to test on, all of it, as often as you like."),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(help="amh, mha, mdrea, mdre, are, tre or vre; several as amh,mdre,…."),
@@ -81,7 +91,7 @@ def train(
     Several models, hops or modalities, or an experiment file, make an experiment: OUT then holds
     a run folder for each row of its table. Exit status 3 if a unit failed; the others are kept.
     """
-    from emohop.cli.options import asked_for
+    from emohop.cli.options import asked_for, corpus_and_out
     from emohop.reports.live import watching
     from emohop.reports.tables import comparison_tables, results_table
     from emohop.reports.terminal import print_epoch, show
@@ -89,6 +99,7 @@ def train(
     from emohop.training.experiment import Experiment, train_rows
     from emohop.training.running import UnitsFailedError
 
+    prepared, out = corpus_and_out(folders, test or ())
     lists = {"model.name": model, "model.hops": hops, "model.modalities": modalities}
     wanted = asked_for(out, recipe, over, set_ or (), lists, protocol, fold, seeds)
     count = processes(jobs)

@@ -22,7 +22,6 @@ from emohop.evaluation.significance import (
     mcnemar,
     paired_differences,
 )
-from emohop.evaluation.splits import LEAKS
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,8 @@ def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """What must be said beside the numbers."""
     first = runs[0]
     notes = []
-    if first.protocol in LEAKS:
-        notes.append(f"protocol {first.protocol}: {LEAKS[first.protocol]}")
+    if first.results.get("leak"):
+        notes.append(f"protocol {first.protocol}: {first.results['leak']}")
     if None in first.results["interval_95"].values():
         notes.append("speakers are unknown, or there is only one: no intervals, no differences")
     elif first.results["speakers"] < 10:

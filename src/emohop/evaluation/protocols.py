@@ -20,6 +20,7 @@ Facts = Callable[[str], Sequence[str | None]]
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 RANDOM_FOLDS = 10
+DEV_SHARE = 0.2
 FEWEST_OF_A_CLASS = 3
 """Clips of a class that a random fold can put into train, dev and test."""
 
@@ -174,6 +175,41 @@ def by_split(facts: Facts, seed: int) -> list[Fold]:
         _rows(row for row, split in enumerate(splits) if split == part) for part in SPLITS
     )
     return [Fold(index=0, name="test", train=train, dev=dev, test=test)]
+
+
+def by_corpus(facts: Facts, seed: int) -> list[Fold]:
+    """One fold: test is what is marked so (another corpus), dev a part of the other speakers.
+
+    Dev holds those that are marked dev, if any; else speakers drawn by `seed` until they have
+    about DEV_SHARE of the clips. A clip of an unknown speaker counts as a speaker of its own.
+    """
+    splits, speakers = facts("split"), facts("speaker")
+    test = [row for row, split in enumerate(splits) if split == "test"]
+    if not test:
+        raise EmohopError(
+            "protocol cross: no clips of another corpus to test on: name one, "
+            "emohop train A B OUT --test C"
+        )
+    dev = {row for row, split in enumerate(splits) if split == "dev"}
+    others = [row for row, split in enumerate(splits) if split != "test"]
+    if not dev:
+        names = [f"{row}" if speakers[row] is None else f"of {speakers[row]}" for row in others]
+        dev = {others[i] for i in _share_of_speakers(names, seed)}
+    train = _rows(row for row in others if row not in dev)
+    return [Fold(index=0, name="test", train=train, dev=_rows(dev), test=_rows(test))]
+
+
+def _share_of_speakers(names: Sequence[str], seed: int) -> list[int]:
+    """Positions of whole speakers with about DEV_SHARE of all; one speaker at least."""
+    places = _rows_by_name(names)
+    order = sorted(places, key=_natural)
+    np.random.default_rng(seed).shuffle(order)
+    wanted = DEV_SHARE * len(names)
+    chosen: list[int] = []
+    for name in order:
+        if len(chosen) + len(places[name]) <= 1.25 * wanted:
+            chosen += places[name]
+    return chosen or places[min(order, key=lambda name: len(places[name]))]
 
 
 def plain_words(text: str) -> str:

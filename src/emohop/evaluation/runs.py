@@ -26,9 +26,18 @@ CLIPS = "clips.csv"
 EXPERIMENT = "experiment.yaml"
 HISTORY = "history.csv"
 MODEL = "model"
+JOINED = "corpus"
+"""Below a run folder: the corpus that its command joined of several."""
 
 _NEEDED = {"labels", "protocol", "class_set", "fingerprint", "clips_fingerprint", "calibration"}
 _AGAIN = "run its `emohop train` again to finish it"
+
+
+def is_taken(out: Path) -> bool:
+    """Whether a folder for a run holds something; a lock and a joined corpus do not count."""
+    if not out.is_dir():
+        return out.exists()
+    return any(path.name != JOINED and not path.name.startswith(".") for path in out.iterdir())
 
 
 @dataclass(frozen=True)

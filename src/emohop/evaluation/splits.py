@@ -12,6 +12,7 @@ from emohop.evaluation.protocols import (
     Fold,
     Rows,
     by_chance,
+    by_corpus,
     by_script,
     by_session,
     by_speaker,
@@ -26,6 +27,7 @@ PROTOCOLS: Mapping[str, Callable[[Facts, int], list[Fold]]] = {
     "script": by_script,
     "random": by_chance,
     "fixed": by_split,
+    "cross": by_corpus,
 }
 """Every protocol by name; docs/evaluation.md says what each keeps apart."""
 
@@ -36,17 +38,43 @@ LEAKS: Mapping[str, str] = {
 """What is on two sides of a protocol's folds, to be said in every table."""
 
 
-def default_protocol(facts: Facts) -> Literal["session", "fixed"]:
-    """The corpus's own parts where every clip has one, else session folds."""
-    return "session" if None in facts("split") else "fixed"
+ONE_FOLD = ("fixed", "cross")
+"""Protocols whose one fold is as the corpora are divided: not every clip is tested."""
+
+
+def default_protocol(facts: Facts) -> Literal["session", "speaker", "fixed", "cross"]:
+    """The corpus's own parts where every clip has one, cross where only test is marked.
+
+    Else session folds, or speaker folds where there are no sessions.
+    """
+    marked = set(facts("split"))
+    if marked and None not in marked:
+        return "fixed"
+    if "test" in marked and "train" not in marked:
+        return "cross"
+    sessions, speakers = set(facts("session")), set(facts("speaker"))
+    return "speaker" if sessions == {None} and None not in speakers else "session"
+
+
+def leak_of(protocol: str, folds: Sequence[Fold], facts: Facts) -> str | None:
+    """What is on two sides of these folds, to be said beside every number; None if nothing."""
+    if protocol in LEAKS:
+        return LEAKS[protocol]
+    speakers = facts("speaker")
+    for fold in folds:
+        train, _, test = ({speakers[row] for row in part} - {None} for part in _parts(fold))
+        if shared := test & train:
+            return f"{len(shared)} of {len(test)} speakers of test are in train too"
+    return None
 
 
 def make_folds(protocol: str | None, facts: Facts, seed: int = 0) -> list[Fold]:
     """The folds of `protocol` (None: `default_protocol`) over clips with these facts.
 
-    No clip is on two sides of a fold, nor, but for `LEAKS`, a speaker; one that is None cannot be
-    checked. In all protocols but fixed, every class is in each fold's training part, and every clip
-    is tested exactly once. `seed` draws the folds of protocol random.
+    No clip is on two sides of a fold, nor, but for `LEAKS` and fixed, a speaker; one that is None
+    cannot be checked. In all protocols but fixed, every class is in each fold's training part.
+    Every clip is tested exactly once, but for ONE_FOLD. `seed` draws the folds of protocol random
+    and the dev speakers of cross.
     Raises EmohopError for an unknown protocol, or clips that it cannot divide.
     """
     name = protocol or default_protocol(facts)
@@ -56,9 +84,9 @@ def make_folds(protocol: str | None, facts: Facts, seed: int = 0) -> list[Fold]:
     if not speakers:
         raise EmohopError(f"protocol {name}: there are no clips to divide")
     folds = PROTOCOLS[name](facts, seed)
-    if name not in LEAKS:
+    if name not in LEAKS and name != "fixed":  # its parts are as its makers have them
         _check_speakers(folds, speakers)
-    if name != "fixed":  # its parts are as its makers have them
+    if name != "fixed":
         _check_classes(name, folds, facts("label"))
     return folds
 

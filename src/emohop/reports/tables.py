@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from emohop.evaluation.metrics import TITLES
-from emohop.evaluation.splits import LEAKS
 
 if TYPE_CHECKING:
     from emohop.training.tuning import Trial
@@ -21,8 +20,7 @@ def results_table(results: Mapping[str, Any]) -> Table:
     table = Table(
         title=f"{results['model']}: test scores, protocol {results['protocol']}, "
         f"{results['class_set']} ({len(results['labels'])} classes)",
-        caption="interval: bootstrap over the speakers of the pooled test clips"
-        + _leak(results["protocol"]),
+        caption="interval: bootstrap over the speakers of the pooled test clips" + _leak(results),
         title_justify="left",
         caption_justify="left",
     )
@@ -55,7 +53,7 @@ def comparison_table(runs: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(
         title=f"test scores, protocol {runs[0]['protocol']}, {runs[0]['class_set']}: "
         "mean ± std over folds, 95 % interval over speakers",
-        caption=_leak(runs[0]["protocol"]).strip() or None,
+        caption=_leak(runs[0]).strip() or None,
         title_justify="left",
         caption_justify="left",
     )
@@ -116,9 +114,10 @@ def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], select: str
     return table
 
 
-def _leak(protocol: str) -> str:
-    """What has to be said of a protocol in every table, on a line of its own."""
-    return f"\nNote: protocol {protocol}: {LEAKS[protocol]}." if protocol in LEAKS else ""
+def _leak(results: Mapping[str, Any]) -> str:
+    """What has to be said of a run's protocol in every table, on a line of its own."""
+    leak = results.get("leak")
+    return f"\nNote: protocol {results['protocol']}: {leak}." if leak else ""
 
 
 def _mean(results: Mapping[str, Any], name: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
-from emohop.storage.manifest import Manifest, read_manifest
+from emohop.storage.manifest import Manifest, Part, read_manifest
 from emohop.storage.pages import Pages
 from emohop.storage.places import is_url
 from emohop.storage.shards import FACTS, MappedShard, Row
@@ -91,6 +91,12 @@ class PreparedCorpus(Sequence[Row]):
         return row
 
     @cached_property
+    def _parts(self) -> list[tuple[int, Part]]:
+        """The parts of a joined corpus, each with the number of the shard behind its last."""
+        parts = self.manifest.parts
+        return list(zip(accumulate(part.shards for part in parts), parts, strict=True))
+
+    @cached_property
     def _ends(self) -> list[int]:
         return list(accumulate(shard.clips for shard in self.manifest.shards))
 
@@ -101,7 +107,9 @@ class PreparedCorpus(Sequence[Row]):
             visible = None
             if self.visible is not None:
                 visible = {i for i in range(shard.clips) if first + i in self.visible}
-            mapped = MappedShard(self.folder / "shards" / shard.file, visible)
+            part = next((p for end, p in self._parts if number < end), None)
+            folder = self.folder if part is None else self.folder / part.folder
+            mapped = MappedShard(folder / "shards" / shard.file, visible, part)
             if len(mapped) != shard.clips:
                 raise EmohopError(f"{shard.file} does not hold {shard.clips} clips: prepare again")
             self._open[number] = mapped

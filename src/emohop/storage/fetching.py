@@ -26,6 +26,8 @@ def fetch(where: str | Path, folder: Path, progress: Progress | None = None) -> 
     except FileNotFoundError:
         raise EmohopError(f"no {MANIFEST} in {where}: it is not a finished corpus") from None
     manifest = parse_manifest(data, f"{where}/{MANIFEST}")
+    if manifest.parts:
+        raise EmohopError(f"{where} only joins other corpora: fetch those")
     sums = {f"shards/{shard.file}": shard.sha256 for shard in manifest.shards}
     if manifest.word_vectors is not None:
         sums[WORDS] = manifest.word_vectors.words_sha256

@@ -30,6 +30,20 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the prepared corpora that a joined one is made of."""
+
+    name: str
+    """Put before its ids, speakers, sessions and dialogs."""
+    folder: str
+    """Where it lies, seen from the joined corpus's folder."""
+    shards: int
+    test: bool
+    """All its clips are for testing; else its own parts do not count."""
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a prepared corpus holds; written last, so that its presence means completeness."""
 
@@ -48,6 +62,8 @@ class Manifest:
     """SHA-256 over the settings and the shards: equal corpora have equal fingerprints."""
     word_vectors: VectorFiles | None = None
     """Those that the corpus brings along."""
+    parts: tuple[Part, ...] = ()
+    """Of a joined corpus, whose `shards` are those of its parts, one part behind the other."""
     version: int = FORMAT_VERSION
 
     @property
@@ -114,6 +130,16 @@ def parse_manifest(data: bytes, path: str) -> Manifest:
             ),
             fingerprint=str(values["fingerprint"]),
             word_vectors=_vector_files(values.get("word_vectors")),
+            parts=tuple(
+                Part(
+                    str(p["name"]),
+                    str(p["folder"]),
+                    int(p["shards"]),
+                    bool(p["test"]),
+                    str(p["fingerprint"]),
+                )
+                for p in values.get("parts", ())
+            ),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EmohopError(f"{path} is damaged ({error}): run `emohop prepare` again") from None

@@ -19,6 +19,7 @@ from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.files import replacing
+from emohop.storage.manifest import Part
 from emohop.storage.pages import map_file
 
 _PROBLEMS_KEY = b"emohop.problems"
@@ -240,23 +241,37 @@ def _vectors(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.FixedSizeL
     return pa.FixedSizeListArray.from_arrays(pa.array(flat, kind.value_type), type=kind)
 
 
+_NAMED = ("id", "speaker", "session", "dialog")
+"""Facts that are names within a corpus."""
+
+
 class _Facts(dict[str, list[Any]]):
     """Columns of a table as Python values, each made when it is first asked for."""
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, part: Part | None) -> None:
         super().__init__()
-        self.table = table
+        self.table, self.part = table, part
 
     def __missing__(self, name: str) -> list[Any]:
-        self[name] = self.table[name].to_pylist()
+        values, part = self.table[name].to_pylist(), self.part
+        if part is not None and name in _NAMED:
+            values = [None if value is None else f"{part.name}/{value}" for value in values]
+        elif part is not None and name == "split":
+            values = ["test" if part.test else None] * len(values)
+        self[name] = values
         return self[name]
 
 
 class MappedShard:
     """A mapped Arrow file: facts as Python values, arrays as views."""
 
-    def __init__(self, path: Path, visible: Collection[int] | None = None) -> None:
-        """Map `path`; nothing is kept of the facts of rows that are not `visible`."""
+    def __init__(
+        self, path: Path, visible: Collection[int] | None = None, part: Part | None = None
+    ) -> None:
+        """Map `path`; nothing is kept of the facts of rows that are not `visible`.
+
+        Of a `part` of a joined corpus, names are told apart by its own.
+        """
         try:
             self.pages = map_file(path)
             table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self.pages))).read_all()
@@ -268,11 +283,11 @@ class MappedShard:
             raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
         names = [n for n in table.schema.names if n not in FACTS]
         self.visible, self.table = visible, table
-        self.facts = _Facts(table)
+        self.facts = _Facts(table, part)
         if visible is not None:
             seen = {n: self.facts[n] for n in FACTS if n != "votes"}
             self.table = table.select(names)
-            self.facts = _Facts(self.table)
+            self.facts = _Facts(self.table, part)
             for name, values in seen.items():
                 self.facts[name] = [v if i in visible else None for i, v in enumerate(values)]
         self.arrays = {n: _views(table[n]) for n in names}

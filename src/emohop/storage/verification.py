@@ -38,6 +38,9 @@ def verify(folder: str | Path) -> tuple[Manifest, list[Damage]]:
     except FileNotFoundError:
         hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
         raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
+    if manifest.parts:
+        names = ", ".join(part.folder for part in manifest.parts)
+        raise EmohopError(f"{folder} only joins other corpora: check {names} (seen from there)")
     return manifest, list(_damages(where, manifest))
 
 

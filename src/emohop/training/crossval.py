@@ -18,12 +18,13 @@ from emohop import processes
 from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
-from emohop.evaluation.runs import CLIPS, FACTS, RECIPE
-from emohop.evaluation.splits import Fold, default_protocol, make_folds
+from emohop.evaluation.runs import CLIPS, FACTS, RECIPE, is_taken
+from emohop.evaluation.splits import Fold, default_protocol, leak_of, make_folds
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
 from emohop.files import write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
+from emohop.storage.locks import locked
 from emohop.training.running import Outcome, raise_failures, run_units
 from emohop.training.unit import Epoch, Unit, check_trackers
 
@@ -56,8 +57,9 @@ def train(
     corpus, out = open_prepared(prepared), Path(out)
     check_trackers(trackers)
     units = begin(corpus, out, recipe, report, trackers)
-    outcomes = run_units(units, jobs, engine, ended)
-    results = summarise_run(out, corpus) if any(unit.complete for unit in units) else None
+    with locked(out):
+        outcomes = run_units(units, jobs, engine, ended)
+        results = summarise_run(out, corpus) if any(unit.complete for unit in units) else None
     raise_failures(outcomes)
     if results is None:
         raise EmohopError(f"{out}: no unit of the run was trained")
@@ -145,7 +147,7 @@ def check_folder(corpus: PreparedCorpus, out: Path, recipe: Recipe) -> None:
     """Refuse a folder that holds something else than a run of this recipe on this corpus."""
     stored = stored_recipe(out)
     if stored is None:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if is_taken(out):
             raise EmohopError(f"{out} exists and is not a run folder: choose a new folder")
         return
     before, now = checked(Recipe, stored).model_dump(), recipe.model_dump()
@@ -207,6 +209,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
         **summarise(units, protocol, facts["class_set"], corpus.manifest.labels),
         "model": recipe.model.title,
         "corpus": facts["corpus"],
+        "leak": leak_of(protocol, folds, corpus.facts),
         "fingerprint": facts["fingerprint"],
         "clips_fingerprint": facts["clips_fingerprint"],
         "emohop": facts["emohop"],

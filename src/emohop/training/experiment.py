@@ -22,11 +22,12 @@ from emohop import processes
 from emohop.clips import MODALITIES
 from emohop.config import ALONE, HOPPING, Recipe, checked, put
 from emohop.errors import EmohopError
-from emohop.evaluation.runs import EXPERIMENT, RECIPE
+from emohop.evaluation.runs import EXPERIMENT, RECIPE, is_taken
 from emohop.files import write_text
 from emohop.models import check
 from emohop.recipes import merge, read_recipe, read_settings
 from emohop.storage import PreparedCorpus, open_prepared
+from emohop.storage.locks import locked
 from emohop.training.crossval import Report, begin, check_folder, resolve, summarise_run
 from emohop.training.running import Outcome, raise_failures, run_units
 from emohop.training.unit import Unit, check_trackers
@@ -162,14 +163,15 @@ def train_rows(
     units = [unit for rank in ranks for unit in rank if unit is not None]
     if begun is not None:
         begun(units)
-    try:
-        outcomes = run_units(units, jobs, engine, ended)
-    finally:
-        results = [
-            {**summarise_run(folder, corpus), "model": row.name}
-            for folder, row, part in zip(folders, experiment.rows, parts, strict=True)
-            if any(unit.complete for unit in part)
-        ]
+    with locked(out):
+        try:
+            outcomes = run_units(units, jobs, engine, ended)
+        finally:
+            results = [
+                {**summarise_run(folder, corpus), "model": row.name}
+                for folder, row, part in zip(folders, experiment.rows, parts, strict=True)
+                if any(unit.complete for unit in part)
+            ]
     raise_failures(outcomes)
     return results
 
@@ -230,7 +232,7 @@ def _check_folder(corpus: PreparedCorpus, out: Path, experiment: Experiment) -> 
     """What cannot work is said of every row before anything is written."""
     if (out / RECIPE).exists():
         raise EmohopError(f"{out} holds a single run, not an experiment: choose a new folder")
-    if not is_experiment(out) and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_experiment(out) and is_taken(out):
         raise EmohopError(f"{out} exists and is not an experiment: choose a new folder")
     names: dict[str, str] = {}
     for row in experiment.rows:

@@ -23,9 +23,11 @@ from emohop import processes
 from emohop.config import Recipe
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.evaluation.results import write_json
+from emohop.evaluation.runs import is_taken
 from emohop.files import write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
+from emohop.storage.locks import locked
 from emohop.training.crossval import resolve
 from emohop.training.space import Choice, Range, Space, default_space, try_setting
 from emohop.training.unit import Epoch
@@ -127,8 +129,9 @@ def tune(
     _begin(corpus, out, recipe, found)
     place = corpus.folder.absolute(), out.absolute()
     tasks = [_Task(*place, recipe, fold.index, found, trials, report) for fold in folds]
-    for _ in processes.run(_search, tasks, jobs):
-        pass  # each keeps its own file
+    with locked(out):
+        for _ in processes.run(_search, tasks, jobs):
+            pass  # each keeps its own file
     searched = sorted(int(file.parent.name[5:]) for file in out.glob(f"fold-*/{STUDY}"))
     tried = [trial for fold in searched for trial in _tried(out, recipe, fold)]
     _write(out, recipe.model_copy(update={"folds": tuple(searched)}), tried)
@@ -287,7 +290,7 @@ def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> N
                 f"{out} holds a search with another {' and '.join(differing)}: repeat its own "
                 "command to continue it, or choose a new folder"
             )
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+    elif is_taken(out):
         raise EmohopError(f"{out} exists and holds no search: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, facts)

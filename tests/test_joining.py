@@ -1,0 +1,165 @@
+"""Several prepared corpora as one: names told apart, nothing copied, disagreements by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.evaluation.splits import make_folds
+from emohop.storage import open_prepared
+from emohop.storage.fetching import fetch
+from emohop.storage.joining import join
+from emohop.storage.manifest import Manifest, read_manifest, write_manifest
+from emohop.storage.verification import verify
+from tests.prepared import write_prepared
+
+
+def rename(folder: Path, **changes: object) -> None:
+    manifest = read_manifest(folder)
+    write_manifest(folder, dataclasses.replace(manifest, **changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def corpora(tmp_path: Path) -> tuple[Path, Path, Path]:
+    folders = tuple(tmp_path / name for name in ("a", "b", "c"))
+    for number, folder in enumerate(folders):
+        write_prepared(folder, clips=30 + number, seed=number)
+        rename(folder, corpus=f"made-{folder.name}")
+    return folders[0], folders[1], folders[2]
+
+
+def test_rows_are_the_parts_rows(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, c = corpora
+    manifest = join([a, b], [c], tmp_path / "run/corpus")
+    assert manifest.corpus == "made-a+made-b, tested on made-c"
+    assert (manifest.clips, sum(manifest.label_counts.values())) == (93, 93)
+    joined = open_prepared(tmp_path / "run/corpus")
+    assert joined.manifest == manifest
+    singles = [(name, row) for name, folder in zip("abc", corpora, strict=True)
+               for row in open_prepared(folder)]  # fmt: skip
+    for row, (name, single) in zip(joined, singles, strict=True):
+        assert row.id == f"made-{name}/{single.id}"
+        assert row.speaker == f"made-{name}/{single.speaker}"
+        assert row.label == single.label
+        assert row.split == ("test" if name == "c" else None)
+        assert np.array_equal(row.audio, single.audio)
+    assert len(set(joined.facts("id"))) == 93
+    assert joined.facts("session")[0] == "made-a/Ses01"
+    hidden = joined.only([0, 40])
+    assert hidden.facts("id").count(None) == 91
+    assert hidden[40].id == joined[40].id
+
+
+def test_train_on_two_and_test_on_the_third(
+    corpora: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    a, b, c = corpora
+    join([a, b], [c], tmp_path / "corpus")
+    joined = open_prepared(tmp_path / "corpus")
+    (fold,) = make_folds(None, joined.facts)
+    speakers = joined.facts("speaker")
+    assert {speakers[i].split("/")[0] for i in fold.test} == {"made-c"}
+    assert len(fold.test) == 32
+    dev, train = ({speakers[i] for i in part} for part in (fold.dev, fold.train))
+    assert not dev & train
+    assert 5 <= len(fold.dev) <= 15
+    (other,) = make_folds("cross", joined.facts, seed=1)
+    assert other.dev.tolist() != fold.dev.tolist()
+
+
+def test_the_whole_may_be_moved(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, _ = corpora
+    join([a], [b], tmp_path / "run/corpus")
+    first = open_prepared(tmp_path / "run/corpus")[0].id
+    shutil.copytree(tmp_path, tmp_path.parent / "moved")
+    assert open_prepared(tmp_path.parent / "moved/run/corpus")[0].id == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ("x", "y", "z")}, r"b has the classes x y z, .*a ang hap sad: .*--labels"),
+        (
+            {"features": FeatureSettings(audio="mfcc39", video="hog")},
+            r"b was prepared with audio = mfcc39, .*a with mfcc120: prepare them alike",
+        ),
+        (
+            {"features": FeatureSettings(video=None)},
+            r"b was prepared with video = none, .*a with hog",
+        ),
+        (
+            {"features": FeatureSettings(video="hog", frames_per_second=1)},
+            "frames_per_second = 1.0",
+        ),
+        ({"sizes": {"audio": 7}}, "b has features of"),
+    ],
+)
+def test_disagreements_by_name(
+    corpora: tuple[Path, Path, Path], tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    a, b, _ = corpora
+    rename(b, **changes)
+    with pytest.raises(EmohopError, match=message):
+        join([a, b], [], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_and_folders_that_are_taken(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, c = corpora
+    rename(b, corpus="made-a")
+    manifest = join([a, b], [], tmp_path / "one")
+    assert [part.name for part in manifest.parts] == ["a", "b"]
+    with pytest.raises(EmohopError, match="two corpora are named a"):
+        join([a, b / "../a"], [], tmp_path / "two")
+    with pytest.raises(EmohopError, match="joins other corpora"):
+        join([a, c], [], tmp_path / "one")
+    join([a, c], [], tmp_path / "one", replace=True)
+    for use in (
+        lambda: join([a, tmp_path / "one"], [], tmp_path / "three"),
+        lambda: verify(tmp_path / "one"),
+        lambda: fetch(tmp_path / "one", tmp_path / "four"),
+    ):
+        with pytest.raises(EmohopError, match=r"joined|joins"):
+            use()
+
+
+def test_the_manifest_of_a_plain_corpus_knows_of_no_parts(
+    corpora: tuple[Path, Path, Path],
+) -> None:
+    path = corpora[0] / "manifest.json"
+    values = json.loads(path.read_text())
+    assert values.pop("parts") == []
+    path.write_text(json.dumps(values))  # as an older emohop wrote it
+    assert isinstance(read_manifest(corpora[0]), Manifest)
+
+
+def test_the_command(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, c = corpora
+    small = ["--set", "training.max_epochs=1", "--set", "model.audio.hidden=4", "--jobs", "1"]
+
+    def train(*words: object) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "emohop", "train", *map(str, words), "--model", "are", *small]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    wrong = train(a, b, tmp_path / "run", "--test", c, "--set", "model.prosody=maybe")
+    assert wrong.returncode == 1
+    done = train(b, tmp_path / "run", "--test", c)  # what was joined in vain is forgotten
+    assert done.returncode == 0, done.stderr
+    assert "protocol cross" in done.stdout
+    results = json.loads((tmp_path / "run/results.json").read_text())
+    assert (results["protocol"], results["leak"], results["pooled"]["n"]) == ("cross", None, 32)
+    assert results["corpus"] == "made-b, tested on made-c"
+    other = train(a, tmp_path / "run", "--test", c)
+    assert other.returncode == 1
+    assert "joins other corpora" in other.stderr
+    alone = train(a)
+    assert "name a prepared corpus, and the run folder as last word" in alone.stderr
