@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import mmap
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -241,3 +243,29 @@ def test_damaged_folders(prepared: Path, tmp_path: Path) -> None:
     (prepared / MANIFEST).write_text("{")
     with pytest.raises(EmohopError, match="is damaged"):
         open_prepared(prepared)
+
+
+def test_more_shards_than_files_may_be_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emohop.storage.most_maps", lambda: 2)
+    corpus = open_prepared(write_prepared(tmp_path / "out", clips=110))
+    assert len(corpus.manifest.shards) == 5
+    rows = [corpus[i] for i in (0, 30, 60, 90, 109, 1)]
+    assert len(corpus._open) <= 2
+    again = open_prepared(tmp_path / "out")
+    for row, i in zip(rows, (0, 30, 60, 90, 109, 1), strict=True):
+        assert np.array_equal(row.audio, again[i].audio)  # what was lent is still there
+    assert corpus.facts("id") == [row.id for row in again]
+
+
+def test_the_limit_on_open_files_is_raised() -> None:
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (300, r.getrlimit(7)[1]));"
+        "from emohop.storage.pages import most_maps; n = most_maps();"
+        "soft, hard = r.getrlimit(r.RLIMIT_NOFILE); print(n, soft, hard)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    most, soft, hard = map(int, out.stdout.split())
+    assert soft == min(hard, 30_256)
+    assert most == max(1, soft - 256)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
 from emohop.storage.manifest import Manifest, Part, read_manifest
-from emohop.storage.pages import Pages
+from emohop.storage.pages import Pages, give_back, most_maps
 from emohop.storage.places import is_url
 from emohop.storage.shards import FACTS, MappedShard, Row
 from emohop.storage.vectors import read_vectors
@@ -69,8 +69,12 @@ class PreparedCorpus(Sequence[Row]):
         """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays."""
         if name not in FACTS or name == "votes":
             raise EmohopError(f"no fact {name!r}: one of {', '.join(FACTS)}")
-        shards = range(len(self.manifest.shards))
-        return [value for number in shards for value in self._shard(number).facts[name]]
+        values = []
+        for number in range(len(self.manifest.shards)):
+            shard = self._shard(number)
+            values += shard.facts[name]
+            give_back([shard.pages])
+        return values
 
     def votes(self) -> list[list[dict[str, Any]]]:
         """Every clip's ratings, as written by the corpus's raters."""
@@ -102,6 +106,8 @@ class PreparedCorpus(Sequence[Row]):
 
     def _shard(self, number: int) -> MappedShard:
         if number not in self._open:
+            if len(self._open) >= most_maps():
+                del self._open[next(iter(self._open))]  # what was lent of it stays mapped
             shard = self.manifest.shards[number]
             first = self._ends[number] - shard.clips
             visible = None

@@ -6,13 +6,36 @@ back costs nothing but a new look into the system's cache of files; views stay v
 
 from __future__ import annotations
 
+import functools
 import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
 LENT_BYTES = 32 * 2**20
 """What may be handed out in rows before the pages go back."""
+MOST_MAPS = 30_000
+"""Linux allows a process 65,530 in all."""
+OTHER_FILES = 256
+"""Descriptors left to the rest of the process."""
 _CAN_RETURN = hasattr(mmap, "MADV_DONTNEED")  # not on Windows, which trims by itself
+
+
+@functools.cache
+def most_maps() -> int:
+    """How many files may be mapped at a time: each map holds a descriptor.
+
+    The process's limit is raised to what the system grants it.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MOST_MAPS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_MAPS + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_MAPS if soft == resource.RLIM_INFINITY else max(1, soft - OTHER_FILES)
 
 
 def map_file(path: Path) -> mmap.mmap:
