@@ -35,7 +35,7 @@ from emohop.features.audio import mfcc120, resample
 from emohop.features.encoders import load_image_encoder
 from emohop.features.prosody import prosody
 from emohop.features.video import faces_of
-from emohop.media import read_audio
+from emohop.media import probe, read_audio
 from emohop.storage import open_prepared
 from emohop.storage.manifest import Manifest, Shard, fingerprint, write_manifest
 from emohop.storage.shards import write_shard
@@ -173,16 +173,17 @@ def prepared(
 
 def whole(corpus: str, source: Path, image_model: str | None, folder: Path, rounds: int) -> None:
     """Hours of media an hour of `emohop prepare`, by features and processes."""
+    clips = corpora.read(corpus, source)
     sets = {
         "audio": ["--text", "none", "--video", "none", "--no-prosody"],
         "audio + prosody + text": ["--video", "none"],
-        "audio + prosody + text + hog": ["--video", "hog"],
     }
-    if image_model:
-        name = Path(image_model).name
-        sets[f"audio + prosody + text + {name}"] = ["--video", image_model]
-    clips = corpora.read(corpus, source)
-    seconds = sum(clip.end - clip.start for clip in clips if clip.end is not None)
+    if all(clip.picture is not None for clip in clips):
+        sets["audio + prosody + text + hog"] = ["--video", "hog"]
+        if image_model:
+            name = Path(image_model).name
+            sets[f"audio + prosody + text + {name}"] = ["--video", image_model]
+    seconds = sum(probe(clip.sound.path).duration for clip in clips if clip.sound is not None)
     print(f"\n{seconds:.0f} s of speech, whole programs, start of Python included\n")
     print("| features | 1 process | 2 processes | times as fast | MB a process, at most |")
     print("|---|---|---|---|---|")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emohop.clips import Clip, Span
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError, MediaError
-from emohop.features.audio import AUDIO_FEATURES
+from emohop.features.audio import AUDIO_FEATURES, SAMPLE_RATE_HZ, sound_16k
 from emohop.features.text import tokenize
 from emohop.media import read_audio
 
@@ -95,6 +95,7 @@ class Extractor:
                 samples, rate = read_audio(clip.sound)
                 if on_sound is not None:
                     samples = on_sound(clip, samples, rate)
+                samples, rate = sound_16k(samples, rate), SAMPLE_RATE_HZ  # once for all features
                 arrays["audio"] = self._audio.compute(samples, rate)
                 if settings.prosody:
                     arrays["prosody"] = self._prosody(samples, rate)

@@ -20,7 +20,7 @@ UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is no
 UNKNOWN_BYTES = 0x7FFF_0000
 RIFF_TOLERANCE_BYTES = 1024  # writers disagree about padding
 MAX_SIDE_PIXELS = 8192
-MAX_SECONDS = 6 * 3600  # of one span
+MAX_SECONDS = 3600  # of one span: 700 MB of samples at 48 kHz
 MAX_TIME_SECONDS = 10**8  # no time stamp that is asked for lies later
 
 # Self-contained containers only: playlists and scripts (hls, dash, concat, image2, sdp, lavfi)

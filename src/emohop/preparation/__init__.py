@@ -89,6 +89,8 @@ def prepare(
     """
     processes.check_engine(engine)
     job = _settle(corpus, Path(source), out, features or FeatureSettings(), labels, reading)
+    if not accept_losses:
+        _check_whole(job)
     to, call = job.out, uuid.uuid4().hex
     if not is_begun(to, job.where, job.plan):
         extractor_of(job.features)  # a wrong setting or a missing extra is said before any work
@@ -165,6 +167,22 @@ def _settle(
         groups=cut(clips),
         dropped=Counter(label or NO_LABEL for label in others),
     )
+
+
+def _check_whole(job: _Job) -> None:
+    """EmohopError when too many clips lack what was asked for: said before any work."""
+    clips = [clip for group in job.groups for clip in group]
+    for option, what, found in (
+        ("audio", "sound", [clip.sound for clip in clips]),
+        ("video", "picture", [clip.picture for clip in clips]),
+        ("text", "transcript", [clip.transcript for clip in clips]),
+    ):
+        lacking = found.count(None)
+        if getattr(job.features, option) is not None and lacking > FEW_PROBLEMS * len(clips):
+            raise EmohopError(
+                f"{lacking} of {len(clips)} clips have no {what}: leave it out with --{option} "
+                "none, or say --accept-losses to go on with the others"
+            )
 
 
 def _notes(job: _Job) -> dict[int, ShardNote]:
