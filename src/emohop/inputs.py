@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emohop.clips import Modality
-from emohop.config import FeatureSettings, Recipe, checked
+from emohop.config import FeatureSettings, Recipe, Standardisation, checked
 from emohop.errors import EmohopError
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
 from emohop.models import check
 from emohop.models.batch import Batch
+from emohop.models.checkpoint import brief
 from emohop.models.encoder import Sizes
 from emohop.storage import PreparedCorpus, Row
 
@@ -74,8 +75,8 @@ class Inputs:
         manifest = corpus.manifest
         if manifest.labels != self.labels:
             raise EmohopError(
-                f"{corpus.folder} has the classes {' '.join(manifest.labels)}, "
-                f"the model {' '.join(self.labels)}"
+                f"{corpus.folder} has the classes {brief(' '.join(manifest.labels))}, "
+                f"the model {brief(' '.join(self.labels))}"
             )
         for modality in self.max_steps:
             ours = getattr(self.features, modality.value)
@@ -106,6 +107,10 @@ class Inputs:
             vectors = [self._standard(row, "prosody", row.prosody) for row in rows]
             prosody = torch.from_numpy(np.stack(vectors))
         numbers = {label: number for number, label in enumerate(self.labels)}
+        for row in rows:
+            if row.label not in numbers:
+                known = brief(", ".join(self.labels))
+                raise EmohopError(f"clip {row.id} is of class {row.label}, the model knows {known}")
         return Batch(
             ids=tuple(row.id for row in rows),
             steps=steps,
@@ -161,7 +166,9 @@ class Inputs:
     def from_json(cls, values: Mapping[str, Any]) -> Inputs:
         """The inverse of `to_json`; KeyError, TypeError or ValueError when values are damaged."""
         sizes, tokens = values["sizes"], values["vocabulary"]
-        return cls(
+        with np.errstate(over="ignore"):  # infinity is refused below
+            standardiser = Standardiser.from_json(values["normalisation"])
+        inputs = cls(
             labels=tuple(values["labels"]),
             features=checked(FeatureSettings, values["features"]),
             sizes=Sizes(
@@ -170,9 +177,39 @@ class Inputs:
                 int(sizes["prosody"]),
             ),
             max_steps={Modality(m): int(n) for m, n in values["max_steps"].items()},
-            standardiser=Standardiser.from_json(values["normalisation"]),
+            standardiser=standardiser,
             vocabulary=None if tokens is None else Vocabulary.from_list(tokens),
         )
+        inputs._check_whole()
+        return inputs
+
+    def _check_whole(self) -> None:
+        """ValueError unless the parts fit each other; what was fitted always does."""
+        labels, sizes, words = self.labels, self.sizes, self.vocabulary
+        if not all(isinstance(name, str) for name in labels) or len(labels) != sizes.classes:
+            raise ValueError(f"its labels are not the names of {sizes.classes:.3g} classes")
+        if len(set(labels)) != len(labels):
+            raise ValueError("a label stands there twice")
+        if self.max_steps.keys() != sizes.steps.keys() or min(self.max_steps.values()) < 1:
+            raise ValueError("max_steps are not numbers from 1 for each of its modalities")
+        if sizes.steps.get(Modality.TEXT, 0) != (0 if words is None else len(words)):
+            raise ValueError("its vocabulary is not of the size that it says")
+        if self.standardiser.kind not in get_args(Standardisation):
+            raise ValueError("its normalisation is of no known kind")
+        if self.standardiser.kind == "none":
+            return
+        shapes = {m.value: (n,) for m, n in sizes.steps.items() if m is not Modality.TEXT}
+        if sizes.prosody:
+            shapes["prosody"] = (sizes.prosody,)
+        for moments in (self.standardiser.overall, *self.standardiser.speakers.values()):
+            for name, shape in shapes.items():
+                mean, deviation = moments[name]
+                finite = np.isfinite(mean).all() and np.isfinite(deviation).all()
+                known = (shape, (1,))  # one number where a speaker has no steps at all
+                if mean.shape not in known or deviation.shape not in known or not finite:
+                    raise ValueError(f"its normalisation of {name} is not {shape[0]:.3g} numbers")
+                if not (deviation > 0).all():
+                    raise ValueError(f"a deviation of {name} is not above 0")
 
 
 def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:

@@ -18,9 +18,12 @@ from emohop.errors import EmohopError
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.inputs import Inputs
-from emohop.models.checkpoint import CARD, load_network, read_card
+from emohop.models.checkpoint import CARD, brief, load_network, read_card
 from emohop.scoring import score, score_fold
 from emohop.storage import PreparedCorpus, Row
+
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What reading the values of a damaged card raises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +60,22 @@ class Predictor:
         card = read_card(folder)
         try:
             inputs = Inputs.from_json(card["inputs"])
-            network = load_network(folder, card["model"], inputs.sizes)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise EmohopError(f"{folder / CARD} is damaged: {error!r}") from None
-        return cls(network, inputs, card)
+            settings = checked(ModelSettings, card["model"])
+            if set(settings.uses) != set(inputs.max_steps):
+                raise ValueError("its model does not look at what its inputs are")
+        except (*_WRONG, EmohopError) as error:
+            raise EmohopError(f"{folder / CARD} is damaged: {_told(error)}") from None
+        return cls(load_network(folder, settings, inputs.sizes), inputs, card)
 
     @property
     def temperature(self) -> float:
         """What dev says the probabilities' logarithms should be divided by; see `calibration`."""
         try:
             return float(self.card["calibration"]["temperature"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise EmohopError(f"this model's {CARD} holds no temperature ({error!r})") from None
+        except _WRONG as error:
+            raise EmohopError(
+                f"this model's {CARD} holds no temperature ({_told(error)})"
+            ) from None
 
     def evaluate(self, corpus: PreparedCorpus) -> Predictions:
         """Predictions on the clips of a corpus that this model may be judged by.
@@ -92,11 +99,16 @@ class Predictor:
         self.inputs.check(corpus)
         if not len(corpus):
             raise EmohopError(f"{corpus.folder} holds no clips")
-        if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
-            return None
-        recipe = checked(Recipe, self.card["recipe"])
+        try:
+            if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
+                return None
+            recipe, number = checked(Recipe, self.card["recipe"]), int(self.card["fold"])
+        except (*_WRONG, EmohopError) as error:
+            raise EmohopError(f"this model's {CARD} is damaged: {_told(error)}") from None
         folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
-        return folds[int(self.card["fold"])]
+        if not 0 <= number < len(folds):
+            raise EmohopError(f"this model's {CARD} names fold {brief(number)} of {len(folds)}")
+        return folds[number]
 
     def looks(self, rows: Sequence[Row]) -> list[tuple[Look, ...]]:
         """Where each hop looked in each of these clips; nothing for models without attention."""
@@ -116,3 +128,8 @@ class Predictor:
     def settings(self) -> ModelSettings:
         """The network's settings."""
         return checked(ModelSettings, self.card["model"])
+
+
+def _told(error: Exception) -> str:
+    """What an error says; of a value that is not there, that it is not."""
+    return f"no {error}" if isinstance(error, KeyError) else brief(error)

@@ -211,7 +211,7 @@ def _cut_avi(path: Path) -> None:
 def test_a_file_that_is_cut_short(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "a.wav"
     make(path)
-    with pytest.raises(MediaError, match=r"cut short|damaged sound"):
+    with pytest.raises(MediaError, match=r"cut short|damaged sound|more than 1.0 h in one clip"):
         read_audio(Span(path))
     assert len(read_audio(Span(path, 0.0, 0.4))[0]) == round(0.4 * RATE)
 

@@ -161,7 +161,7 @@ def test_an_unreadable_sector_is_one_clips_problem(
             raise OSError(5, "Input/output error")
         return true(span)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("emohop.features.extraction.read_audio", read_audio)
+    monkeypatch.setattr("emohop.media.sound.read_audio", read_audio)
     (problem,) = run(source, tmp_path / "out", accept_losses=True).problems
     assert (problem.id, problem.stage) == ("calm/07", "audio")
     assert problem.reason.endswith("07.wav: Input/output error")
@@ -171,11 +171,11 @@ CRASHING = """
 import os, sys
 from emohop import preparation
 from emohop.config import FeatureSettings
-from emohop.features import extraction
+from emohop.media import sound
 from emohop.preparation import plan, work
 
 BAD = os.environ["BAD"].split(",")
-true = extraction.read_audio
+true = sound.read_audio
 
 def read_audio(span):
     if span.path.name in BAD:
@@ -183,7 +183,7 @@ def read_audio(span):
     return true(span)
 
 def make_shard(task):  # loky takes this module along, and with it the reader that crashes
-    extraction.read_audio = read_audio
+    sound.read_audio = read_audio
     return work.make_shard(task)
 
 def main():

@@ -16,7 +16,7 @@ from typing import TypeVar
 from emohop.clips import Clip, Gender, LabelSet, Span, Split
 from emohop.corpora.checks import CheckReport, check_clips
 from emohop.corpora.folders import FILM, SOUND, media_files, not_this_corpus, read_text, shown
-from emohop.corpora.table import CSV, PARQUET, Row, read_table
+from emohop.corpora.table import CSV, PARQUET, Row, brief, read_table
 from emohop.errors import CorpusError
 
 _Value = TypeVar("_Value", bound=str)
@@ -162,10 +162,10 @@ def _file(cell: str, where: str, root: Path, outside: bool) -> Path:
     try:
         path = (root / cell).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL character, links in a circle
-        raise CorpusError(f"{where}: {cell!r} is no path ({error})") from None
+        raise CorpusError(f"{where}: {brief(cell)!r} is no path ({brief(str(error))})") from None
     if not outside and not path.is_relative_to(root):
         raise CorpusError(
-            f"{where}: {cell} lies outside {root}: move it there, or allow it with --outside"
+            f"{where}: {brief(cell)} lies outside {root}: move it there, or allow it with --outside"
         )
     return root / cell
 
@@ -178,7 +178,7 @@ def _seconds(row: Row, name: str, where: str) -> float | None:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise CorpusError(f"{where}: {name} is {row[name]!r}: expected seconds from 0")
+        raise CorpusError(f"{where}: {name} is {brief(row[name])!r}: expected seconds from 0")
     return seconds
 
 
@@ -187,14 +187,16 @@ def _choice(row: Row, name: str, known: Mapping[str, _Value], where: str) -> _Va
         return None
     value = row[name].lower()
     if value not in known:
-        raise CorpusError(f"{where}: {name} is {row[name]!r}: expected {', '.join(known)}")
+        raise CorpusError(f"{where}: {name} is {brief(row[name])!r}: expected {', '.join(known)}")
     return known[value]
 
 
 def _check_names(names: Sequence[str], where: Path) -> None:
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        raise CorpusError(f"{where}: {count} clips are named {name}: each needs an id of its own")
+        raise CorpusError(
+            f"{where}: {count} clips are named {brief(name)}: each needs an id of its own"
+        )
 
 
 def check(

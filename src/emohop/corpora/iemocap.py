@@ -24,6 +24,7 @@ from typing import Literal, get_args
 from emohop.clips import Clip, Gender, Half, LabelSet, Span
 from emohop.corpora.folders import read_text
 from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription
+from emohop.corpora.table import brief
 from emohop.errors import CorpusError
 
 Seating = Literal["marker-left", "woman-left"]
@@ -147,7 +148,7 @@ def read_dialog(dialog: Dialog, seating: Seating = "marker-left") -> list[Clip]:
         if turn.name in seen:
             first = seen[turn.name]
             where = f"{dialog.evaluation}:{turn.line}"
-            raise CorpusError(f"{where}: {turn.name} was there before, on line {first}")
+            raise CorpusError(f"{where}: {brief(turn.name)} was there before, on line {first}")
         seen[turn.name] = turn.line
     return [_clip(dialog, turn, words.get(turn.name), seating) for turn in turns]
 
@@ -157,7 +158,9 @@ def _clip(dialog: Dialog, turn: Turn, transcript: str | None, seating: Seating) 
     if name is None or name["dialog"] != dialog.name:
         where = f"{dialog.evaluation}:{turn.line}"
         expected = f"{dialog.name}_F000 or {dialog.name}_M000"
-        raise CorpusError(f"{where}: {turn.name} is no utterance of this dialog ({expected})")
+        raise CorpusError(
+            f"{where}: {brief(turn.name)} is no utterance of this dialog ({expected})"
+        )
     gender: Gender = "F" if name["speaker"] == "F" else "M"
     half = half_of(gender, dialog.wearer, seating)
     return Clip(

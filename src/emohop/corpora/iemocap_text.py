@@ -29,7 +29,7 @@ _HEADER = re.compile(
 )
 _RATING = re.compile(r"(?P<kind>[CA])-(?P<rater>\w+):\s*(?P<values>[^(]*)(?P<comment>\(.*)?")
 _ATTRIBUTE = re.compile(rf"(?P<name>val|act|dom)(?:\s+(?P<value>{_NUMBER}))?")
-_TRANSCRIPT = re.compile(r"(?P<name>\S+)\s*\[[^\]]*\]:(?P<text>.*)")
+_TRANSCRIPT = re.compile(r"(?P<name>[^\s\[]+)\s*\[[^\]]*\]:(?P<text>.*)")
 
 _EXPECTED_HEADER = "[start - end] NAME label [valence, activation, dominance]"
 _EXPECTED_RATING = "C-RATER: Category; or A-RATER: val 3; act 2; dom 2;"

@@ -21,6 +21,7 @@ from pathlib import Path
 from emohop.clips import Clip, LabelSet, Span, Split
 from emohop.corpora.checks import WHOLE, CheckReport, Problem, check_clips
 from emohop.corpora.folders import corpus_folder, not_this_corpus, read_text
+from emohop.corpora.table import brief
 from emohop.errors import CorpusError
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -49,7 +50,8 @@ _COLUMNS = (
     "StartTime",
     "EndTime",
 )
-_TIME = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})")
+_NUMBER = re.compile("[0-9]{1,9}")
+_TIME = re.compile(r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})")
 _EXPECTED = "train_sent_emo.csv, dev_sent_emo.csv or test_sent_emo.csv"
 _KNOWN_BAD = {
     "train_dia125_utt3": "its file is damaged in the release",
@@ -101,10 +103,10 @@ def _media(root: Path, split: Split) -> Path | None:
 def _read_table(path: Path, split: Split, root: Path) -> Iterator[Clip]:
     media = _media(root, split)
     rows = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-    if missing:
-        raise CorpusError(f"{path}: no column {missing[0]}: expected {', '.join(_COLUMNS)}")
     try:
+        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+        if missing:
+            raise CorpusError(f"{path}: no column {missing[0]}: expected {', '.join(_COLUMNS)}")
         for row in rows:
             yield _clip(row, f"{path}:{rows.line_num}", split, media)
     except csv.Error as error:
@@ -114,8 +116,9 @@ def _read_table(path: Path, split: Split, root: Path) -> Iterator[Clip]:
 def _clip(row: Mapping[str, str | None], where: str, split: Split, media: Path | None) -> Clip:
     values = {name: _repaired(row[name] or "").strip() for name in _COLUMNS}
     numbers = values["Dialogue_ID"], values["Utterance_ID"]
-    if not all(number.isascii() and number.isdigit() for number in numbers):
-        raise CorpusError(f"{where}: Dialogue_ID and Utterance_ID are {numbers}: expected numbers")
+    if not all(_NUMBER.fullmatch(number) for number in numbers):
+        given = " and ".join(repr(brief(number)) for number in numbers)
+        raise CorpusError(f"{where}: Dialogue_ID and Utterance_ID are {given}: expected numbers")
     dialog, name = f"{split}_dia{int(numbers[0])}", f"dia{int(numbers[0])}_utt{int(numbers[1])}"
     start, end = (_seconds(values[column], where) for column in ("StartTime", "EndTime"))
     span = None if media is None else Span(media / f"{name}.mp4")
@@ -137,7 +140,7 @@ def _clip(row: Mapping[str, str | None], where: str, split: Split, media: Path |
 def _seconds(text: str, where: str) -> float:
     time = _TIME.fullmatch(text)
     if time is None:
-        raise CorpusError(f"{where}: a time is {text!r}: expected one like 00:16:16,059")
+        raise CorpusError(f"{where}: a time is {brief(text)!r}: expected one like 00:16:16,059")
     hours, minutes, seconds, rest = time.groups()
     return 3600.0 * int(hours) + 60 * int(minutes) + int(seconds) + float(f"0.{rest}")
 

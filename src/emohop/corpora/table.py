@@ -14,8 +14,16 @@ CSV = (".csv", ".tsv")
 PARQUET = (".parquet",)
 _SEPARATORS = ",;\t"
 
+_SHOWN = 200  # characters of a wrong cell that its error repeats
+
 Row = Mapping[str, str]
 """The cells of a row by lower-case column name; an empty cell is absent."""
+
+
+def brief(text: str) -> str:
+    """A cell as an error shows it: on one line and not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 
 def read_table(path: Path) -> Iterator[tuple[str, Row]]:
@@ -41,7 +49,7 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
         names = [name.strip().lower() for name in next(rows, [])]
         again = [name for name in names if name and names.count(name) > 1]
         if again:
-            raise CorpusError(f"{path}: two columns are named {again[0]}")
+            raise CorpusError(f"{path}: two columns are named {brief(again[0])}")
         for row in rows:
             where = f"{path}:{rows.line_num}"
             if len(row) > len(names):

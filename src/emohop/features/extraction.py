@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from emohop.config import FeatureSettings
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import AUDIO_FEATURES, SAMPLE_RATE_HZ, sound_16k
 from emohop.features.text import tokenize
-from emohop.media import read_audio
+from emohop.media import read_sounds
+from emohop.media.sound import Sound
 
 Arrays = Mapping[str, NDArray[Any]]
 OnSound = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
@@ -74,58 +76,71 @@ class Extractor:
         features are computed of.
         """
         pictures = self._pictures(clips, on_pictures)
+        sounds = self._sounds(clips, on_sound)
         for i, clip in enumerate(clips):
-            picture = pictures.get(i)
-            if isinstance(picture, Failure):
-                yield clip, picture
-                continue
-            try:
-                arrays = self._sound_and_words(clip, on_sound)
-            except _StageError as error:
-                yield clip, Failure(error.stage, str(error))
-                continue
-            yield clip, (arrays if picture is None else {**arrays, "video": picture})
+            arrays: dict[str, NDArray[Any]] = {}
+            for part in (pictures.get(i, {}), sounds.get(i, {}), self._words(clip)):
+                if isinstance(part, Failure):
+                    yield clip, part
+                    break
+                arrays |= part
+            else:
+                yield clip, arrays
 
-    def _sound_and_words(self, clip: Clip, on_sound: OnSound | None) -> dict[str, NDArray[Any]]:
-        settings, arrays = self.settings, {}
-        if settings.audio is not None:
-            if clip.sound is None:
-                raise _StageError("audio", "the clip has no sound: leave it out with --audio none")
+    def _words(self, clip: Clip) -> Arrays | Failure:
+        if self.settings.text is None:
+            return {}
+        if clip.transcript is None:
+            return Failure("text", "the clip has no transcript: leave it out with --text none")
+        return {"text": np.array(self._text(clip.transcript), dtype=np.str_)}
+
+    def _sounds(
+        self, clips: Sequence[Clip], on_sound: OnSound | None
+    ) -> dict[int, Arrays | Failure]:
+        if self.settings.audio is None:
+            return {}
+        lacking = Failure("audio", "the clip has no sound: leave it out with --audio none")
+        files, results = _by_file([clip.sound for clip in clips], lacking)
+        for path, members in files.items():
             try:
-                samples, rate = read_audio(clip.sound)
-                if on_sound is not None:
-                    samples = on_sound(clip, samples, rate)
-                samples, rate = sound_16k(samples, rate), SAMPLE_RATE_HZ  # once for all features
-                arrays["audio"] = self._audio.compute(samples, rate)
-                if settings.prosody:
-                    arrays["prosody"] = self._prosody(samples, rate)
-            except (MediaError, OSError) as error:
-                raise _StageError("audio", _named(clip.sound.path, error)) from None
-            for name, array in arrays.items():
-                if not np.isfinite(array).all():
-                    raise _StageError("audio", f"{clip.sound.path}: {name} is not finite")
-        if settings.text is not None:
-            if clip.transcript is None:
-                raise _StageError("text", "the clip has no transcript: leave it out, --text none")
-            arrays["text"] = np.array(self._text(clip.transcript), dtype=np.str_)
+                for k, sound in read_sounds([span for _, span in members]):
+                    i = members[k][0]
+                    results[i] = self._sound(clips[i], path, sound, on_sound)
+            except (MediaError, OSError) as error:  # the whole file
+                for i, _ in members:
+                    results.setdefault(i, Failure("audio", _named(path, error)))
+        return results
+
+    def _sound(
+        self, clip: Clip, path: Path, sound: Sound | MediaError, on_sound: OnSound | None
+    ) -> Arrays | Failure:
+        if isinstance(sound, MediaError):
+            return Failure("audio", _named(path, sound))
+        try:
+            samples, rate = sound
+            if on_sound is not None:
+                samples = on_sound(clip, samples, rate)
+            samples, rate = sound_16k(samples, rate), SAMPLE_RATE_HZ  # once for all features
+            arrays = {"audio": self._audio.compute(samples, rate)}
+            if self.settings.prosody:
+                arrays["prosody"] = self._prosody(samples, rate)
+        except MediaError as error:
+            return Failure("audio", _named(path, error))
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                return Failure("audio", f"{path}: {name} is not finite")
         return arrays
 
     def _pictures(
         self, clips: Sequence[Clip], on_pictures: OnPictures | None
-    ) -> dict[int, NDArray[np.float32] | Failure]:
+    ) -> dict[int, Arrays | Failure]:
         if self.settings.video is None:
             return {}
         from emohop.features.video import faces_of
 
-        results: dict[int, NDArray[np.float32] | Failure] = {}
-        by_file: dict[Any, list[tuple[int, Span]]] = {}
-        for i, clip in enumerate(clips):
-            if clip.picture is None:
-                reason = "the clip has no picture: leave it out with --video none"
-                results[i] = Failure("video", reason)
-            else:
-                by_file.setdefault(clip.picture.path, []).append((i, clip.picture))
-        for path, members in by_file.items():
+        lacking = Failure("video", "the clip has no picture: leave it out with --video none")
+        files, results = _by_file([clip.picture for clip in clips], lacking)
+        for path, members in files.items():
             spans = [span for _, span in members]
             try:
                 for k, faces in faces_of(spans, self.settings.frames_per_second):
@@ -137,9 +152,7 @@ class Extractor:
                     results.setdefault(i, Failure("video", _named(path, error)))
         return results
 
-    def _encode(
-        self, path: object, faces: NDArray[np.uint8] | MediaError
-    ) -> NDArray[np.float32] | Failure:
+    def _encode(self, path: object, faces: NDArray[np.uint8] | MediaError) -> Arrays | Failure:
         if isinstance(faces, MediaError):
             return Failure("video", str(faces))
         vectors = self._encoder(faces)
@@ -147,13 +160,21 @@ class Extractor:
             return Failure(
                 "video", f"{path}: {self.settings.video} gave numbers that are not finite"
             )
-        return vectors
+        return {"video": vectors}
 
 
-class _StageError(Exception):
-    def __init__(self, stage: str, reason: str) -> None:
-        super().__init__(reason)
-        self.stage = stage
+def _by_file(
+    spans: Sequence[Span | None], lacking: Failure
+) -> tuple[dict[Path, list[tuple[int, Span]]], dict[int, Arrays | Failure]]:
+    """Numbered spans by their file, and the failure of those that are not there."""
+    files: dict[Path, list[tuple[int, Span]]] = {}
+    results: dict[int, Arrays | Failure] = {}
+    for i, span in enumerate(spans):
+        if span is None:
+            results[i] = lacking
+        else:
+            files.setdefault(span.path, []).append((i, span))
+    return files, results
 
 
 def _named(path: object, error: MediaError | OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import textwrap
 import zipfile
 import zlib
 from collections import Counter
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from emohop.errors import EmohopError
 
 _HEAD = 32  # lines that settle the dimension
+_LONGEST = 1 << 20  # bytes of a line, which a packed file could make of next to nothing
+_SHOWN = 200  # characters of a reason
 
 
 def read_glove(
@@ -39,7 +42,7 @@ def read_glove(
             return _read(_open(path, dim, stack), path, wanted, dim)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise EmohopError(f"word vectors {path} cannot be read: {reason}") from None
+        raise EmohopError(f"word vectors {path} cannot be read: {_brief(reason)}") from None
 
 
 def _open(path: Path, dim: int | None, stack: ExitStack) -> IO[bytes]:
@@ -52,15 +55,31 @@ def _open(path: Path, dim: int | None, stack: ExitStack) -> IO[bytes]:
     if len(names) > 1 and dim is not None:
         names = [name for name in names if name.endswith(f".{dim}d.txt")] or names
     if len(names) != 1:
-        held = ", ".join(archive.namelist()[:8]) or "nothing"
+        held = _brief(", ".join(archive.namelist()[:8]) or "nothing")
         raise EmohopError(f"{path} holds {held}: unpack it and name one .txt file")
-    return stack.enter_context(archive.open(names[0]))
+    try:
+        return stack.enter_context(archive.open(names[0]))
+    except RuntimeError as error:  # it is encrypted, or packed in a way that Python has not
+        raise EmohopError(f"{path} cannot be unpacked ({_brief(str(error))}): unpack it") from None
+
+
+def _brief(text: str) -> str:
+    """One line that is not too long."""
+    return textwrap.shorten(text, _SHOWN, placeholder="...")
+
+
+def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    while line := file.readline(_LONGEST):
+        if len(line) == _LONGEST:
+            raise EmohopError(f"{path} has a line of more than {_LONGEST} bytes: no word vectors")
+        yield line
 
 
 def _read(
     file: IO[bytes], path: Path, wanted: Mapping[bytes, str], expected: int | None
 ) -> dict[str, NDArray[np.float32]]:
-    head = list(itertools.islice(file, _HEAD))
+    lines = _lines(file, path)
+    head = list(itertools.islice(lines, _HEAD))
     header = _header(head)
     dim = _dimension(head[header:])
     if dim is None:
@@ -73,7 +92,7 @@ def _read(
     first_pieces = {word.split(b" ", 1)[0] for word in wanted}
     vectors: dict[str, NDArray[np.float32]] = {}
     line, number = b"", 0
-    for number, line in _numbered(head, file, header):
+    for number, line in _numbered(head, lines, header):
         # most lines end here, before anything of them is parsed
         if line[: line.find(b" ")] not in first_pieces:
             continue
@@ -90,8 +109,8 @@ def _read(
     return vectors
 
 
-def _numbered(head: list[bytes], file: IO[bytes], header: int) -> Iterator[tuple[int, bytes]]:
-    lines = enumerate(itertools.chain(head, file), start=1)
+def _numbered(head: list[bytes], rest: Iterator[bytes], header: int) -> Iterator[tuple[int, bytes]]:
+    lines = enumerate(itertools.chain(head, rest), start=1)
     return itertools.islice(lines, header, None)
 
 
@@ -129,7 +148,7 @@ def _vector(pieces: list[bytes], dim: int, where: str) -> NDArray[np.float32]:
     try:
         vector = np.array([float(piece) for piece in pieces[1:]], dtype=np.float32)
     except ValueError as error:
-        raise EmohopError(f"{where}: {error}") from None
+        raise EmohopError(f"{where}: {_brief(str(error))}") from None
     if not np.isfinite(vector).all():
         raise EmohopError(f"{where}: the vector holds NaN or infinity")
     return vector

@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from emohop.media.container import Media, probe
 from emohop.media.pictures import frames_at
-from emohop.media.sound import read_audio
+from emohop.media.sound import read_audio, read_sounds
 
-__all__ = ["Media", "frames_at", "probe", "read_audio"]
+__all__ = ["Media", "frames_at", "probe", "read_audio", "read_sounds"]

@@ -20,6 +20,7 @@ UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is no
 UNKNOWN_BYTES = 0x7FFF_0000
 RIFF_TOLERANCE_BYTES = 1024  # writers disagree about padding
 MAX_SIDE_PIXELS = 8192
+SLOWEST_FRAMES_PER_SECOND = 0.1  # below this a header makes hours out of some pictures
 MAX_SECONDS = 3600  # of one span: 700 MB of samples at 48 kHz
 MAX_TIME_SECONDS = 10**8  # no time stamp that is asked for lies later
 
@@ -66,24 +67,23 @@ def probe(path: Path) -> Media:
             seconds = sound.frames / check_rate(path, sound.samplerate)
             return Media(seconds, True, sound.samplerate, truncated=is_cut(path))
     with open_media(path) as container:
-        audio = next(iter(container.streams.audio), None)
-        video = video_stream(container)
+        audio, video = audio_stream(container), video_stream(container)
         if audio is None and video is None:
-            raise MediaError(f"{path}: holds neither sound nor a picture")
+            raise MediaError(f"{path}: holds neither sound nor a picture that can be decoded")
         duration = None if container.duration is None else container.duration / av.time_base
         media: dict[str, Any] = {"has_audio": audio is not None, "truncated": is_cut(path)}
         if audio is not None:
             media["sample_rate"] = check_rate(path, audio.rate)
         if video is not None:
             check_side(path, video.width, video.height)
-            rate = video.average_rate or video.guessed_rate
+            rate = check_pace(path, video)
             length = (
                 _demuxed_seconds(container, video)
                 if video.duration is None
                 else float(video.duration * video.time_base)
             )
             media |= {"width": video.width, "height": video.height, "picture_duration": length}
-            media["frames_per_second"] = float(rate) if rate else None
+            media["frames_per_second"] = rate
             duration = length if duration is None else duration
         if duration is None:
             duration = _demuxed_seconds(container, audio)
@@ -118,21 +118,36 @@ def open_media(path: Path) -> InputContainer:
     check_file(path)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        # `file:` keeps names such as "concat:a" from being taken for a protocol.
+        # `file:` keeps names such as "concat:a" from being taken for a protocol. Opening decodes a
+        # picture or two, whatever their size.
         return av.open(
-            f"file:{path.absolute()}", container_options=options, metadata_errors="replace"
+            f"file:{path.absolute()}",
+            options=picture_limit(),
+            container_options=options,
+            metadata_errors="replace",
         )
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError(f"{path}: not a sound or video file that can be read ({reason})") from None
 
 
+def picture_limit() -> dict[str, str]:
+    """What makes FFmpeg's decoders refuse a larger picture before they make room for it."""
+    return {"max_pixels": str(MAX_SIDE_PIXELS**2)}
+
+
+def audio_stream(container: InputContainer) -> Any:
+    """The first sound stream that there is a decoder for, or None."""
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+
+
 def video_stream(container: InputContainer) -> Any:
-    """The first video stream that is more than a cover, or None."""
+    """The first video stream that is more than a cover and has a decoder, or None."""
     from av.stream import Disposition
 
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
+        cover = stream.disposition & Disposition.attached_pic
+        if not cover and stream.codec_context is not None:
             return stream
     return None
 
@@ -184,9 +199,21 @@ def check_rate(path: Path, rate: int) -> int:
 def check_side(path: Path, width: int, height: int) -> None:
     """Raise MediaError for a picture that has no pixels or too many."""
     if not (0 < width <= MAX_SIDE_PIXELS and 0 < height <= MAX_SIDE_PIXELS):
+        size = f"{width}x{height}" if width or height else "an unknown size, or too large"
+        raise MediaError(f"{path}: a picture of {size}; 1 to {MAX_SIDE_PIXELS} a side is accepted")
+
+
+def check_pace(path: Path, video: Any) -> float | None:
+    """The frames a second of a video stream, None where unknown; MediaError for a standstill."""
+    rate = video.average_rate or video.guessed_rate
+    if not rate:
+        return None
+    if rate < SLOWEST_FRAMES_PER_SECOND:
         raise MediaError(
-            f"{path}: a picture of {width}x{height}; 1 to {MAX_SIDE_PIXELS} a side is accepted"
+            f"{path}: {float(rate):.2g} frames a second; {SLOWEST_FRAMES_PER_SECOND} and more "
+            "are accepted"
         )
+    return float(rate)
 
 
 def is_indexed(container: InputContainer) -> bool:

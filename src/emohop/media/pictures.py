@@ -16,10 +16,12 @@ from emohop.errors import MediaError
 from emohop.media.container import (
     MAX_TIME_SECONDS,
     Damage,
+    check_pace,
     check_side,
     decoded,
     is_indexed,
     open_media,
+    picture_limit,
     video_stream,
 )
 
@@ -58,8 +60,9 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
     with open_media(path) as container:
         stream = video_stream(container)
         if stream is None:
-            raise MediaError(f"{path}: holds no video")
+            raise MediaError(f"{path}: holds no video that can be decoded")
         check_side(path, stream.width, stream.height)
+        stream.codec_context.options = picture_limit()
         stream.codec_context.thread_count = 1  # the processes are what is parallel
         stream.codec_context.thread_type = "NONE"
         try:
@@ -74,7 +77,7 @@ class _Pass:
     def __init__(self, path: Path, container: InputContainer, stream: Any) -> None:
         self.path, self.container, self.stream = path, container, stream
         self.tick = float(stream.time_base)
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
+        rate = check_pace(path, stream) or 25.0
         self.step = max(1, round(1 / (rate * self.tick)))  # ticks that a frame lasts
         self.seek_gap = SEEK_GAP_SECONDS / self.tick if is_indexed(container) else math.inf
         self.zero: int | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -19,6 +21,7 @@ from emohop.media.container import (
     MAX_TIME_SECONDS,
     UNKNOWN_FRAMES,
     Damage,
+    audio_stream,
     check_file,
     check_rate,
     decoded,
@@ -34,11 +37,19 @@ if TYPE_CHECKING:
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 4 GB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
 BLOCK_SAMPLES = 1 << 20
+LOUDEST = 1e12  # full scale is 1; the squares of such samples are still numbers
 EXACT_HEADERS = ("avi", "mov", "mp4")  # their headers give exact lengths; others may be estimates
 CUT_SECONDS = 0.5  # what a header may promise too much
 SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
 PREROLL_SECONDS = 0.5  # sound codecs settle over a few frames after a seek
+_END = sys.maxsize  # after every sample
 JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
+
+
+Sound = tuple[NDArray[np.float32], int]
+"""Samples `[samples]` and their rate in Hz."""
+Block = tuple[int, NDArray[np.float32] | MediaError]
+"""A position and the samples from there on, or why there are none."""
 
 
 def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
@@ -58,9 +69,93 @@ def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
         raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
     with sound_file(span.path) as sound:
         samples, rate = _ffmpeg_sound(span) if sound is None else _libsndfile_sound(span, sound)
-    if not np.isfinite(samples).all():
+    return _checked(span, samples), rate
+
+
+def read_sounds(spans: Sequence[Span]) -> Iterator[tuple[int, Sound | MediaError]]:
+    """The sounds of many spans of ONE file, each as `read_audio` gives it, or its error.
+
+    Yields `(i, sound)` by the spans' starts. A file in which nothing can be found without decoding
+    all before it (MP3, AAC, transport streams) is decoded once; in others each span is looked up.
+
+    Raises:
+        MediaError: the file as a whole cannot be read.
+        ValueError: the spans are of several files.
+    """
+    order = sorted(range(len(spans)), key=lambda i: spans[i].start)
+    if not order:
+        return
+    path = spans[0].path
+    if any(span.path != path for span in spans):
+        raise ValueError("read_sounds reads one file at a time")
+    if len(spans) > 1 and not _can_seek(path):
+        yield from _one_pass(path, [(i, spans[i]) for i in order])
+        return
+    for i in order:
+        try:
+            sound: Sound | MediaError = read_audio(spans[i])
+        except MediaError as error:
+            sound = error
+        yield i, sound
+
+
+def _can_seek(path: Path) -> bool:
+    check_file(path)
+    with sound_file(path) as sound:
+        if sound is not None:
+            return True
+    with open_media(path) as container:
+        return is_indexed(container)
+
+
+def _one_pass(
+    path: Path, spans: Sequence[tuple[int, Span]]
+) -> Iterator[tuple[int, Sound | MediaError]]:
+    """The sounds of spans in the order of their starts, out of one decoding of the file."""
+    import av
+
+    with open_media(path) as container:
+        stream = _sound_stream(path, container)
+        try:
+            frames, rate, zero = _frames_from(Span(path), container, stream)
+        except (av.FFmpegError, ValueError) as error:
+            raise MediaError(f"{path}: the sound cannot be read ({error})") from None
+        blocks = _ffmpeg_blocks(path, stream, frames, rate, zero)
+        kept: deque[Block] = deque()  # what a later span may need too
+
+        def fed() -> Iterator[Block]:
+            yield from tuple(kept)
+            for block in blocks:
+                kept.append(block)
+                yield block
+
+        for i, span in spans:
+            try:
+                _check_span(span)
+                while len(kept) > 1 and _ends_before(kept[0], span.start * rate):
+                    kept.popleft()  # one stays: it tells how far the file goes
+                wanted = _wanted(span, rate, fed())
+                sound: Sound | MediaError
+                sound = _checked(span, _collect(span, rate, wanted, _declared(stream) * rate)), rate
+            except MediaError as error:
+                sound = error
+            except (av.FFmpegError, ValueError) as error:
+                sound = MediaError(f"{path}: the sound cannot be read ({error})")
+            yield i, sound
+
+
+def _ends_before(block: Block, sample: float) -> bool:
+    at, samples = block
+    return at < sample if isinstance(samples, MediaError) else at + len(samples) <= sample
+
+
+def _checked(span: Span, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = float(samples.min()), float(samples.max())
+    if not np.isfinite((low, high)).all():
         raise MediaError(f"{span.path}: holds samples that are not finite numbers (NaN or inf)")
-    return samples, rate
+    if max(-low, high) > LOUDEST:
+        raise MediaError(f"{span.path}: holds a sample of {max(-low, high):.0e}: full scale is 1")
+    return samples
 
 
 def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]:
@@ -79,15 +174,18 @@ def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]
         while left > 0:
             size = int(min(left, max(1, BLOCK_SAMPLES // sound.channels)))
             block = sound.read(size, dtype="float32", always_2d=True)
-            yield at, block.mean(axis=1, dtype=np.float32)
+            with np.errstate(invalid="ignore", over="ignore"):  # what is no number is said later
+                mono = block.mean(axis=1, dtype=np.float32)
+            yield at, mono
             at, left = at + len(block), left - size
             if len(block) < size:
                 break
         if left > 0 and at < sound.frames < UNKNOWN_FRAMES:
             raise MediaError(_cut_short(span.path, at / rate, sound.frames / rate))
 
+    declared = sound.frames if sound.frames < UNKNOWN_FRAMES else 0
     try:
-        return _collect(span, rate, blocks()), rate
+        return _collect(span, rate, blocks(), declared), rate
     except soundfile.LibsndfileError as error:
         raise MediaError(f"{span.path}: damaged sound ({error.error_string})") from None
 
@@ -96,14 +194,20 @@ def _ffmpeg_sound(span: Span) -> tuple[NDArray[np.float32], int]:
     import av
 
     with open_media(span.path) as container:
-        stream = next(iter(container.streams.audio), None)
-        if stream is None:
-            raise MediaError(f"{span.path}: holds no sound")
+        stream = _sound_stream(span.path, container)
         try:
             frames, rate, zero = _frames_from(span, container, stream)
-            return _collect(span, rate, _ffmpeg_blocks(span, stream, frames, rate, zero)), rate
+            blocks = _wanted(span, rate, _ffmpeg_blocks(span.path, stream, frames, rate, zero))
+            return _collect(span, rate, blocks, _declared(stream) * rate), rate
         except (av.FFmpegError, ValueError) as error:  # ValueError: samples of an unknown kind
             raise MediaError(f"{span.path}: the sound cannot be read ({error})") from None
+
+
+def _sound_stream(path: Path, container: InputContainer) -> Any:
+    stream = audio_stream(container)
+    if stream is None:
+        raise MediaError(f"{path}: holds no sound that can be decoded")
+    return stream
 
 
 def _frames_from(
@@ -135,27 +239,45 @@ def _frames_from(
     return frames, rate, zero
 
 
-def _ffmpeg_blocks(
-    span: Span, stream: Any, frames: Iterator[Any], rate: int, zero: int
+def _wanted(
+    span: Span, rate: int, blocks: Iterable[Block]
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The blocks that decoded; MediaError for what did not at or after the span's start."""
+    for at, samples in blocks:
+        if not isinstance(samples, MediaError):
+            yield at, samples
+        elif at >= span.start * rate:
+            raise samples
+
+
+def _ffmpeg_blocks(
+    path: Path, stream: Any, frames: Iterator[Any], rate: int, zero: int
+) -> Iterator[Block]:
+    """Samples with their positions, in order, and errors where there should be samples."""
     at, jitter = 0, 0.0  # where the next sample belongs; the first frame's stamp is believed
     for frame in frames:
         if isinstance(frame, Damage):
-            if at >= span.start * rate:
-                raise MediaError(f"{span.path}: damaged sound at {at / rate:.2f} s")
+            yield at, MediaError(f"{path}: damaged sound at {at / rate:.2f} s")
             continue
         if frame.sample_rate != rate:
-            raise MediaError(f"{span.path}: its sample rate changes at {at / rate:.2f} s")
+            yield _END, MediaError(f"{path}: its sample rate changes at {at / rate:.2f} s")
+            return
         stamp = at if frame.pts is None else _sample(frame, zero, stream)
         at, jitter = stamp if abs(stamp - at) > jitter else at, JITTER_SECONDS * rate
         block = _mono(frame)
         yield at, block
         at += len(block)
+    declared = _declared(stream)
+    if at / rate < declared - max(CUT_SECONDS, 0.01 * declared):
+        yield _END, MediaError(_cut_short(path, at / rate, declared))
+
+
+def _declared(stream: Any) -> float:
+    """The seconds that the header gives exactly; 0 where it does not."""
     names = stream.container.format.name.split(",")
-    if stream.duration is not None and any(name in EXACT_HEADERS for name in names):
-        declared = float(stream.duration * stream.time_base)
-        if at / rate < declared - max(CUT_SECONDS, 0.01 * declared):
-            raise MediaError(_cut_short(span.path, at / rate, declared))
+    if stream.duration is None or not any(name in EXACT_HEADERS for name in names):
+        return 0.0
+    return float(stream.duration * stream.time_base)
 
 
 def _sample(frame: Any, zero: int, stream: Any) -> int:
@@ -169,7 +291,8 @@ def _mono(frame: Any) -> NDArray[np.float32]:
     if not frame.format.is_planar:
         samples = samples.reshape(frame.samples, -1).T
     if samples.dtype.kind == "f":
-        return np.asarray(samples.mean(axis=0, dtype=np.float64), np.float32)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is said later
+            return np.asarray(samples.mean(axis=0, dtype=np.float64), np.float32)
     middle = 128 if samples.dtype.kind == "u" else 0
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
     mono = (samples.mean(axis=0, dtype=np.float64) - middle) / full_scale
@@ -177,12 +300,18 @@ def _mono(frame: Any) -> NDArray[np.float32]:
 
 
 def _collect(
-    span: Span, rate: int, blocks: Iterable[tuple[int, NDArray[np.float32]]]
+    span: Span, rate: int, blocks: Iterable[tuple[int, NDArray[np.float32]]], declared: float
 ) -> NDArray[np.float32]:
-    """The span's samples out of `(position, samples)` blocks in order; gaps are silence."""
+    """The span's samples out of `(position, samples)` blocks in order; gaps are silence.
+
+    `declared` samples are in the file by its header, 0 where it does not say.
+    """
     first = round(span.start * rate)
     last = _last(span, rate)
     longest = min(MAX_SAMPLES, MAX_SECONDS * rate)
+    too_long = MediaError(f"{span.path}: more than {longest / rate / 3600:.1f} h in one clip")
+    if min(last, declared) - first > longest:
+        raise too_long
     pieces: list[NDArray[np.float32]] = []
     at, end = first, 0  # the next sample wanted; the end of what was seen
     for position, block in blocks:
@@ -191,7 +320,7 @@ def _collect(
         if until <= at:
             continue
         if until - first > longest:
-            raise MediaError(f"{span.path}: more than {longest / rate / 3600:.1f} h in one clip")
+            raise too_long
         if position > at:
             pieces.append(np.zeros(min(position, int(until)) - at, np.float32))
         pieces.append(block[max(at - position, 0) : max(int(until) - position, 0)])

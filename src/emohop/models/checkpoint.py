@@ -6,13 +6,16 @@ Nothing in a model folder can run code: weights are plain tensors, everything el
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from emohop.config import ModelSettings, checked
+from emohop.clips import Modality
+from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.files import replacing, write_text
 from emohop.models import build
@@ -21,6 +24,8 @@ from emohop.models.encoder import Sizes
 FORMAT_VERSION = 2
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
+_MOST_LAYERS = 1000  # or hops: each is built before its weights are looked for
+_SHOWN = 200  # characters of a reason
 
 
 def save(folder: Path, network: nn.Module, card: Mapping[str, Any]) -> None:
@@ -44,31 +49,63 @@ def read_card(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         hint = "give a folder like RUN/fold-0/seed-0/model"
         raise EmohopError(f"{folder} is not a model folder, it has no {CARD}: {hint}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise EmohopError(f"{path} is damaged: {error}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise EmohopError(f"{path} is damaged: {brief(error)}") from None
     if found != FORMAT_VERSION:
         raise EmohopError(
-            f"{path}: model format {found}, this emohop reads format {FORMAT_VERSION}: "
+            f"{path}: model format {brief(found)}, this emohop reads format {FORMAT_VERSION}: "
             "use the version of emohop that wrote it"
         )
     return dict(card)
 
 
-def load_network(folder: Path, settings: Mapping[str, Any], sizes: Sizes) -> nn.Module:
-    """The network of a model folder, in evaluation mode."""
+def load_network(folder: Path, settings: ModelSettings, sizes: Sizes) -> nn.Module:
+    """The network of a model folder, in evaluation mode.
+
+    It is built without memory for its weights and then given those of the file, so that sizes
+    that are not the file's cost nothing. EmohopError when settings, sizes and weights differ.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    network = build(checked(ModelSettings, settings), sizes)
     path = folder / WEIGHTS
+    deepest = max(settings.hops, *(settings.encoder(m).layers for m in settings.uses))
+    if deepest > _MOST_LAYERS:
+        raise EmohopError(f"{folder / CARD}: more than {_MOST_LAYERS} hops or layers: is it whole?")
     try:
-        network.load_state_dict(load_file(path))
+        weights = load_file(path)
+        largest = sum(tensor.numel() for tensor in weights.values())
+        for size in _dimensions(settings, sizes):
+            if not 0 < size <= largest:
+                raise ValueError(
+                    f"{CARD} says {brief(size)} where the weights are {largest} numbers"
+                )
+        with torch.device("meta"):
+            network = build(settings, sizes)
+        network.load_state_dict(weights, assign=True)
+        for name, tensor in weights.items():
+            if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} is not of finite float32 numbers")
     except FileNotFoundError:
         raise EmohopError(f"{folder} has no {WEIGHTS}") from None
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise EmohopError(f"{path} does not hold this model's weights: {reason}") from None
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise EmohopError(f"{path} does not hold this model's weights: {brief(error)}") from None
     return network.eval()
+
+
+def brief(said: object) -> str:
+    """What an error or a file says, on one line that is not too long."""
+    return textwrap.shorten(str(said), _SHOWN, placeholder="...")
+
+
+def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:
+    """Numbers that are each a side of some weight, or a factor of one."""
+    encoders = [settings.encoder(m) for m in settings.uses]
+    numbers = [sizes.classes, *sizes.steps.values(), *(e.hidden for e in encoders)]
+    numbers += [e.stack for e in encoders]
+    if Modality.TEXT in settings.uses:
+        numbers.append(settings.text.embedding)
+    return numbers if not settings.prosody else [*numbers, sizes.prosody]
 
 
 def _tensors(network: nn.Module) -> list[tuple[str, Any]]:

@@ -267,7 +267,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
 
 
 def _tidy(job: _Job) -> None:
-    """Delete what only a run under way needs; the manifest has it all."""
+    """Delete what only a run under way needs, and what killed processes left half written."""
+    job.out.sweep()
     names = job.out.names(SHARDS)
     for number in range(len(job.groups)):
         for name in (note_name(number), mark_name(number)):

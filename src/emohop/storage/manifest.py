@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from emohop.storage.vectors import VectorFiles
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+_WRONG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+_MOST = 2**40  # of anything that is counted
+_LONGEST = 500  # characters of a name
+_SHOWN = 200  # characters of a reason
 INDEX = "index.csv"
 """Beside it: each clip's id and shard, so that a damaged shard's clips are known."""
 
@@ -111,46 +116,81 @@ def parse_manifest(data: bytes, path: str) -> Manifest:
     try:
         values = json.loads(data)
         version = values["version"]
-        if version != FORMAT_VERSION:
-            raise EmohopError(
-                f"{path}: format {version}, this emohop reads format {FORMAT_VERSION}: "
-                "prepare the corpus again or change the version of emohop"
-            )
-        return Manifest(
-            corpus=str(values["corpus"]),
-            class_set=str(values["class_set"]),
-            labels=tuple(map(str, values["labels"])),
-            features=checked(FeatureSettings, values["features"]),
-            sizes={str(k): int(v) for k, v in values["sizes"].items()},
-            label_counts={str(k): int(v) for k, v in values["label_counts"].items()},
-            dropped={str(k): int(v) for k, v in values["dropped"].items()},
-            problems=int(values["problems"]),
-            shards=tuple(
-                Shard(str(s["file"]), int(s["clips"]), str(s["sha256"])) for s in values["shards"]
-            ),
-            fingerprint=str(values["fingerprint"]),
-            word_vectors=_vector_files(values.get("word_vectors")),
-            parts=tuple(
-                Part(
-                    str(p["name"]),
-                    str(p["folder"]),
-                    int(p["shards"]),
-                    bool(p["test"]),
-                    str(p["fingerprint"]),
-                )
-                for p in values.get("parts", ())
-            ),
+        if version == FORMAT_VERSION:
+            return _manifest(values)
+    except (*_WRONG, EmohopError) as error:
+        reason = textwrap.shorten(str(error), _SHOWN, placeholder="...")
+        raise EmohopError(f"{path} is damaged ({reason}): run `emohop prepare` again") from None
+    shown = textwrap.shorten(str(version), _SHOWN, placeholder="...")
+    raise EmohopError(
+        f"{path}: format {shown}, this emohop reads format {FORMAT_VERSION}: "
+        "prepare the corpus again or change the version of emohop"
+    )
+
+
+def _manifest(values: Mapping[str, Any]) -> Manifest:
+    """The manifest in plain values; EmohopError or one of `_WRONG` when they are damaged."""
+    shards = tuple(
+        Shard(_file_name(s["file"]), _count(s["clips"]), str(s["sha256"])) for s in values["shards"]
+    )
+    parts = tuple(
+        Part(
+            _line(p["name"]),
+            _line(p["folder"]),
+            _count(p["shards"]),
+            bool(p["test"]),
+            str(p["fingerprint"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EmohopError(f"{path} is damaged ({error}): run `emohop prepare` again") from None
+        for p in values.get("parts", ())
+    )
+    if parts and sum(part.shards for part in parts) != len(shards):
+        raise ValueError(f"{len(shards)} shards are not those of its parts")
+    return Manifest(
+        corpus=str(values["corpus"]),
+        class_set=str(values["class_set"]),
+        labels=tuple(map(str, values["labels"])),
+        features=checked(FeatureSettings, values["features"]),
+        sizes={str(k): _count(v) for k, v in values["sizes"].items()},
+        label_counts={str(k): _count(v) for k, v in values["label_counts"].items()},
+        dropped={str(k): _count(v) for k, v in values["dropped"].items()},
+        problems=_count(values["problems"]),
+        shards=shards,
+        fingerprint=str(values["fingerprint"]),
+        word_vectors=_vector_files(values.get("word_vectors")),
+        parts=parts,
+    )
+
+
+def _count(value: Any) -> int:
+    """A number of things; ValueError when it is none that a corpus can have."""
+    number = int(value)
+    if not 0 <= number <= _MOST:
+        raise ValueError(f"a count of {number}")
+    return number
+
+
+def _file_name(value: Any) -> str:
+    """A file's name; ValueError for a way to somewhere else."""
+    name = _line(value)
+    if name in ("", ".", "..") or "/" in name or "\\" in name:
+        raise ValueError(f"{name!r} is no name of a shard")
+    return name
+
+
+def _line(value: Any) -> str:
+    """A name or a path; ValueError for what cannot be shown on a line."""
+    text = str(value)
+    if len(text) > _LONGEST or not text.isprintable():
+        raise ValueError(f"{text[:50]!r} is no name")
+    return text
 
 
 def _vector_files(values: Mapping[str, Any] | None) -> VectorFiles | None:
     if values is None:
         return None
     return VectorFiles(
-        words=int(values["words"]),
-        size=int(values["size"]),
+        words=_count(values["words"]),
+        size=_count(values["size"]),
         words_sha256=str(values["words_sha256"]),
         matrix_sha256=str(values["matrix_sha256"]),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +24,7 @@ from emohop.storage.manifest import Part
 from emohop.storage.pages import map_file
 
 _PROBLEMS_KEY = b"emohop.problems"
+_SHOWN = 200  # characters of a reason
 
 _VOTE = pa.struct(
     [
@@ -209,11 +211,13 @@ def read_note(data: bytes) -> ShardNote:
     """The note of a shard from its bytes; EmohopError when they are damaged."""
     try:
         table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        table.validate(full=True)
         ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
         listed = json.loads((table.schema.metadata or {}).get(_PROBLEMS_KEY, b"[]"))
         problems = tuple(Problem(**problem) for problem in listed)
-    except (OSError, KeyError, TypeError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
-        raise EmohopError(f"a shard cannot be read ({' '.join(str(error).split())})") from None
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
+        reason = textwrap.shorten(str(error), _SHOWN, placeholder="...")
+        raise EmohopError(f"a shard cannot be read ({reason})") from None
     return ShardNote(hashlib.sha256(data).hexdigest(), tuple(ids), dict(Counter(labels)), problems)
 
 
@@ -275,13 +279,12 @@ class MappedShard:
         try:
             self.pages = map_file(path)
             table = pa.ipc.open_file(pa.BufferReader(pa.py_buffer(self.pages))).read_all()
-            absent = [name for name in FACTS if name not in table.schema.names]
-            if absent:
-                raise KeyError(absent[0])
-        except (OSError, KeyError, ValueError) as error:  # pa.ArrowInvalid is a ValueError
-            reason = " ".join(str(error).split())
+            _check(table)
+            names = [n for n in table.schema.names if n not in FACTS]
+            self.arrays = {n: _views(table[n]) for n in names}
+        except (OSError, ValueError, pa.ArrowException) as error:
+            reason = textwrap.shorten(str(error), _SHOWN, placeholder="...")
             raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
-        names = [n for n in table.schema.names if n not in FACTS]
         self.visible, self.table = visible, table
         self.facts = _Facts(table, part)
         if visible is not None:
@@ -290,7 +293,6 @@ class MappedShard:
             self.facts = _Facts(self.table, part)
             for name, values in seen.items():
                 self.facts[name] = [v if i in visible else None for i, v in enumerate(values)]
-        self.arrays = {n: _views(table[n]) for n in names}
         self.clips = int(table.num_rows)
 
     def __len__(self) -> int:
@@ -338,6 +340,34 @@ class _Words:
     def __call__(self, i: int) -> NDArray[Any]:
         first, last = int(self.offsets[i]), int(self.offsets[i + 1])
         return np.array(self.values.slice(first, last - first).to_pylist(), dtype=np.str_)
+
+
+def _check(table: pa.Table) -> None:
+    """ValueError or ArrowException unless every value of a table can be looked at.
+
+    Offsets and words are gone through, which a damaged file could have pointing anywhere; the
+    numbers are not, and their pages stay on the disk.
+    """
+    table.validate(full=True)
+    for name, kind in FACTS.items():
+        if table.schema.get_field_index(name) < 0 or table.schema.field(name).type != kind:
+            raise ValueError(f"no column {name} of type {kind}")
+    for field in table.schema:
+        if field.name not in FACTS and not _is_array(field.type):
+            raise ValueError(f"a column {field.name} of type {field.type}")
+        if table[field.name].num_chunks > 1:
+            raise ValueError(f"more than one part of {field.name}")
+        if field.name not in FACTS and table[field.name].null_count:
+            raise ValueError(f"gaps in {field.name}")
+
+
+def _is_array(kind: pa.DataType) -> bool:
+    """Whether a column holds a vector a clip, a list of vectors, or a list of words."""
+    if pa.types.is_list(kind):
+        if pa.types.is_string(kind.value_type):
+            return True
+        kind = kind.value_type
+    return bool(pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type))
 
 
 def _views(chunks: pa.ChunkedArray) -> _Numbers | _Words:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import textwrap
+import tokenize
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,7 @@ from emohop.files import replacing, sha256, write_text
 
 WORDS = "words.json"
 MATRIX = "word_vectors.npy"
+_BAD_HEADER = (SyntaxError, tokenize.TokenError, EOFError, OverflowError, Warning)  # numpy's
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,17 @@ def read_vectors(folder: Path, files: VectorFiles) -> tuple[tuple[str, ...], NDA
     """Words and their vectors, a map of the file; EmohopError when they are damaged."""
     try:
         words = tuple(map(str, json.loads((folder / WORDS).read_text("utf-8"))))
-        matrix = np.load(folder / MATRIX, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy takes a damaged header for one of Python 2
+            matrix = np.lib.format.open_memmap(folder / MATRIX, "r")
+    except (OSError, ValueError, TypeError, RecursionError, *_BAD_HEADER) as error:
+        reason = textwrap.shorten(str(error), 200, placeholder="...")
         raise EmohopError(
             f"{folder}: its word vectors cannot be read ({reason}): make it anew"
         ) from None
-    if len(words) != files.words or matrix.shape != (files.words, files.size):
+    shape = (files.words, files.size)
+    if len(words) != files.words or matrix.shape != shape or matrix.dtype != np.float32:
         raise EmohopError(f"{folder}: its word vectors are not those of its manifest: make it anew")
+    if not np.isfinite(matrix).all():
+        raise EmohopError(f"{folder}: its word vectors hold NaN or infinity: make it anew")
     return words, matrix
