@@ -221,6 +221,8 @@ def make_vectors(folder: Path) -> list[Path]:
 
 def _model(folder: Path) -> Path:
     """A model folder beside the corpus that it says it was trained on."""
+    import torch
+
     from emohop.inputs import Inputs
     from emohop.models import build
     from emohop.models.checkpoint import save
@@ -238,11 +240,11 @@ def _model(folder: Path) -> Path:
         "inputs": inputs.to_json(),
         "calibration": {"temperature": 1.5},
         "recipe": recipe.model_dump(mode="json"),
-        "corpus": {"name": "made", "class_set": "made-3", "fingerprint": ""},
+        "corpus": {"name": "made", "fingerprint": corpus.manifest.fingerprint},
         "fold": 0,
         "seed": 0,
     }
-    card["corpus"] = {"name": "made", "fingerprint": corpus.manifest.fingerprint}
+    torch.manual_seed(0)
     save(folder / "model", build(recipe.model, inputs.sizes), card)
     return folder / "model"
 

@@ -1,5 +1,14 @@
 """The one family of errors that a user can cause; the command line prints them as a single line."""
 
+SHOWN = 200
+"""Characters of what a file or a library says that an error repeats."""
+
+
+def brief(said: object) -> str:
+    """What a file or a library says, as an error repeats it: on one line and not too long."""
+    line = " ".join(str(said).split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+
 
 class EmohopError(Exception):
     """Something outside the program is wrong: a path, a file, a setting.

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, Recipe, Standardisation, checked
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
 from emohop.models import check
 from emohop.models.batch import Batch
-from emohop.models.checkpoint import brief
 from emohop.models.encoder import Sizes
 from emohop.storage import PreparedCorpus, Row
 
@@ -83,8 +82,8 @@ class Inputs:
             theirs = getattr(manifest.features, modality.value)
             if ours != theirs:
                 raise EmohopError(
-                    f"{corpus.folder} was prepared with {modality} = {theirs}, "
-                    f"the model was fitted on {ours}"
+                    f"{corpus.folder} was prepared with {modality} = {brief(theirs)}, "
+                    f"the model was fitted on {brief(ours)}"
                 )
         if self.sizes.prosody and "prosody" not in manifest.sizes:
             raise EmohopError(f"{corpus.folder} was prepared without prosody; the model needs it")
@@ -110,7 +109,9 @@ class Inputs:
         for row in rows:
             if row.label not in numbers:
                 known = brief(", ".join(self.labels))
-                raise EmohopError(f"clip {row.id} is of class {row.label}, the model knows {known}")
+                raise EmohopError(
+                    f"clip {brief(row.id)} is of class {brief(row.label)}, the model knows {known}"
+                )
         return Batch(
             ids=tuple(row.id for row in rows),
             steps=steps,

@@ -14,11 +14,11 @@ from torch import nn
 
 from emohop.clips import Modality
 from emohop.config import ModelSettings, Recipe, checked
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.inputs import Inputs
-from emohop.models.checkpoint import CARD, brief, load_network, read_card
+from emohop.models.checkpoint import CARD, load_network, read_card
 from emohop.scoring import score, score_fold
 from emohop.storage import PreparedCorpus, Row
 

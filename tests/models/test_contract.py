@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
-from emohop.config import ALONE, HOPPING, PAIRED, ModelSettings
+from emohop.config import ALONE, HOPPING, PAIRED, ModelSettings, checked
 from emohop.errors import EmohopError
 from emohop.models import MODELS, build
 from emohop.models.batch import Batch, Output
@@ -134,7 +134,7 @@ def test_save_and_load_give_the_same_output(case: ModelSettings, tmp_path: Path)
     network, clips = make(case), batch(LENGTHS)
     save(tmp_path / "model", network, {"model": case.model_dump(mode="json")})
     card = read_card(tmp_path / "model")
-    again = load_network(tmp_path / "model", card["model"], SIZES)
+    again = load_network(tmp_path / "model", checked(ModelSettings, card["model"]), SIZES)
     assert torch.equal(run(network, clips).logits, run(again, clips).logits)
 
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 from emohop.clips import Clip, Gender, LabelSet, Span, Split
 from emohop.corpora.checks import CheckReport, check_clips
 from emohop.corpora.folders import FILM, SOUND, media_files, not_this_corpus, read_text, shown
-from emohop.corpora.table import CSV, PARQUET, Row, brief, read_table
-from emohop.errors import CorpusError
+from emohop.corpora.table import CSV, PARQUET, Row, read_table
+from emohop.errors import CorpusError, brief
 
 _Value = TypeVar("_Value", bound=str)
 

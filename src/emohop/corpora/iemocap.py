@@ -24,8 +24,7 @@ from typing import Literal, get_args
 from emohop.clips import Clip, Gender, Half, LabelSet, Span
 from emohop.corpora.folders import read_text
 from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription
-from emohop.corpora.table import brief
-from emohop.errors import CorpusError
+from emohop.errors import CorpusError, brief
 
 Seating = Literal["marker-left", "woman-left"]
 SEATINGS: tuple[Seating, ...] = get_args(Seating)

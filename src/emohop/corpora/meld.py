@@ -21,8 +21,7 @@ from pathlib import Path
 from emohop.clips import Clip, LabelSet, Span, Split
 from emohop.corpora.checks import WHOLE, CheckReport, Problem, check_clips
 from emohop.corpora.folders import corpus_folder, not_this_corpus, read_text
-from emohop.corpora.table import brief
-from emohop.errors import CorpusError
+from emohop.errors import CorpusError, brief
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 CLASS_SETS = (

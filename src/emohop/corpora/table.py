@@ -8,22 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from emohop.corpora.folders import read_text
-from emohop.errors import CorpusError
+from emohop.errors import CorpusError, brief
 
 CSV = (".csv", ".tsv")
 PARQUET = (".parquet",)
 _SEPARATORS = ",;\t"
 
-_SHOWN = 200  # characters of a wrong cell that its error repeats
-
 Row = Mapping[str, str]
 """The cells of a row by lower-case column name; an empty cell is absent."""
-
-
-def brief(text: str) -> str:
-    """A cell as an error shows it: on one line and not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}..."
 
 
 def read_table(path: Path) -> Iterator[tuple[str, Row]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import itertools
-import textwrap
 import zipfile
 import zlib
 from collections import Counter
@@ -16,11 +15,10 @@ from typing import IO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 
 _HEAD = 32  # lines that settle the dimension
 _LONGEST = 1 << 20  # bytes of a line, which a packed file could make of next to nothing
-_SHOWN = 200  # characters of a reason
 
 
 def read_glove(
@@ -42,7 +40,7 @@ def read_glove(
             return _read(_open(path, dim, stack), path, wanted, dim)
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise EmohopError(f"word vectors {path} cannot be read: {_brief(reason)}") from None
+        raise EmohopError(f"word vectors {path} cannot be read: {brief(reason)}") from None
 
 
 def _open(path: Path, dim: int | None, stack: ExitStack) -> IO[bytes]:
@@ -55,17 +53,12 @@ def _open(path: Path, dim: int | None, stack: ExitStack) -> IO[bytes]:
     if len(names) > 1 and dim is not None:
         names = [name for name in names if name.endswith(f".{dim}d.txt")] or names
     if len(names) != 1:
-        held = _brief(", ".join(archive.namelist()[:8]) or "nothing")
+        held = brief(", ".join(archive.namelist()[:8]) or "nothing")
         raise EmohopError(f"{path} holds {held}: unpack it and name one .txt file")
     try:
         return stack.enter_context(archive.open(names[0]))
     except RuntimeError as error:  # it is encrypted, or packed in a way that Python has not
-        raise EmohopError(f"{path} cannot be unpacked ({_brief(str(error))}): unpack it") from None
-
-
-def _brief(text: str) -> str:
-    """One line that is not too long."""
-    return textwrap.shorten(text, _SHOWN, placeholder="...")
+        raise EmohopError(f"{path} cannot be unpacked ({brief(error)}): unpack it") from None
 
 
 def _lines(file: IO[bytes], path: Path) -> Iterator[bytes]:
@@ -148,7 +141,7 @@ def _vector(pieces: list[bytes], dim: int, where: str) -> NDArray[np.float32]:
     try:
         vector = np.array([float(piece) for piece in pieces[1:]], dtype=np.float32)
     except ValueError as error:
-        raise EmohopError(f"{where}: {_brief(str(error))}") from None
+        raise EmohopError(f"{where}: {brief(error)}") from None
     if not np.isfinite(vector).all():
         raise EmohopError(f"{where}: the vector holds NaN or infinity")
     return vector

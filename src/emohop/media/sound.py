@@ -34,7 +34,7 @@ from emohop.media.container import (
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-MAX_SAMPLES = MAX_SECONDS * 48_000  # 4 GB of float32, whatever the rate says
+MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
 BLOCK_SAMPLES = 1 << 20
 LOUDEST = 1e12  # full scale is 1; the squares of such samples are still numbers

@@ -6,7 +6,6 @@ Nothing in a model folder can run code: weights are plain tensors, everything el
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import nn
 
 from emohop.clips import Modality
 from emohop.config import ModelSettings
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 from emohop.files import replacing, write_text
 from emohop.models import build
 from emohop.models.encoder import Sizes
@@ -25,7 +24,6 @@ FORMAT_VERSION = 2
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 _MOST_LAYERS = 1000  # or hops: each is built before its weights are looked for
-_SHOWN = 200  # characters of a reason
 
 
 def save(folder: Path, network: nn.Module, card: Mapping[str, Any]) -> None:
@@ -91,11 +89,6 @@ def load_network(folder: Path, settings: ModelSettings, sizes: Sizes) -> nn.Modu
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise EmohopError(f"{path} does not hold this model's weights: {brief(error)}") from None
     return network.eval()
-
-
-def brief(said: object) -> str:
-    """What an error or a file says, on one line that is not too long."""
-    return textwrap.shorten(str(said), _SHOWN, placeholder="...")
 
 
 def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:

@@ -59,7 +59,7 @@ def _read_layer(name: str) -> dict[str, Any]:
         raise EmohopError(f"no recipe {name!r}: give a YAML file or one of {known}")
     try:
         settings = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise EmohopError(f"recipe {name} is not YAML: {reason}") from None
     if not isinstance(settings, dict):

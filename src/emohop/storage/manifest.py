@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from emohop.config import FeatureSettings, checked
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 from emohop.files import replacing
 from emohop.storage.vectors import VectorFiles
 
@@ -20,7 +19,6 @@ MANIFEST = "manifest.json"
 _WRONG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 _MOST = 2**40  # of anything that is counted
 _LONGEST = 500  # characters of a name
-_SHOWN = 200  # characters of a reason
 INDEX = "index.csv"
 """Beside it: each clip's id and shard, so that a damaged shard's clips are known."""
 
@@ -119,9 +117,9 @@ def parse_manifest(data: bytes, path: str) -> Manifest:
         if version == FORMAT_VERSION:
             return _manifest(values)
     except (*_WRONG, EmohopError) as error:
-        reason = textwrap.shorten(str(error), _SHOWN, placeholder="...")
+        reason = brief(error)
         raise EmohopError(f"{path} is damaged ({reason}): run `emohop prepare` again") from None
-    shown = textwrap.shorten(str(version), _SHOWN, placeholder="...")
+    shown = brief(version)
     raise EmohopError(
         f"{path}: format {shown}, this emohop reads format {FORMAT_VERSION}: "
         "prepare the corpus again or change the version of emohop"

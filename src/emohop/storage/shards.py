@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,13 +17,12 @@ from numpy.typing import NDArray
 
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 from emohop.files import replacing
 from emohop.storage.manifest import Part
 from emohop.storage.pages import map_file
 
 _PROBLEMS_KEY = b"emohop.problems"
-_SHOWN = 200  # characters of a reason
 
 _VOTE = pa.struct(
     [
@@ -216,7 +214,7 @@ def read_note(data: bytes) -> ShardNote:
         listed = json.loads((table.schema.metadata or {}).get(_PROBLEMS_KEY, b"[]"))
         problems = tuple(Problem(**problem) for problem in listed)
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
-        reason = textwrap.shorten(str(error), _SHOWN, placeholder="...")
+        reason = brief(error)
         raise EmohopError(f"a shard cannot be read ({reason})") from None
     return ShardNote(hashlib.sha256(data).hexdigest(), tuple(ids), dict(Counter(labels)), problems)
 
@@ -283,7 +281,7 @@ class MappedShard:
             names = [n for n in table.schema.names if n not in FACTS]
             self.arrays = {n: _views(table[n]) for n in names}
         except (OSError, ValueError, pa.ArrowException) as error:
-            reason = textwrap.shorten(str(error), _SHOWN, placeholder="...")
+            reason = brief(error)
             raise EmohopError(f"{path} cannot be read ({reason}): prepare it again") from None
         self.visible, self.table = visible, table
         self.facts = _Facts(table, part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 import tokenize
 import warnings
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, brief
 from emohop.files import replacing, sha256, write_text
 
 WORDS = "words.json"
@@ -48,7 +47,7 @@ def read_vectors(folder: Path, files: VectorFiles) -> tuple[tuple[str, ...], NDA
             warnings.simplefilter("error")  # numpy takes a damaged header for one of Python 2
             matrix = np.lib.format.open_memmap(folder / MATRIX, "r")
     except (OSError, ValueError, TypeError, RecursionError, *_BAD_HEADER) as error:
-        reason = textwrap.shorten(str(error), 200, placeholder="...")
+        reason = brief(error)
         raise EmohopError(
             f"{folder}: its word vectors cannot be read ({reason}): make it anew"
         ) from None
