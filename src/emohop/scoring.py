@@ -18,12 +18,13 @@ def score(
 ) -> Predictions:
     """Predictions of the rows with these numbers, under the name `split`."""
     ids, speakers, labels = (corpus.facts(name) for name in ("id", "speaker", "label"))
+    found = probabilities(network, inputs.batches(corpus, rows, BATCH_SIZE))  # checks the labels
     return Predictions.of(
         split,
         [ids[i] for i in rows],
         [speakers[i] for i in rows],
         [inputs.labels.index(labels[i]) for i in rows],
-        probabilities(network, inputs.batches(corpus, rows, BATCH_SIZE)),
+        found,
         inputs.labels,
     )
 
