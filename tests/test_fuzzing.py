@@ -22,7 +22,10 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("limits and peaks of memory are Linux's", allow_module_level=True)
 
-from tests.fuzzing import MAKERS, Answer, fuzz, mutate, reading
+from tests.fuzzing.child import Answer, reading
+from tests.fuzzing.damage import mutate
+from tests.fuzzing.making import MAKERS
+from tests.fuzzing.run import fuzz
 
 FILES = 15
 SMALL_MB = 100.0
@@ -59,15 +62,15 @@ def _fails(path: Path) -> None:
 
 
 def _failing(kind: str, *arguments: Any) -> None:
-    from tests import fuzzing
+    from tests.fuzzing import child, readers
 
-    fuzzing.READERS[kind] = _fails
-    fuzzing.FLAGGED_MB = 100.0
-    fuzzing._work(kind, *arguments)
+    readers.READERS[kind] = _fails
+    child.FLAGGED_MB = 100.0
+    child.work(kind, *arguments)
 
 
 def test_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.fuzzing._work", _failing)
+    monkeypatch.setattr("tests.fuzzing.child.work", _failing)
     with reading("wav", seconds=5) as reader:
         assert reader.read(Path("fine")).status == "ok"
         hang, crash, bug, large = (

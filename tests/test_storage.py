@@ -19,8 +19,8 @@ from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.storage import open_prepared, pages
 from emohop.storage.manifest import MANIFEST, read_manifest
+from emohop.storage.rows import MappedShard
 from emohop.storage.shards import (
-    MappedShard,
     Problem,
     ShardNote,
     read_note,

@@ -22,7 +22,8 @@ from emohop.errors import EmohopError
 from emohop.storage.manifest import Manifest, Part, read_manifest
 from emohop.storage.pages import Pages, give_back, most_maps
 from emohop.storage.places import is_url
-from emohop.storage.shards import FACTS, MappedShard, Row
+from emohop.storage.rows import MappedShard, Row
+from emohop.storage.shards import FACTS
 from emohop.storage.vectors import read_vectors
 
 __all__ = ["PreparedCorpus", "Row", "open_prepared"]

@@ -1,0 +1,177 @@
+"""Each format read as emohop reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from emohop.errors import EmohopError
+
+LINE = 1000  # characters of an error that is still a clear line
+
+
+class UnclearError(Exception):
+    """A refusal that is no clear line."""
+
+
+def clear(error: EmohopError) -> EmohopError:
+    text = str(error)
+    if len(text.splitlines()) != 1 or len(text) > LINE:
+        shown = text if len(text) <= LINE else f"{text[:LINE]}... ({len(text)} characters)"
+        raise UnclearError(f"not one clear line: {shown!r}") from error
+    return error
+
+
+def _all(*steps: Callable[[], object], or_not: Sequence[Callable[[], object]] = ()) -> None:
+    """Take every step, whatever those before it say; then raise the first refusal.
+
+    Those of `or_not` may be refused of a valid file too.
+    """
+    refusals = []
+    for number, step in enumerate([*steps, *or_not]):
+        try:
+            step()
+        except EmohopError as error:
+            clear(error)
+            if number < len(steps):
+                refusals.append(error)
+    if refusals:
+        raise refusals[0]
+
+
+def _sounds(path: Path) -> None:
+    """Several spans in one go, as a corpus is prepared."""
+    from emohop.clips import Span
+    from emohop.media import read_sounds
+
+    for _, sound in read_sounds([Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]):
+        if isinstance(sound, EmohopError):
+            clear(sound)
+
+
+def read_sound(path: Path) -> None:
+    """The header, the whole sound and a span of it, with features."""
+    from emohop.clips import Span
+    from emohop.features.audio import mfcc120
+    from emohop.media import probe, read_audio
+
+    _all(
+        lambda: probe(path),
+        lambda: mfcc120(*read_audio(Span(path))),
+        lambda: read_audio(Span(path, 0.05, 0.1)),
+        lambda: _sounds(path),
+    )
+
+
+def read_film(path: Path) -> None:
+    """The header, the sound, pictures at times near and far, and the crops of spans."""
+    from emohop.clips import Span
+    from emohop.features.audio import mfcc120
+    from emohop.features.video import faces_of
+    from emohop.media import frames_at, probe, read_audio
+
+    def pictures() -> None:
+        for _, picture in frames_at(path, [0.0, 0.1, 0.1, 9.5, 21.0, 29.5]):
+            picture.sum()
+
+    def crops() -> None:
+        spans = [Span(path), Span(path, 0.05, 0.3, "left"), Span(path, 12.0, 14.0, "right")]
+        for _, faces in faces_of(spans, 3.0):
+            if isinstance(faces, EmohopError):
+                clear(faces)
+
+    _all(
+        lambda: probe(path),
+        lambda: mfcc120(*read_audio(Span(path))),
+        lambda: _sounds(path),
+        pictures,
+        crops,
+        or_not=[lambda: read_audio(Span(path, 9.0, 9.1))],
+    )
+
+
+def read_csv(path: Path) -> None:
+    """A table by its name: MELD's or one of clips."""
+    from emohop import corpora
+
+    if path.name.endswith("_sent_emo.csv"):
+        corpora.read("meld", path.parent)
+    else:
+        corpora.read("folder", path.parent)
+
+
+def read_iemocap(path: Path) -> None:
+    """The release in which a label file or a transcription lies."""
+    from emohop import corpora
+
+    corpora.read("iemocap", path.parents[3])
+
+
+def read_glove(path: Path) -> None:
+    """Some of its words, with and without the dimension."""
+    from emohop.features.glove import read_glove as read
+
+    words = ["the", ". . .", "café", "3", "w29", "absent"]
+    _all(lambda: read(path, words), lambda: read(path, words, dim=8))
+
+
+def read_prepared(path: Path) -> None:
+    """Every row, fact and vote of the corpus that a file belongs to, and its checksums."""
+    from emohop.storage import open_prepared
+    from emohop.storage.shards import FACTS
+    from emohop.storage.verification import sound_note, verify
+
+    folder = path.parent.parent if path.suffix == ".arrow" else path.parent
+
+    def rows() -> None:
+        for row in open_prepared(folder):
+            for array in row.arrays.values():
+                (array == array).all()
+
+    def facts() -> None:
+        corpus = open_prepared(folder)
+        for name in FACTS:
+            corpus.votes() if name == "votes" else corpus.facts(name)
+        if len(corpus) > 1:
+            hidden = corpus.only([1])
+            hidden.facts("label"), hidden[1]
+
+    def vectors() -> None:
+        brought = open_prepared(folder).word_vectors
+        if brought is not None:
+            brought[1].sum()
+
+    def checksums() -> None:
+        from emohop.storage.places import place
+
+        manifest, _ = verify(folder)
+        for shard in manifest.shards:
+            sound_note(place(folder), shard)
+
+    _all(rows, facts, vectors, or_not=[checksums])  # a joined corpus is not checked
+
+
+def read_model(path: Path) -> None:
+    """Rebuild the model and let it score the corpus beside it."""
+    import emohop
+    from emohop.storage import open_prepared
+
+    predictor = emohop.load(path.parent)
+    corpus = open_prepared(path.parents[1] / "prepared")
+    _all(
+        lambda: (predictor.temperature, predictor.settings),
+        lambda: predictor.evaluate(corpus),
+        lambda: predictor.looks([corpus[0], corpus[1]]),
+    )
+
+
+READERS: dict[str, Callable[[Path], None]] = {
+    **dict.fromkeys(("wav", "flac", "mp3"), read_sound),
+    **dict.fromkeys(("mp4", "avi"), read_film),
+    "csv": read_csv,
+    **dict.fromkeys(("evaluation", "transcription"), read_iemocap),
+    "glove": read_glove,
+    **dict.fromkeys(("manifest", "shard", "vectors"), read_prepared),
+    **dict.fromkeys(("model", "weights"), read_model),
+}
+"""For each format what reads a file of it the way the product does."""
