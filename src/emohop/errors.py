@@ -10,6 +10,10 @@ def brief(said: object) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What reading the values of a damaged JSON file raises."""
+
+
 class EmohopError(Exception):
     """Something outside the program is wrong: a path, a file, a setting.
 

@@ -14,16 +14,13 @@ from torch import nn
 
 from emohop.clips import Modality
 from emohop.config import ModelSettings, Recipe, checked
-from emohop.errors import EmohopError, brief
+from emohop.errors import DAMAGED, EmohopError, brief
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.inputs import Inputs
 from emohop.models.checkpoint import CARD, load_network, read_card
 from emohop.scoring import score, score_fold
 from emohop.storage import PreparedCorpus, Row
-
-_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-"""What reading the values of a damaged card raises."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +60,7 @@ class Predictor:
             settings = checked(ModelSettings, card["model"])
             if set(settings.uses) != set(inputs.max_steps):
                 raise ValueError("its model does not look at what its inputs are")
-        except (*_WRONG, EmohopError) as error:
+        except (*DAMAGED, EmohopError) as error:
             raise EmohopError(f"{folder / CARD} is damaged: {_told(error)}") from None
         return cls(load_network(folder, settings, inputs.sizes), inputs, card)
 
@@ -72,7 +69,7 @@ class Predictor:
         """What dev says the probabilities' logarithms should be divided by; see `calibration`."""
         try:
             return float(self.card["calibration"]["temperature"])
-        except _WRONG as error:
+        except DAMAGED as error:
             raise EmohopError(
                 f"this model's {CARD} holds no temperature ({_told(error)})"
             ) from None
@@ -103,7 +100,7 @@ class Predictor:
             if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
                 return None
             recipe, number = checked(Recipe, self.card["recipe"]), int(self.card["fold"])
-        except (*_WRONG, EmohopError) as error:
+        except (*DAMAGED, EmohopError) as error:
             raise EmohopError(f"this model's {CARD} is damaged: {_told(error)}") from None
         folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
         if not 0 <= number < len(folds):

@@ -59,7 +59,7 @@ def _attempt(read: Callable[[Path], None], path: Path) -> tuple[str, str]:
             return "refused", str(clear(error))
         except UnclearError:
             return "BUG", traceback.format_exc()
-    except Exception:
+    except Exception:  # whatever it is, it is a finding, kept with its traceback
         return "BUG", traceback.format_exc()
     return "ok", ""
 

@@ -12,7 +12,7 @@ import soundfile
 
 from emohop.clips import Span
 from emohop.errors import MediaError
-from emohop.media import container, read_audio, read_sounds, sound
+from emohop.media import blocks, container, read_audio, read_sounds
 from emohop.media.sound import Sound
 from tests.media.test_sound import RATE, clicks, encode
 
@@ -88,7 +88,7 @@ def test_what_cannot_seek_is_decoded_once(
         calls["decoded"] += 1
         return true(*words)
 
-    monkeypatch.setattr(sound, "decoded", decoded)
+    monkeypatch.setattr(blocks, "decoded", decoded)
     dict(read_sounds([Span(path, k, k + 1.0) for k in range(8)]))
     assert calls["decoded"] >= passes
     assert (calls["decoded"] == 1) == (passes == 1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emohop.cli.commands import Protocol, command
+from emohop.cli.commands import Protocol, command, counted
 
 
 @command
@@ -27,9 +27,9 @@ def import_arrays(
     with progress_bar("clips") as progress:
         done = run(source, out, names, progress)
     manifest = done.manifest
-    counts = ", ".join(f"{label} {count}" for label, count in manifest.label_counts.items())
-    typer.echo(f"{out}: {manifest.clips} clips of {manifest.class_set} ({counts})")
-    sizes = ", ".join(f"{name} {size}" for name, size in manifest.sizes.items())
+    held = counted(manifest.label_counts)
+    typer.echo(f"{out}: {manifest.clips} clips of {manifest.class_set} ({held})")
+    sizes = counted(manifest.sizes)
     vectors = manifest.word_vectors
     if vectors is not None:
         typer.echo(f"{sizes}, text of {vectors.words} words, vectors of {vectors.size} numbers")
@@ -54,7 +54,7 @@ def export_arrays(
 
     with progress_bar("clips") as progress:
         done = run(prepared, folder, protocol=protocol, fold=fold, glove=glove, progress=progress)
-    clips = ", ".join(f"{split} {count}" for split, count in done.clips.items())
+    clips = counted(done.clips)
     numbers = ", ".join(f"{number} {label}" for number, label in enumerate(done.labels))
     typer.echo(f"{folder}: {clips} clips; fold {done.fold.index} tests {done.fold.name}")
     typer.echo(f"labels: {numbers}")

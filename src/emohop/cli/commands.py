@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -62,6 +62,11 @@ def fail(message: str) -> None:
     """End the program with one line of error."""
     typer.echo(f"error: {' '.join(message.split())}", err=True)
     raise typer.Exit(FAILED)
+
+
+def counted(counts: Mapping[Any, int]) -> str:
+    """Names with their counts, for a line."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
 def processes(jobs: int | None) -> int:

@@ -13,6 +13,7 @@ from emohop.cli.commands import (
     Engine,
     Jobs,
     command,
+    counted,
     fail,
     processes,
 )
@@ -34,10 +35,9 @@ def synthesize(
 
     with progress_bar("clips") as progress:
         made = make(folder, clips=clips, seed=seed, jobs=processes(jobs), progress=progress)
-    counts = ", ".join(f"{label} {count}" for label, count in made.counts.items())
     typer.echo(
-        f"{folder}: {sum(made.counts.values())} clips ({counts}) in {made.dialogs} dialogs, "
-        f"{made.seconds / 60:.1f} minutes of speech"
+        f"{folder}: {sum(made.counts.values())} clips ({counted(made.counts)}) in {made.dialogs} "
+        f"dialogs, {made.seconds / 60:.1f} minutes of speech"
     )
     typer.echo("Results on a made corpus say nothing about people.")
 
@@ -231,11 +231,10 @@ def prepare(
             **_options(seating=seating, channel=channel, outside=outside),
         )
     manifest = done.manifest
-    counts = ", ".join(f"{label} {count}" for label, count in manifest.label_counts.items())
-    typer.echo(f"{out}: {manifest.clips} clips of {manifest.class_set} ({counts})")
+    held = counted(manifest.label_counts)
+    typer.echo(f"{out}: {manifest.clips} clips of {manifest.class_set} ({held})")
     if manifest.dropped:
-        dropped = ", ".join(f"{label} {count}" for label, count in manifest.dropped.items())
-        typer.echo(f"outside the class set: {dropped}")
+        typer.echo(f"outside the class set: {counted(manifest.dropped)}")
     if done.repaired:
         typer.echo(f"made anew, because they were damaged: {', '.join(done.repaired)}")
     if not done.computed:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from emohop.clips import Clip, Gender, Half, LabelSet, Span
-from emohop.corpora.folders import read_text
+from emohop.corpora.folders import corpus_folder, not_this_corpus, read_text
 from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription
 from emohop.errors import CorpusError, brief
 
@@ -106,20 +106,17 @@ def in_order(clips: Iterable[Clip]) -> list[Clip]:
 
 def find_sessions(folder: str | Path) -> list[Path]:
     """The session folders that hold labels, in order; CorpusError when there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        state = "is not a folder" if folder.exists() else "does not exist"
-        raise CorpusError(f"{folder} {state}: give the folder {RELEASE} of IEMOCAP")
+    folder = corpus_folder(folder, f"the folder {RELEASE} of IEMOCAP")
     for root in (folder, folder / RELEASE):
         found = [s for n in SESSIONS if ((s := root / n) / "dialog" / "EmoEvaluation").is_dir()]
         if found:
             return found
-    expected = "expected Session1 ... Session5 with dialog/EmoEvaluation in each"
+    expected = "Session1 ... Session5 with dialog/EmoEvaluation in each"
     if folder.resolve().name in SESSIONS:
-        raise CorpusError(f"{folder} is one session: give the folder above it ({expected})")
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    raise CorpusError(f"{folder} is not IEMOCAP: {expected}, found {shown or 'nothing'}")
+        raise CorpusError(
+            f"{folder} is one session: give the folder above it (expected {expected})"
+        )
+    raise not_this_corpus(folder, "IEMOCAP", expected)
 
 
 def find_dialogs(folder: str | Path) -> list[Dialog]:

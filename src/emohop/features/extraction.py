@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,10 @@ from emohop.media.sound import Sound
 Arrays = Mapping[str, NDArray[Any]]
 OnSound = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
 """Samples [n] and samples a second of a clip, to samples."""
-OnPictures = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+Faces = NDArray[np.uint8]
+OnPictures = Callable[[Faces], Faces]
 """Pictures [n, side, side, 3] to pictures."""
+Medium = TypeVar("Medium")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +102,11 @@ class Extractor:
         if self.settings.audio is None:
             return {}
         lacking = Failure("audio", "the clip has no sound: leave it out with --audio none")
-        files, results = _by_file([clip.sound for clip in clips], lacking)
-        for path, members in files.items():
-            try:
-                for k, sound in read_sounds([span for _, span in members]):
-                    i = members[k][0]
-                    results[i] = self._sound(clips[i], path, sound, on_sound)
-            except (MediaError, OSError) as error:  # the whole file
-                for i, _ in members:
-                    results.setdefault(i, Failure("audio", _named(path, error)))
-        return results
+
+        def compute(i: int, path: Path, sound: Sound | MediaError) -> Arrays | Failure:
+            return self._sound(clips[i], path, sound, on_sound)
+
+        return _by_file([clip.sound for clip in clips], lacking, read_sounds, compute)
 
     def _sound(
         self, clip: Clip, path: Path, sound: Sound | MediaError, on_sound: OnSound | None
@@ -139,20 +136,18 @@ class Extractor:
         from emohop.features.video import faces_of
 
         lacking = Failure("video", "the clip has no picture: leave it out with --video none")
-        files, results = _by_file([clip.picture for clip in clips], lacking)
-        for path, members in files.items():
-            spans = [span for _, span in members]
-            try:
-                for k, faces in faces_of(spans, self.settings.frames_per_second):
-                    if on_pictures is not None and not isinstance(faces, MediaError):
-                        faces = on_pictures(faces)  # noqa: PLW2901
-                    results[members[k][0]] = self._encode(path, faces)
-            except (MediaError, OSError) as error:  # the whole file
-                for i, _ in members:
-                    results.setdefault(i, Failure("video", _named(path, error)))
-        return results
 
-    def _encode(self, path: object, faces: NDArray[np.uint8] | MediaError) -> Arrays | Failure:
+        def read(spans: Sequence[Span]) -> Iterator[tuple[int, Faces | MediaError]]:
+            return faces_of(spans, self.settings.frames_per_second)
+
+        def compute(i: int, path: Path, faces: Faces | MediaError) -> Arrays | Failure:
+            if on_pictures is not None and not isinstance(faces, MediaError):
+                faces = on_pictures(faces)
+            return self._encode(path, faces)
+
+        return _by_file([clip.picture for clip in clips], lacking, read, compute)
+
+    def _encode(self, path: Path, faces: Faces | MediaError) -> Arrays | Failure:
         if isinstance(faces, MediaError):
             return Failure("video", str(faces))
         vectors = self._encoder(faces)
@@ -164,17 +159,31 @@ class Extractor:
 
 
 def _by_file(
-    spans: Sequence[Span | None], lacking: Failure
-) -> tuple[dict[Path, list[tuple[int, Span]]], dict[int, Arrays | Failure]]:
-    """Numbered spans by their file, and the failure of those that are not there."""
-    files: dict[Path, list[tuple[int, Span]]] = {}
+    spans: Sequence[Span | None],
+    lacking: Failure,
+    read: Callable[[Sequence[Span]], Iterator[tuple[int, Medium | MediaError]]],
+    compute: Callable[[int, Path, Medium | MediaError], Arrays | Failure],
+) -> dict[int, Arrays | Failure]:
+    """What `compute` makes of spans by their numbers, each file read once; else their failures.
+
+    `read` is given the spans of one file, and its numbers are theirs; a span that is not there is
+    `lacking`, and an error of a file as a whole is that of each of its spans.
+    """
+    files: dict[Path, list[int]] = {}
     results: dict[int, Arrays | Failure] = {}
     for i, span in enumerate(spans):
         if span is None:
             results[i] = lacking
         else:
-            files.setdefault(span.path, []).append((i, span))
-    return files, results
+            files.setdefault(span.path, []).append(i)
+    for path, members in files.items():
+        try:
+            for k, medium in read([span for i in members if (span := spans[i]) is not None]):
+                results[members[k]] = compute(members[k], path, medium)
+        except (MediaError, OSError) as error:
+            for i in members:
+                results.setdefault(i, Failure(lacking.stage, _named(path, error)))
+    return results
 
 
 def _named(path: object, error: MediaError | OSError) -> str:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +13,20 @@ from numpy.typing import NDArray
 
 from emohop.clips import Span
 from emohop.errors import MediaError
+from emohop.media.blocks import (
+    Block,
+    cut_short,
+    declared_seconds,
+    frames_from,
+    sound_blocks,
+    sound_stream,
+)
 from emohop.media.container import (
     MAX_SECONDS,
     MAX_TIME_SECONDS,
     UNKNOWN_FRAMES,
-    Damage,
-    audio_stream,
     check_file,
     check_rate,
-    decoded,
     is_cut,
     is_indexed,
     open_media,
@@ -32,24 +34,15 @@ from emohop.media.container import (
 )
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    pass
 
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
 BLOCK_SAMPLES = 1 << 20
 LOUDEST = 1e12  # full scale is 1; the squares of such samples are still numbers
-EXACT_HEADERS = ("avi", "mov", "mp4")  # their headers give exact lengths; others may be estimates
-CUT_SECONDS = 0.5  # what a header may promise too much
-SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
-PREROLL_SECONDS = 0.5  # sound codecs settle over a few frames after a seek
-_END = sys.maxsize  # after every sample
-JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
-
 
 Sound = tuple[NDArray[np.float32], int]
 """Samples `[samples]` and their rate in Hz."""
-Block = tuple[int, NDArray[np.float32] | MediaError]
-"""A position and the samples from there on, or why there are none."""
 
 
 def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
@@ -115,12 +108,13 @@ def _one_pass(
     import av
 
     with open_media(path) as container:
-        stream = _sound_stream(path, container)
+        stream = sound_stream(path, container)
         try:
-            frames, rate, zero = _frames_from(Span(path), container, stream)
+            frames, rate, zero = frames_from(Span(path), container, stream)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"{path}: the sound cannot be read ({error})") from None
-        blocks = _ffmpeg_blocks(path, stream, frames, rate, zero)
+        blocks = sound_blocks(path, stream, frames, rate, zero)
+        declared = declared_seconds(stream) * rate
         kept: deque[Block] = deque()  # what a later span may need too
 
         def fed() -> Iterator[Block]:
@@ -135,8 +129,8 @@ def _one_pass(
                 while len(kept) > 1 and _ends_before(kept[0], span.start * rate):
                     kept.popleft()  # one stays: it tells how far the file goes
                 wanted = _wanted(span, rate, fed())
-                sound: Sound | MediaError
-                sound = _checked(span, _collect(span, rate, wanted, _declared(stream) * rate)), rate
+                samples = _collect(span, rate, wanted, declared)
+                sound: Sound | MediaError = _checked(span, samples), rate
             except MediaError as error:
                 sound = error
             except (av.FFmpegError, ValueError) as error:
@@ -181,7 +175,7 @@ def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]
             if len(block) < size:
                 break
         if left > 0 and at < sound.frames < UNKNOWN_FRAMES:
-            raise MediaError(_cut_short(span.path, at / rate, sound.frames / rate))
+            raise MediaError(cut_short(span.path, at / rate, sound.frames / rate))
 
     declared = sound.frames if sound.frames < UNKNOWN_FRAMES else 0
     try:
@@ -194,49 +188,13 @@ def _ffmpeg_sound(span: Span) -> tuple[NDArray[np.float32], int]:
     import av
 
     with open_media(span.path) as container:
-        stream = _sound_stream(span.path, container)
+        stream = sound_stream(span.path, container)
         try:
-            frames, rate, zero = _frames_from(span, container, stream)
-            blocks = _wanted(span, rate, _ffmpeg_blocks(span.path, stream, frames, rate, zero))
-            return _collect(span, rate, blocks, _declared(stream) * rate), rate
+            frames, rate, zero = frames_from(span, container, stream)
+            blocks = _wanted(span, rate, sound_blocks(span.path, stream, frames, rate, zero))
+            return _collect(span, rate, blocks, declared_seconds(stream) * rate), rate
         except (av.FFmpegError, ValueError) as error:  # ValueError: samples of an unknown kind
             raise MediaError(f"{span.path}: the sound cannot be read ({error})") from None
-
-
-def _sound_stream(path: Path, container: InputContainer) -> Any:
-    stream = audio_stream(container)
-    if stream is None:
-        raise MediaError(f"{path}: holds no sound that can be decoded")
-    return stream
-
-
-def _frames_from(
-    span: Span, container: InputContainer, stream: Any
-) -> tuple[Iterator[Any], int, int]:
-    """Frames from shortly before the span on, the sample rate, and the time stamp of sample 0."""
-
-    def start(frames: Iterator[Any]) -> tuple[Any, list[Any], Iterator[Any]]:
-        """The first frame, the damage before it, and all of it again."""
-        lost: list[Any] = []
-        for frame in frames:
-            if not isinstance(frame, Damage):
-                return frame, lost, chain(lost, [frame], frames)
-            lost.append(frame)
-        return None, lost, iter(lost)
-
-    head, lost, frames = start(decoded(container, stream))
-    if head is None:
-        raise MediaError(f"{span.path}: holds no sound that decodes")
-    rate = check_rate(span.path, head.sample_rate)
-    zero = int((stream.start_time if lost else head.pts) or 0)
-    if span.start > SEEK_GAP_SECONDS and is_indexed(container):
-        target = math.floor((span.start - PREROLL_SECONDS) / stream.time_base)
-        container.seek(zero + target, stream=stream)
-        head, _, frames = start(decoded(container, stream))
-        if head is None or head.pts is None or _sample(head, zero, stream) > span.start * rate:
-            container.seek(zero, stream=stream)  # it cannot seek so finely: decode through
-            _, _, frames = start(decoded(container, stream))
-    return frames, rate, zero
 
 
 def _wanted(
@@ -248,55 +206,6 @@ def _wanted(
             yield at, samples
         elif at >= span.start * rate:
             raise samples
-
-
-def _ffmpeg_blocks(
-    path: Path, stream: Any, frames: Iterator[Any], rate: int, zero: int
-) -> Iterator[Block]:
-    """Samples with their positions, in order, and errors where there should be samples."""
-    at, jitter = 0, 0.0  # where the next sample belongs; the first frame's stamp is believed
-    for frame in frames:
-        if isinstance(frame, Damage):
-            yield at, MediaError(f"{path}: damaged sound at {at / rate:.2f} s")
-            continue
-        if frame.sample_rate != rate:
-            yield _END, MediaError(f"{path}: its sample rate changes at {at / rate:.2f} s")
-            return
-        stamp = at if frame.pts is None else _sample(frame, zero, stream)
-        at, jitter = stamp if abs(stamp - at) > jitter else at, JITTER_SECONDS * rate
-        block = _mono(frame)
-        yield at, block
-        at += len(block)
-    declared = _declared(stream)
-    if at / rate < declared - max(CUT_SECONDS, 0.01 * declared):
-        yield _END, MediaError(_cut_short(path, at / rate, declared))
-
-
-def _declared(stream: Any) -> float:
-    """The seconds that the header gives exactly; 0 where it does not."""
-    names = stream.container.format.name.split(",")
-    if stream.duration is None or not any(name in EXACT_HEADERS for name in names):
-        return 0.0
-    return float(stream.duration * stream.time_base)
-
-
-def _sample(frame: Any, zero: int, stream: Any) -> int:
-    seconds: Fraction = (frame.pts - zero) * stream.time_base
-    return math.floor(seconds * int(frame.sample_rate) + Fraction(1, 2))
-
-
-def _mono(frame: Any) -> NDArray[np.float32]:
-    """The samples of a decoded frame, `[samples]`, 1 being full scale."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(frame.samples, -1).T
-    if samples.dtype.kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is said later
-            return np.asarray(samples.mean(axis=0, dtype=np.float64), np.float32)
-    middle = 128 if samples.dtype.kind == "u" else 0
-    full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
-    mono = (samples.mean(axis=0, dtype=np.float64) - middle) / full_scale
-    return np.asarray(mono, np.float32)
 
 
 def _collect(
@@ -343,10 +252,6 @@ def _last(span: Span, rate: int) -> float:
     if span.end is None:
         return math.inf
     return max(round(span.start * rate) + 1, round(span.end * rate))
-
-
-def _cut_short(path: Path, seconds: float, declared: float) -> str:
-    return f"{path}: cut short: {seconds:.2f} s of sound where its header says {declared:.2f} s"
 
 
 def _check_span(span: Span) -> None:

@@ -8,8 +8,6 @@ comes last, so that an interrupted run is continued by the same call and ends wi
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,9 +20,9 @@ from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.corpora.checks import NO_LABEL
 from emohop.errors import EmohopError
+from emohop.files import csv_text
 from emohop.preparation.plan import begin, cut, is_begun, make_plan
 from emohop.preparation.work import (
-    SHARDS,
     Task,
     extractor_of,
     make_shard,
@@ -33,7 +31,15 @@ from emohop.preparation.work import (
     shard_name,
 )
 from emohop.storage.locks import locked
-from emohop.storage.manifest import INDEX, MANIFEST, Manifest, Shard, fingerprint, parse_manifest
+from emohop.storage.manifest import (
+    INDEX,
+    MANIFEST,
+    SHARDS,
+    Manifest,
+    Shard,
+    fingerprint,
+    read_manifest,
+)
 from emohop.storage.places import Place, place
 from emohop.storage.shards import Problem, ShardNote
 from emohop.storage.verification import sound_note
@@ -43,8 +49,6 @@ __all__ = ["PROBLEMS", "Preparation", "prepare"]
 PROBLEMS = "problems.csv"
 FEW_PROBLEMS = 0.05
 """The share of clips that may be left out without being asked."""
-
-
 CRASHES = 100
 """Deaths of processes in a row over one shard: each leaves out a clip of it."""
 
@@ -116,7 +120,7 @@ def prepare(
         if missing or not finished:
             _finish(job, notes, problems, accept_losses)
         _tidy(job)
-        manifest = parse_manifest(to.get(MANIFEST), f"{job.where}/{MANIFEST}")
+        manifest = read_manifest(job.where)
     computed = sum(len(job.groups[number]) for number in missing)
     return Preparation(manifest, tuple(problems), computed, damaged)
 
@@ -187,11 +191,10 @@ def _check_whole(job: _Job) -> None:
 
 def _notes(job: _Job) -> dict[int, ShardNote]:
     """The finished shards of a run that is under way; a note that is damaged does not count."""
-    names = job.out.names(SHARDS)
+    there = _work_files(job)
     notes = {}
     for number in range(len(job.groups)):
-        shard, note = (name(number).partition("/")[2] for name in (shard_name, note_name))
-        if shard in names and note in names:
+        if shard_name(number) in there and note_name(number) in there:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 notes[number] = ShardNote.from_json(job.out.get(note_name(number)))
     return notes
@@ -199,7 +202,7 @@ def _notes(job: _Job) -> dict[int, ShardNote]:
 
 def _verified(job: _Job) -> tuple[dict[int, ShardNote], tuple[str, ...]]:
     """The shards of a finished corpus that are as written, and the names of the others."""
-    manifest = parse_manifest(job.out.get(MANIFEST), f"{job.where}/{MANIFEST}")
+    manifest = read_manifest(job.where)
     notes, damaged = {}, []
     for number, shard in enumerate(manifest.shards):
         note = sound_note(job.out, shard)
@@ -225,7 +228,7 @@ def _finish(
 ) -> None:
     """Write the tables, then the manifest; refuse a corpus that lost too many clips, or all."""
     lines = [(p.id, p.path, p.stage, p.reason) for p in problems]
-    job.out.put(PROBLEMS, _table(("id", "path", "stage", "reason"), lines))
+    job.out.put(PROBLEMS, csv_text(("id", "path", "stage", "reason"), lines).encode())
     found = sum((Counter(note.labels) for note in notes.values()), Counter[str]())
     clips = found.total() + len(problems)
     if not found:
@@ -239,10 +242,11 @@ def _finish(
             f"{problems[0].id} first: {problems[0].reason}. See {job.where}/{PROBLEMS}; mend them "
             "and say --retry, or say --accept-losses to go on without them"
         )
-    files = [shard_name(number).partition("/")[2] for number in range(len(job.groups))]
+    names = map(shard_name, range(len(job.groups)))
+    files = [name.removeprefix(f"{SHARDS}/") for name in names]
     shards = tuple(Shard(f, len(notes[n].ids), notes[n].sha256) for n, f in enumerate(files))
     index = [(id_, file) for n, file in enumerate(files) for id_ in notes[n].ids]
-    job.out.put(INDEX, _table(("id", "shard"), index))
+    job.out.put(INDEX, csv_text(("id", "shard"), index).encode())
     manifest = Manifest(
         corpus=job.plan["corpus"],
         class_set=job.labels.name,
@@ -258,19 +262,16 @@ def _finish(
     job.out.put(MANIFEST, manifest.to_bytes())
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return table.getvalue().encode()
-
-
 def _tidy(job: _Job) -> None:
     """Delete what only a run under way needs, and what killed processes left half written."""
     job.out.sweep()
-    names = job.out.names(SHARDS)
+    there = _work_files(job)
     for number in range(len(job.groups)):
         for name in (note_name(number), mark_name(number)):
-            if name.partition("/")[2] in names:
+            if name in there:
                 job.out.delete(name)
+
+
+def _work_files(job: _Job) -> set[str]:
+    """The names of the files in the folder of the shards, that folder before them."""
+    return {f"{SHARDS}/{name}" for name in job.out.names(SHARDS)}

@@ -16,14 +16,14 @@ from emohop.storage.places import Place
 PLAN = "plan.json"
 CLIPS_PER_SHARD = 32, 256
 """At least, in a small corpus and in a large one."""
-SHARDS = 512
+FEW_SHARDS = 512
 """Above so many, shards grow."""
 
 
 def cut(clips: Sequence[Clip]) -> list[list[Clip]]:
     """Groups of clips for the shards, in order; the clips of one video file stay together."""
     fewest, most = CLIPS_PER_SHARD
-    size = min(max(fewest, len(clips) // SHARDS), most)
+    size = min(max(fewest, len(clips) // FEW_SHARDS), most)
     by_file: dict[Any, list[Clip]] = {}
     for clip in clips:
         span = clip.picture or clip.sound

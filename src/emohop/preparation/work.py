@@ -19,10 +19,10 @@ from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.features.extraction import Arrays, Extractor, Failure
+from emohop.storage.manifest import SHARDS
 from emohop.storage.places import Place
 from emohop.storage.shards import Problem, shard_bytes
 
-SHARDS = "shards"
 _HALF_LIMIT = float(np.finfo(np.float16).max)
 _DIED = "the process that read it died twice: a decoder crashed, or the memory was not enough"
 

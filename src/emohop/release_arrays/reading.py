@@ -186,8 +186,9 @@ def _write(folder: Path, source: _Source, labels: LabelSet, progress: Progress |
     for part in source.parts:
         for rows in chunks(len(part)):
             path = folder / "shards" / f"{len(shards):05d}.arrow"
-            write_shard(path, list(source.rows(part, rows, labels)), labels, features, sizes)
-            shards.append(Shard(path.name, len(rows), sha256(path)))
+            clips = list(source.rows(part, rows, labels))
+            note = write_shard(path, clips, labels, features, sizes)
+            shards.append(Shard(path.name, len(rows), note.sha256))
             done += len(rows)
             if progress is not None:
                 progress(done, todo)

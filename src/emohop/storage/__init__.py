@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
-from emohop.storage.manifest import Manifest, Part, read_manifest
+from emohop.storage.manifest import SHARDS, Manifest, Part, read_manifest
 from emohop.storage.pages import Pages, give_back, most_maps
 from emohop.storage.places import is_url
 from emohop.storage.rows import MappedShard, Row
@@ -116,7 +116,7 @@ class PreparedCorpus(Sequence[Row]):
                 visible = {i for i in range(shard.clips) if first + i in self.visible}
             part = next((p for end, p in self._parts if number < end), None)
             folder = self.folder if part is None else self.folder / part.folder
-            mapped = MappedShard(folder / "shards" / shard.file, visible, part)
+            mapped = MappedShard(folder / SHARDS / shard.file, visible, part)
             if len(mapped) != shard.clips:
                 raise EmohopError(f"{shard.file} does not hold {shard.clips} clips: prepare again")
             self._open[number] = mapped

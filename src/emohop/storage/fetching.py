@@ -10,7 +10,6 @@ from emohop.processes import Progress
 from emohop.storage.locks import locked
 from emohop.storage.manifest import MANIFEST, Manifest, parse_manifest
 from emohop.storage.places import Folder, place
-from emohop.storage.vectors import MATRIX, WORDS
 
 
 def fetch(where: str | Path, folder: Path, progress: Progress | None = None) -> Manifest:
@@ -28,10 +27,7 @@ def fetch(where: str | Path, folder: Path, progress: Progress | None = None) -> 
     manifest = parse_manifest(data, f"{where}/{MANIFEST}")
     if manifest.parts:
         raise EmohopError(f"{where} only joins other corpora: fetch those")
-    sums = {f"shards/{shard.file}": shard.sha256 for shard in manifest.shards}
-    if manifest.word_vectors is not None:
-        sums[WORDS] = manifest.word_vectors.words_sha256
-        sums[MATRIX] = manifest.word_vectors.matrix_sha256
+    sums = manifest.checksums
     with locked(folder):
         here = to.names()
         if MANIFEST in here and to.get(MANIFEST) != data:

@@ -30,7 +30,7 @@ def locked(where: str | Path) -> Iterator[None]:
         raise EmohopError(
             f"{where} is in use by another emohop: wait for it, or choose another folder"
         ) from None
-    except NotImplementedError:
+    except NotImplementedError:  # what filelock raises where the system cannot lock
         raise EmohopError(
             f"{where}: its file system has no locks: write to another one and copy"
         ) from None

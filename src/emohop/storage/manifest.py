@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from emohop.config import FeatureSettings, checked
-from emohop.errors import EmohopError, brief
+from emohop.errors import DAMAGED, EmohopError, brief
 from emohop.files import replacing
-from emohop.storage.vectors import VectorFiles
+from emohop.storage.places import place
+from emohop.storage.vectors import MATRIX, WORDS, VectorFiles
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-_WRONG = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+SHARDS = "shards"
+"""The folder beside it of the Arrow files."""
 _MOST = 2**40  # of anything that is counted
 _LONGEST = 500  # characters of a name
 INDEX = "index.csv"
@@ -74,6 +76,15 @@ class Manifest:
         """Rows of all shards together."""
         return sum(shard.clips for shard in self.shards)
 
+    @property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of every file that a corpus that is not joined consists of, by its name."""
+        sums = {f"{SHARDS}/{shard.file}": shard.sha256 for shard in self.shards}
+        if self.word_vectors is not None:
+            sums[WORDS] = self.word_vectors.words_sha256
+            sums[MATRIX] = self.word_vectors.matrix_sha256
+        return sums
+
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain values."""
         return {
@@ -99,14 +110,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         file.write(manifest.to_bytes())
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check `manifest.json`; EmohopError when it is missing, damaged or newer."""
+def read_manifest(where: str | Path) -> Manifest:
+    """Read and check `manifest.json`; EmohopError when it is missing, damaged or newer.
+
+    `where` is a folder, or a URL as `places.place` takes it.
+    """
     try:
-        data = (folder / MANIFEST).read_bytes()
+        data = place(where).get(MANIFEST)
     except FileNotFoundError:
         hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
-        raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
-    return parse_manifest(data, str(folder / MANIFEST))
+        raise EmohopError(f"no {MANIFEST} in {where}: {hint}") from None
+    return parse_manifest(data, f"{where}/{MANIFEST}")
 
 
 def parse_manifest(data: bytes, path: str) -> Manifest:
@@ -116,7 +130,7 @@ def parse_manifest(data: bytes, path: str) -> Manifest:
         version = values["version"]
         if version == FORMAT_VERSION:
             return _manifest(values)
-    except (*_WRONG, EmohopError) as error:
+    except (*DAMAGED, EmohopError) as error:
         reason = brief(error)
         raise EmohopError(f"{path} is damaged ({reason}): run `emohop prepare` again") from None
     shown = brief(version)
@@ -127,7 +141,7 @@ def parse_manifest(data: bytes, path: str) -> Manifest:
 
 
 def _manifest(values: Mapping[str, Any]) -> Manifest:
-    """The manifest in plain values; EmohopError or one of `_WRONG` when they are damaged."""
+    """The manifest in plain values; EmohopError or one of `DAMAGED` when they are damaged."""
     shards = tuple(
         Shard(_file_name(s["file"]), _count(s["clips"]), str(s["sha256"])) for s in values["shards"]
     )

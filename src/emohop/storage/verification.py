@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emohop.errors import EmohopError
-from emohop.storage.manifest import INDEX, MANIFEST, Manifest, Shard, parse_manifest
+from emohop.storage.manifest import INDEX, SHARDS, Manifest, Shard, read_manifest
 from emohop.storage.places import Place, place
 from emohop.storage.shards import ShardNote, read_note
-from emohop.storage.vectors import MATRIX, WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +31,32 @@ def verify(folder: str | Path) -> tuple[Manifest, list[Damage]]:
     Raises:
         EmohopError: there is no manifest, or it is damaged.
     """
-    where = place(folder)
-    try:
-        manifest = parse_manifest(where.get(MANIFEST), f"{folder}/{MANIFEST}")
-    except FileNotFoundError:
-        hint = "it is not a prepared corpus, or `emohop prepare` did not finish"
-        raise EmohopError(f"no {MANIFEST} in {folder}: {hint}") from None
+    manifest = read_manifest(folder)
     if manifest.parts:
         names = ", ".join(part.folder for part in manifest.parts)
         raise EmohopError(f"{folder} only joins other corpora: check {names} (seen from there)")
-    return manifest, list(_damages(where, manifest))
+    return manifest, list(_damages(place(folder), manifest))
 
 
 def sound_note(where: Place, shard: Shard) -> ShardNote | None:
     """What a shard holds, or None where it is missing or not the one that was written."""
     try:
-        note = read_note(where.get(f"shards/{shard.file}"))
+        note = read_note(where.get(f"{SHARDS}/{shard.file}"))
     except (OSError, EmohopError):
         return None
     return note if note.sha256 == shard.sha256 else None
 
 
 def _damages(where: Place, manifest: Manifest) -> Iterator[Damage]:
-    index = _index(where)
-    for shard in manifest.shards:
-        reason = _compare(where, f"shards/{shard.file}", shard.sha256)
+    held = _index(where)
+    for name, sha256 in manifest.checksums.items():
+        reason = _compare(where, name, sha256)
         if reason is not None:
-            clips = None if index is None else tuple(index.get(shard.file, ()))
-            yield Damage(f"shards/{shard.file}", reason, clips)
-    vectors = manifest.word_vectors
-    if vectors is not None:
-        for name, sha in ((WORDS, vectors.words_sha256), (MATRIX, vectors.matrix_sha256)):
-            reason = _compare(where, name, sha)
-            if reason is not None:
-                yield Damage(name, reason, None)
+            shard = name.removeprefix(f"{SHARDS}/")
+            clips = None
+            if held is not None and shard != name:  # word vectors hold no clips
+                clips = tuple(held.get(shard, ()))
+            yield Damage(name, reason, clips)
 
 
 def _compare(where: Place, name: str, sha256: str) -> str | None:

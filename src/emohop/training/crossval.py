@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -21,7 +19,7 @@ from emohop.evaluation.results import METRICS, check_complete, write_json
 from emohop.evaluation.runs import CLIPS, FACTS, RECIPE, is_taken
 from emohop.evaluation.splits import Fold, default_protocol, leak_of, make_folds
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
-from emohop.files import write_text
+from emohop.files import csv_text, write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.locks import locked
@@ -183,12 +181,8 @@ def _plain(value: Any) -> str:
 
 def _clips_table(corpus: PreparedCorpus) -> str:
     """What reports need to know of the clips, as CSV; unknown facts are empty."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(_CLIP_FACTS)
-    columns: list[Sequence[Any]] = [corpus.facts(name) for name in _CLIP_FACTS]
-    writer.writerows(zip(*columns, strict=True))
-    return table.getvalue()
+    columns = [corpus.facts(name) for name in _CLIP_FACTS]
+    return csv_text(_CLIP_FACTS, zip(*columns, strict=True))
 
 
 def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:

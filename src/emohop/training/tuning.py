@@ -7,8 +7,6 @@ for it (nested selection). The search is handed a corpus in which nothing is kno
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +22,7 @@ from emohop.config import Recipe
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.evaluation.results import write_json
 from emohop.evaluation.runs import is_taken
-from emohop.files import write_text
+from emohop.files import csv_text, write_text
 from emohop.inputs import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.locks import locked
@@ -297,15 +295,12 @@ def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> N
 
 
 def _write(out: Path, recipe: Recipe, trials: Sequence[Trial]) -> None:
-    table = io.StringIO()
     keys = sorted({key for trial in trials for key in trial.settings})
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["fold", "trial", "state", f"dev_{recipe.training.select}", *keys, "reason"])
-    for trial in trials:
-        score = "" if trial.score is None else trial.score
-        values = [trial.settings.get(key, "") for key in keys]
-        writer.writerow([trial.fold, trial.number, trial.state, score, *values, trial.reason])
-    write_text(out / TRIALS, table.getvalue())
+    header = ["fold", "trial", "state", f"dev_{recipe.training.select}", *keys, "reason"]
+    rows = [
+        [t.fold, t.number, t.state, t.score, *map(t.settings.get, keys), t.reason] for t in trials
+    ]
+    write_text(out / TRIALS, csv_text(header, rows))
     best = best_trials(recipe, trials)
     lost = sorted({trial.fold for trial in trials} - best.keys())
     if lost:
