@@ -27,6 +27,7 @@ __all__ = [
     "Vocabulary",
     "covered",
     "embedding_matrix",
+    "plain",
     "tokenize",
 ]
 
@@ -70,17 +71,21 @@ def tokenize(text: str) -> list[str]:
     ellipsis sign count as `'`, `"`, `--`, `...`. A tag of one word such as `[LAUGHTER]` is ONE
     token, `[laughter]`.
     """
-    text = unicodedata.normalize("NFC", text)
-    text = _UNPRINTABLE.sub(" ", _NUMBER_RANGE.sub("-", text).translate(_ASCII))
     tokens: list[str] = []
     # a pattern with one group: words at even places, the names of tags at odd ones
-    for place, piece in enumerate(_TAG.split(text)):
+    for place, piece in enumerate(_TAG.split(plain(text))):
         if place % 2:
             tokens.append(f"[{piece.lower()}]")
             continue
         for sentence in _sentences(piece):
             tokens.extend(token.lower() for token in _tokenizer().tokenize(sentence))
     return tokens
+
+
+def plain(text: str) -> str:
+    """A text in composed Unicode with typographic signs as ASCII and no control characters."""
+    text = unicodedata.normalize("NFC", text)
+    return _UNPRINTABLE.sub(" ", _NUMBER_RANGE.sub("-", text).translate(_ASCII))
 
 
 @cache

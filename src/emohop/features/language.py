@@ -1,0 +1,216 @@
+"""Pretrained language models: from a text to one vector a word.
+
+BERT, RoBERTa, MiniLM, ModernBERT and their like, with a fast tokenizer. A model reads pieces of
+words; a word's vector is the mean of its pieces' hidden states. Turns that were said before may
+stand in front of a text: they are read and give no vectors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Modality
+from emohop.errors import EmohopError
+from emohop.features.pretrained import Layers, Pretrained, from_cache_or_hub, line_of, load, quiet
+from emohop.features.text import plain
+from emohop.features.windows import Window, windows
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_TEXTS = 32
+ALIKE = 0.8
+"""The shortest text of a batch, as a share of its longest: the rest is padding."""
+MOST_PIECES = 512
+"""Pieces of words read together at most, whatever a model says it can."""
+OVERLAP = 4
+"""A longer text is read in windows; neighbours share a quarter of one."""
+
+_WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text and the turns before it, the earliest first."""
+
+    words: str
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of a text, str [words], and their vectors, float32 [words, layers·size]."""
+
+    words: NDArray[np.str_]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a model reads at once of text number `text`: all of it, or a window."""
+
+    text: int
+    ids: list[int]
+    at: int
+    """Where the text's own pieces begin among `ids`."""
+    window: Window
+
+
+class LanguageEncoder:
+    """A pretrained language model and its tokenizer."""
+
+    def __init__(
+        self, pretrained: Pretrained, tokenizer: Any, layers: Layers, device: str = "cpu"
+    ) -> None:
+        """Wrap a loaded model.
+
+        Raises:
+            EmohopError: the model does not give a sequence of vectors, or lacks a layer.
+        """
+        self.name, self.pretrained, self._layers = pretrained.name, pretrained, layers
+        self._tokenizer, self._device = tokenizer, device
+        model = pretrained.model
+        if model.config.is_encoder_decoder:
+            model = model.get_encoder()
+        self._model = model.to(device)
+        whole, alone = tokenizer("a")["input_ids"], self._pieces("a")[0]
+        at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
+        self._front, self._back = whole[:at], whole[at + len(alone) :]
+        self._room = _positions(model, tokenizer) - len(self._front) - len(self._back)
+        try:
+            states = self._states([_Piece(0, whole, at, Window(0, 1, 0, 1))])
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
+        self.layers = layers.count(len(states), self.name)
+        self.size = int(states[-1].shape[-1])
+
+    def __call__(self, texts: Sequence[Text]) -> list[Words]:
+        """The words of texts and their vectors; a text without words has none."""
+        import torch
+
+        cleaned = [plain(text.words) for text in texts]
+        cut = [self._pieces(text) for text in cleaned]
+        read = [p for i, text in enumerate(texts) for p in self._parts(i, cut[i][0], text.before)]
+        vectors: list[list[NDArray[np.float32]]] = [[] for _ in texts]
+        found: dict[int, NDArray[np.float32]] = {}
+        for chosen in _batches([len(piece.ids) for piece in read]):
+            with torch.inference_mode():
+                states = self._layers.pick(self._states([read[k] for k in chosen])).float().cpu()
+            for k, rows in zip(chosen, states, strict=True):
+                at, window = read[k].at, read[k].window
+                begin, end = at + window.first - window.start, at + window.last - window.start
+                found[k] = rows[begin:end].numpy()
+        for k, piece in enumerate(read):
+            vectors[piece.text].append(found[k])
+        return [
+            self._words(text, spans, parts)
+            for text, (_, spans), parts in zip(cleaned, cut, vectors, strict=True)
+        ]
+
+    def _pieces(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The numbers of a text's pieces, and which of its characters each is."""
+        read = self._tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return list(read["input_ids"]), [tuple(span) for span in read["offset_mapping"]]
+
+    def _parts(self, number: int, ids: list[int], before: Sequence[str]) -> list[_Piece]:
+        """What is read of a text: with as much of the turns before it as there is room for."""
+        if not ids:
+            return []
+        room = max(1, self._room)
+        parts = []
+        for window in windows(len(ids), room, room // OVERLAP):
+            earlier: list[int] = []
+            for turn in reversed(before):
+                earlier = [*self._pieces(plain(turn))[0], *self._back[:1], *earlier]
+            free = room - (window.stop - window.start)
+            earlier = earlier[len(earlier) - min(free, len(earlier)) :]
+            own = ids[window.start : window.stop]
+            whole = [*self._front, *earlier, *own, *self._back]
+            parts.append(_Piece(number, whole, len(self._front) + len(earlier), window))
+        return parts
+
+    def _states(self, pieces: Sequence[_Piece]) -> Sequence[torch.Tensor]:
+        """Every hidden state [pieces, longest, size]."""
+        import torch
+
+        longest = max(len(piece.ids) for piece in pieces)
+        ids = torch.full((len(pieces), longest), int(self._tokenizer.pad_token_id or 0))
+        mask = torch.zeros((len(pieces), longest), dtype=torch.long)
+        for row, here, piece in zip(ids, mask, pieces, strict=True):
+            row[: len(piece.ids)] = torch.tensor(piece.ids)
+            here[: len(piece.ids)] = 1
+        with torch.inference_mode():
+            output = self._model(
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
+                output_hidden_states=True,
+            )
+        states: Sequence[torch.Tensor] = output.hidden_states
+        return states
+
+    def _words(
+        self, text: str, spans: Sequence[tuple[int, int]], parts: Sequence[NDArray[np.float32]]
+    ) -> Words:
+        """The mean of the pieces that touch each word; a word of no piece is left out."""
+        size = self.layers * self.size
+        pieces = np.concatenate([np.empty((0, size), np.float32), *parts])
+        starts = np.array([start for start, _ in spans], np.int64)
+        stops = np.array([stop for _, stop in spans], np.int64)
+        words, vectors = [], []
+        for word in _WORD.finditer(text):
+            touching = (starts < word.end()) & (stops > word.start())
+            if touching.any():
+                words.append(word.group())
+                vectors.append(pieces[touching].mean(axis=0))
+        matrix = np.stack(vectors) if vectors else np.empty((0, size), np.float32)
+        return Words(np.array(words, dtype=np.str_), matrix.astype(np.float32))
+
+
+def _batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Numbers of texts that are read together: of about one length, the longest first."""
+    batches: list[list[int]] = []
+    longest = 0
+    for k in sorted(range(len(lengths)), key=lambda k: -lengths[k]):
+        if not batches or len(batches[-1]) == BATCH_TEXTS or lengths[k] < ALIKE * longest:
+            batches.append([])
+            longest = lengths[k]
+        batches[-1].append(k)
+    return batches
+
+
+def _positions(model: Any, tokenizer: Any) -> int:
+    """How many pieces a model can read at once, those around a text included."""
+    said = int(getattr(model.config, "max_position_embeddings", 0) or 0)
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    if padding is not None:  # RoBERTa counts positions from behind the padding's number
+        said -= padding + 1
+    limits = [n for n in (said, int(tokenizer.model_max_length), MOST_PIECES) if n > 0]
+    return min(limits)
+
+
+def load_language_encoder(
+    name: str, layers: Layers | None = None, device: str = "cpu"
+) -> LanguageEncoder:
+    """The language model `name`: a short name, a hub name or a folder; errors as in `load`."""
+    pretrained = load(Modality.TEXT, name)
+    import transformers
+
+    with quiet(transformers):
+        tokenizer = from_cache_or_hub(
+            f"the tokenizer of {name}",
+            pretrained.source,
+            transformers.AutoTokenizer.from_pretrained,
+            use_fast=True,
+        )
+    if not tokenizer.is_fast:
+        raise EmohopError(f"{name} has no fast tokenizer (tokenizer.json): words have no places")
+    return LanguageEncoder(pretrained, tokenizer, layers or Layers(), device)

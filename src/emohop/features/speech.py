@@ -1,0 +1,215 @@
+"""Pretrained speech encoders: from sound to one vector every 20 ms or so.
+
+Wav2Vec2, HuBERT, WavLM, data2vec-audio and their like, and Whisper's encoder. A clip's vectors
+never depend on the clips beside it: sounds are filled up with silence to the next half second, only
+sounds of one such length share a batch, and the frames of the filling are dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Modality
+from emohop.errors import EmohopError
+from emohop.features.audio import SAMPLE_RATE_HZ
+from emohop.features.pretrained import Layers, Pretrained, line_of, load, quiet
+from emohop.features.windows import windows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+WINDOW_SECONDS = 30
+"""Longer sounds are read in windows of this length,"""
+OVERLAP_SECONDS = 2
+"""of which neighbours share so much; each frame comes from the window that has more around it."""
+FILL_SAMPLES = SAMPLE_RATE_HZ // 2
+BATCH_SECONDS = {"cpu": 16, "cuda": 256}
+"""Sound that goes through a model together; a CPU gains nothing by more (benchmarks/encoders.py)."""
+
+Sound = NDArray[np.float32]
+Frames = NDArray[np.float32]
+
+
+class SpeechEncoder:
+    """A pretrained speech model over sound at 16 kHz."""
+
+    def __init__(
+        self, pretrained: Pretrained, layers: Layers, pool: int = 1, device: str = "cpu"
+    ) -> None:
+        """Wrap a loaded model; each `pool` frames in a row become their mean.
+
+        Raises:
+            EmohopError: the model does not give a sequence of vectors, or lacks a layer.
+        """
+        self.name, self.pretrained, self.pool = pretrained.name, pretrained, pool
+        self._layers, said = layers, pretrained.preprocessing
+        self._batch = BATCH_SECONDS.get(device.partition(":")[0], BATCH_SECONDS["cpu"])
+        if said.get("sampling_rate", SAMPLE_RATE_HZ) != SAMPLE_RATE_HZ:
+            raise EmohopError(f"{self.name} hears {said['sampling_rate']} Hz; 16000 Hz is accepted")
+        self._model: _Whisper | _Waveform
+        if pretrained.model.config.model_type == "whisper":
+            self._model = _Whisper(pretrained, device)
+        elif hasattr(pretrained.model, "_get_feat_extract_output_lengths"):
+            self._model = _Waveform(pretrained, device)
+        else:
+            kind = pretrained.model.config.model_type
+            raise EmohopError(
+                f"{self.name} is a model of type {kind}: speech models like wav2vec2, hubert, wavlm, "
+                "data2vec-audio and whisper are accepted"
+            )
+        try:
+            states = self._states([np.zeros(FILL_SAMPLES, np.float32)])
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
+        self.layers = layers.count(len(states), self.name)
+        self.size = int(states[-1].shape[-1])
+
+    @property
+    def frames_per_second(self) -> float:
+        """Vectors for each second of sound."""
+        return SAMPLE_RATE_HZ / (self._model.stride * self.pool)
+
+    def __call__(self, sounds: Sequence[Sound]) -> list[Frames]:
+        """The vectors of sounds `[samples]` at 16 kHz, each float32 `[frames, layers·size]`."""
+        stride = self._model.stride
+        size, shared = (s * SAMPLE_RATE_HZ // stride for s in (WINDOW_SECONDS, OVERLAP_SECONDS))
+        pieces: dict[int, list[tuple[int, int, int, int, Sound]]] = {}
+        parts: list[list[Frames]] = []
+        for i, sound in enumerate(sounds):
+            sound = self._model.levelled(sound)  # noqa: PLW2901
+            cut = windows(math.ceil(len(sound) / stride), size, shared)
+            parts.append([np.empty((0, 0), np.float32)] * len(cut))
+            for k, window in enumerate(cut):
+                samples = sound[window.start * stride : window.stop * stride]
+                filled = math.ceil(len(samples) / FILL_SAMPLES) * FILL_SAMPLES
+                last = window.last - window.start
+                if window.last == window.stop:  # the sequence ends here
+                    last = self._model.frames(len(samples))
+                entry = (i, k, window.first - window.start, last, samples)
+                pieces.setdefault(filled, []).append(entry)
+        for filled, members in pieces.items():
+            batch = max(1, self._batch * SAMPLE_RATE_HZ // filled)
+            for at in range(0, len(members), batch):
+                some = members[at : at + batch]
+                states = self._layers.pick(self._states([s for *_, s in some]))
+                for (i, k, first, last, _), vectors in zip(some, states.cpu(), strict=True):
+                    parts[i][k] = vectors[first:last].float().numpy()
+        return [pooled(np.concatenate(part), self.pool) for part in parts]
+
+    def _states(self, sounds: Sequence[Sound]) -> Sequence[Tensor]:
+        """Every hidden state `[sounds, frames, size]` of sounds of one filled length."""
+        import torch
+
+        filled = math.ceil(len(sounds[0]) / FILL_SAMPLES) * FILL_SAMPLES
+        samples = np.zeros((len(sounds), filled), np.float32)
+        for row, sound in zip(samples, sounds, strict=True):
+            row[: len(sound)] = sound
+        with torch.inference_mode():
+            return self._model.states(samples, [len(sound) for sound in sounds])
+
+
+def pooled(frames: Frames, count: int) -> Frames:
+    """The mean of each `count` frames `[frames, size]` in a row; the last may be of fewer."""
+    if count == 1:
+        return frames
+    starts = np.arange(0, len(frames), count)
+    sums = np.add.reduceat(frames, starts, axis=0) if len(frames) else frames
+    members = np.diff([*starts.tolist(), len(frames)])[:, None]
+    return np.asarray(sums / np.maximum(members, 1), dtype=np.float32)
+
+
+class _Waveform:
+    """Models that hear samples: Wav2Vec2 and its family."""
+
+    def __init__(self, pretrained: Pretrained, device: str) -> None:
+        self._net = pretrained.model.to(device)
+        self._device = device
+        said = pretrained.preprocessing
+        self._normalise = bool(said.get("do_normalize", True))
+        # models with group norm were trained without a mask and hear the filling as silence
+        self._masked = bool(said.get("return_attention_mask", False))
+        self.stride = math.prod(pretrained.model.config.conv_stride)
+
+    def levelled(self, sound: Sound) -> Sound:
+        """Zero mean and unit variance over the whole sound, where the model wants it."""
+        if not self._normalise:
+            return sound
+        return np.asarray((sound - sound.mean()) / np.sqrt(sound.var() + 1e-7), np.float32)
+
+    def frames(self, samples: int) -> int:
+        """How many of a filled sound's frames are of its own samples; one at least."""
+        return max(1, int(self._net._get_feat_extract_output_lengths(samples)))
+
+    def states(self, samples: NDArray[np.float32], lengths: Sequence[int]) -> Sequence[Tensor]:
+        import torch
+
+        inputs: dict[str, Any] = {"input_values": torch.from_numpy(samples).to(self._device)}
+        if self._masked:
+            mask = np.arange(samples.shape[1]) < np.asarray(lengths)[:, None]
+            inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(self._device)
+        states: Sequence[Tensor] = self._net(**inputs, output_hidden_states=True).hidden_states
+        return states
+
+
+class _Whisper:
+    """Whisper's encoder, over the sound's own length instead of the 30 s that it was trained on."""
+
+    def __init__(self, pretrained: Pretrained, device: str) -> None:
+        import transformers
+
+        self._encoder = pretrained.model.get_encoder().to(device)
+        self._device = device
+        with quiet(transformers):
+            self._mel = transformers.WhisperFeatureExtractor.from_dict(
+                dict(pretrained.preprocessing)
+            )
+        self.stride = 2 * int(self._mel.hop_length)  # the second convolution takes every other one
+
+    def levelled(self, sound: Sound) -> Sound:
+        return sound
+
+    def frames(self, samples: int) -> int:
+        """How many of a filled sound's frames are of its own samples."""
+        return math.ceil(samples / self.stride)
+
+    def states(self, samples: NDArray[np.float32], lengths: Sequence[int]) -> Sequence[Tensor]:
+        import torch
+
+        del lengths  # Whisper has no mask: it hears the filling as silence
+        found = self._mel(
+            list(samples), sampling_rate=SAMPLE_RATE_HZ, padding="longest", return_tensors="np"
+        )
+        mel = torch.from_numpy(found["input_features"]).to(self._device)
+        with self._shortened(mel.shape[2] // 2):
+            output = self._encoder(mel, output_hidden_states=True)
+        states: Sequence[Tensor] = output.hidden_states
+        return states
+
+    @contextmanager
+    def _shortened(self, frames: int) -> Iterator[None]:
+        """The encoder as one whose input is so many frames: it refuses others."""
+        import torch
+
+        encoder = self._encoder
+        whole, most = encoder.embed_positions, encoder.config.max_source_positions
+        encoder.embed_positions = torch.nn.Embedding.from_pretrained(whole.weight[:frames])
+        encoder.config.max_source_positions = frames
+        try:
+            yield
+        finally:
+            encoder.embed_positions, encoder.config.max_source_positions = whole, most
+
+
+def load_speech_encoder(
+    name: str, layers: Layers | None = None, pool: int = 1, device: str = "cpu"
+) -> SpeechEncoder:
+    """The speech model `name`: a short name, a hub name or a folder; errors as in `load`."""
+    return SpeechEncoder(load(Modality.AUDIO, name), layers or Layers(), pool, device)
