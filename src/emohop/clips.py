@@ -56,7 +56,8 @@ class Clip:
     """One utterance. `start` and `end` are seconds in its dialog; unknown facts are None.
 
     `label` is the corpus's own label, before any `LabelSet` is applied. `sound` and `picture`
-    say where the media are; they may be the same file.
+    say where the media are; they may be the same file. `before` are the transcripts of the turns
+    before it, the earliest first, where features look at them.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Clip:
     sound: Span | None = None
     picture: Span | None = None
     split: Split | None = None
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

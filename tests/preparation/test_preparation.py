@@ -264,7 +264,10 @@ def test_folders_that_are_something_else(made_corpus: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"audio": "mfcc12"}, "no audio features 'mfcc12': one of mfcc120, mfcc39, none"),
+        (
+            {"audio": "mfcc12"},
+            "no audio features 'mfcc12': one of mfcc120, mfcc39, a short name such as",
+        ),
         ({"text": "glove"}, "no text features 'glove'"),
         ({"audio": None, "text": None, "video": None}, "nothing to prepare"),
     ],

@@ -57,6 +57,13 @@ Seating = Annotated[
 Channel = Annotated[
     str | None, typer.Option(help="Of RAVDESS: speech, song or both. [default: speech]")
 ]
+Layer = Annotated[
+    str | None,
+    typer.Option(
+        help="Hidden states of that modality's pretrained model: a number, mean-N of the last N, "
+        "or all, weighted in training. [default: last]"
+    ),
+]
 Outside = Annotated[
     bool, typer.Option("--outside", help="A table may name files outside its folder.")
 ]
@@ -147,14 +154,37 @@ def prepare(
             help="The prepared corpus, continued if begun: a folder, or a URL such as s3://…"
         ),
     ],
-    audio: Annotated[str | None, typer.Option(help="mfcc120, mfcc39 or none.")] = None,
-    text: Annotated[str | None, typer.Option(help="words or none.")] = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            help="mfcc120, mfcc39, a Hugging Face speech model (whisper-base, wavlm-large, … by "
+            "short name, hub name or folder), or none."
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="words, a Hugging Face language model (minilm, roberta-base, …, hub name or "
+            "folder), or none."
+        ),
+    ] = None,
     video: Annotated[
         str | None,
         typer.Option(
             help="resnet101 (as published; from the Hugging Face hub), hog (needs no weights), "
-            "any Hugging Face image model by name or folder, or none."
+            "any other image or video model (clip-vit-b32, dinov2-small, …, hub name or folder), "
+            "or none."
         ),
+    ] = None,
+    audio_layer: Layer = None,
+    text_layer: Layer = None,
+    video_layer: Layer = None,
+    audio_pool: Annotated[
+        int | None, typer.Option(help="Frames of a speech model that become their mean.")
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(help="Turns of the dialog before a clip that its text features see."),
     ] = None,
     prosody: Annotated[
         bool | None,
@@ -178,6 +208,16 @@ def prepare(
             "map FILE.yaml. [default: the corpus's first]"
         ),
     ] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Keep clips that lack a modality altogether.")
+    ] = False,
+    device: Annotated[
+        str, typer.Option(help="Of pretrained models: cpu, cuda, or auto (a GPU if there is one).")
+    ] = "auto",
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="A folder that keeps what pretrained models gave, for the next time."),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")
     ] = False,
@@ -199,7 +239,7 @@ def prepare(
     its checksums, and what is damaged is made anew.
     """
     from emohop.config import FeatureSettings, checked
-    from emohop.preparation import PROBLEMS
+    from emohop.preparation import PROBLEMS, Running
     from emohop.preparation import prepare as run
     from emohop.reports.terminal import progress_bar
 
@@ -210,6 +250,12 @@ def prepare(
         "prosody": prosody,
         "frames_per_second": frames_per_second,
         "precision": precision,
+        "audio_layer": audio_layer,
+        "text_layer": text_layer,
+        "video_layer": video_layer,
+        "audio_pool": audio_pool,
+        "context": context,
+        "incomplete": incomplete or None,
     }
     given = {
         key: None if value == "none" else value for key, value in asked.items() if value is not None
@@ -227,6 +273,7 @@ def prepare(
             strict=strict,
             accept_losses=accept_losses,
             retry=retry,
+            running=Running(device, None if cache is None else cache.absolute()),
             progress=progress,
             **_options(seating=seating, channel=channel, outside=outside),
         )

@@ -33,6 +33,7 @@ __all__ = [
     "mfcc120",
     "resample",
     "sound_16k",
+    "too_short",
 ]
 
 SAMPLE_RATE_HZ = 16_000
@@ -171,11 +172,16 @@ AUDIO_FEATURES: Mapping[str, AudioFeature] = MappingProxyType(
 
 def _at_least_a_frame(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(sound) < WINDOW_SAMPLES:
-        raise MediaError(
-            f"{len(sound) / SAMPLE_RATE_HZ:.4f} s of sound: "
-            f"at least one frame of {WINDOW_SECONDS} s is needed"
-        )
+        raise too_short(sound)
     return sound
+
+
+def too_short(sound: NDArray[np.float32]) -> MediaError:
+    """What is said of a sound at 16 kHz that is shorter than a frame."""
+    return MediaError(
+        f"{len(sound) / SAMPLE_RATE_HZ:.4f} s of sound: "
+        f"at least one frame of {WINDOW_SECONDS} s is needed"
+    )
 
 
 def _filtered(frames: NDArray[np.float32], taps: tuple[float, ...]) -> NDArray[np.float32]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop.clips import Clip, Span
+from emohop.clips import Clip, Modality, Span
 from emohop.config import FeatureSettings
-from emohop.errors import EmohopError, MediaError
-from emohop.features.audio import AUDIO_FEATURES, SAMPLE_RATE_HZ, sound_16k
-from emohop.features.text import tokenize
+from emohop.errors import MediaError
+from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
+from emohop.features.encoding import Arrays, Encoder, load_encoder
+from emohop.features.text import Text
 from emohop.media import read_sounds
-from emohop.media.sound import Sound
 
-Arrays = Mapping[str, NDArray[Any]]
+__all__ = ["Arrays", "Extractor", "Failure", "OnPictures", "OnSound"]
+
+PENDING_BYTES = 32 << 20
+"""Media that wait to be encoded together: eight minutes of sound, or 220 pictures."""
+
 OnSound = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
 """Samples [n] and samples a second of a clip, to samples."""
 Faces = NDArray[np.uint8]
@@ -35,29 +40,38 @@ class Failure:
     reason: str
 
 
+Results = dict[int, Arrays | Failure]
+"""By the numbers of the clips."""
+
+
 class Extractor:
     """Computes the arrays of clips: audio, prosody, text and video, as the settings say."""
 
-    def __init__(self, settings: FeatureSettings) -> None:
-        """Check the settings and load what they need, the image model included."""
+    def __init__(
+        self, settings: FeatureSettings, device: str = "auto", cache: str | Path | None = None
+    ) -> None:
+        """Check the settings and load what they need, pretrained models included.
+
+        Pretrained models run on `device`: cpu, cuda, or auto, which takes a GPU that is there.
+        What they give is kept in the folder `cache`, if one is named.
+        """
         self.settings = settings
         self.sizes: dict[str, int] = {}
+        self.encoders: dict[Modality, Encoder] = {}
+        for modality in settings.modalities:
+            self.encoders[modality] = load_encoder(modality, settings, device, cache)
         if settings.audio is not None:
-            self._audio = _known("audio", settings.audio, AUDIO_FEATURES)
-            self.sizes["audio"] = self._audio.size
+            self.sizes["audio"] = self.encoders[Modality.AUDIO].width
             if settings.prosody:
                 from emohop.features.prosody import PROSODY_NAMES, prosody
 
                 prosody(np.zeros(16_000, np.float32), 16_000)  # a missing extra is said here
                 self._prosody = prosody
                 self.sizes["prosody"] = len(PROSODY_NAMES)
-        if settings.text is not None:
-            self._text = _known("text", settings.text, {"words": tokenize})
+        if settings.text is not None and self.encoders[Modality.TEXT].width:
+            self.sizes["text_states"] = self.encoders[Modality.TEXT].width
         if settings.video is not None:
-            from emohop.features.encoders import load_image_encoder
-
-            self._encoder = load_image_encoder(settings.video)
-            self.sizes["video"] = self._encoder.dim
+            self.sizes["video"] = self.encoders[Modality.VIDEO].width
 
     def __call__(self, clip: Clip) -> Arrays:
         """The arrays of one clip; raises MediaError when one cannot be made."""
@@ -77,122 +91,180 @@ class Extractor:
         `on_sound` and `on_pictures` are given the decoded media, and what they return is what
         features are computed of.
         """
-        pictures = self._pictures(clips, on_pictures)
-        sounds = self._sounds(clips, on_sound)
+        parts: list[Results] = []
+        if Modality.VIDEO in self.encoders:
+            parts.append(self._pictures(clips, on_pictures))
+        if Modality.AUDIO in self.encoders:
+            parts.append(self._sounds(clips, on_sound))
+        if Modality.TEXT in self.encoders:
+            parts.append(self._texts(clips))
         for i, clip in enumerate(clips):
             arrays: dict[str, NDArray[Any]] = {}
-            for part in (pictures.get(i, {}), sounds.get(i, {}), self._words(clip)):
-                if isinstance(part, Failure):
-                    yield clip, part
+            for part in parts:
+                found = part[i]
+                if isinstance(found, Failure):
+                    yield clip, found
                     break
-                arrays |= part
+                arrays |= found
             else:
                 yield clip, arrays
 
-    def _words(self, clip: Clip) -> Arrays | Failure:
-        if self.settings.text is None:
-            return {}
-        if clip.transcript is None:
-            return Failure("text", "the clip has no transcript: leave it out with --text none")
-        return {"text": np.array(self._text(clip.transcript), dtype=np.str_)}
+    def _texts(self, clips: Sequence[Clip]) -> Results:
+        found = _Pending(self, Modality.TEXT)
+        for i, clip in enumerate(clips):
+            if clip.transcript is not None:
+                found.add(i, Text(clip.transcript, clip.before), None)
+            elif self.settings.incomplete:
+                found.done[i] = self.empty(Modality.TEXT)
+            else:
+                reason = "the clip has no transcript: leave it out with --text none"
+                found.done[i] = Failure("text", reason)
+        return found.finish()
 
-    def _sounds(
-        self, clips: Sequence[Clip], on_sound: OnSound | None
-    ) -> dict[int, Arrays | Failure]:
-        if self.settings.audio is None:
-            return {}
-        lacking = Failure("audio", "the clip has no sound: leave it out with --audio none")
-
-        def compute(i: int, path: Path, sound: Sound | MediaError) -> Arrays | Failure:
-            return self._sound(clips[i], path, sound, on_sound)
-
-        return _by_file([clip.sound for clip in clips], lacking, read_sounds, compute)
-
-    def _sound(
-        self, clip: Clip, path: Path, sound: Sound | MediaError, on_sound: OnSound | None
-    ) -> Arrays | Failure:
-        if isinstance(sound, MediaError):
-            return Failure("audio", _named(path, sound))
-        try:
-            samples, rate = sound
+    def _sounds(self, clips: Sequence[Clip], on_sound: OnSound | None) -> Results:
+        def prepare(i: int, found: tuple[NDArray[np.float32], int]) -> tuple[Any, Arrays]:
+            samples, rate = found
             if on_sound is not None:
-                samples = on_sound(clip, samples, rate)
-            samples, rate = sound_16k(samples, rate), SAMPLE_RATE_HZ  # once for all features
-            arrays = {"audio": self._audio.compute(samples, rate)}
-            if self.settings.prosody:
-                arrays["prosody"] = self._prosody(samples, rate)
-        except MediaError as error:
-            return Failure("audio", _named(path, error))
-        for name, array in arrays.items():
-            if not np.isfinite(array).all():
-                return Failure("audio", f"{path}: {name} is not finite")
-        return arrays
+                samples = on_sound(clips[i], samples, rate)
+            samples = sound_16k(samples, rate)  # once for all features
+            if len(samples) < WINDOW_SAMPLES:
+                raise too_short(samples)
+            if not self.settings.prosody:
+                return samples, {}
+            return samples, {"prosody": self._prosody(samples, SAMPLE_RATE_HZ)}
 
-    def _pictures(
-        self, clips: Sequence[Clip], on_pictures: OnPictures | None
-    ) -> dict[int, Arrays | Failure]:
-        if self.settings.video is None:
-            return {}
+        found = _Pending(self, Modality.AUDIO)
+        found.read([clip.sound for clip in clips], read_sounds, prepare)
+        return found.finish()
+
+    def _pictures(self, clips: Sequence[Clip], on_pictures: OnPictures | None) -> Results:
         from emohop.features.video import faces_of
-
-        lacking = Failure("video", "the clip has no picture: leave it out with --video none")
 
         def read(spans: Sequence[Span]) -> Iterator[tuple[int, Faces | MediaError]]:
             return faces_of(spans, self.settings.frames_per_second)
 
-        def compute(i: int, path: Path, faces: Faces | MediaError) -> Arrays | Failure:
-            if on_pictures is not None and not isinstance(faces, MediaError):
-                faces = on_pictures(faces)
-            return self._encode(path, faces)
+        def prepare(i: int, faces: Faces) -> tuple[Any, Arrays]:
+            del i
+            return faces if on_pictures is None else on_pictures(faces), {}
 
-        return _by_file([clip.picture for clip in clips], lacking, read, compute)
+        found = _Pending(self, Modality.VIDEO)
+        found.read([clip.picture for clip in clips], read, prepare)
+        return found.finish()
 
-    def _encode(self, path: Path, faces: Faces | MediaError) -> Arrays | Failure:
-        if isinstance(faces, MediaError):
-            return Failure("video", str(faces))
-        vectors = self._encoder(faces)
-        if not np.isfinite(vectors).all():
-            return Failure(
-                "video", f"{path}: {self.settings.video} gave numbers that are not finite"
-            )
-        return {"video": vectors}
+    def empty(self, modality: Modality) -> Arrays:
+        """The arrays of a clip that lacks a modality: no steps, and prosody of zeros."""
+        names = {
+            Modality.AUDIO: ("audio", "prosody"),
+            Modality.TEXT: ("text", "text_states"),
+            Modality.VIDEO: ("video",),
+        }[modality]
+        arrays: dict[str, NDArray[Any]] = {}
+        for name in names:
+            if name == "text":
+                arrays[name] = np.empty(0, np.str_)
+            elif name in self.sizes:
+                shape = (self.sizes[name],) if name == "prosody" else (0, self.sizes[name])
+                arrays[name] = np.zeros(shape, np.float32)
+        return arrays
 
 
-def _by_file(
-    spans: Sequence[Span | None],
-    lacking: Failure,
-    read: Callable[[Sequence[Span]], Iterator[tuple[int, Medium | MediaError]]],
-    compute: Callable[[int, Path, Medium | MediaError], Arrays | Failure],
-) -> dict[int, Arrays | Failure]:
-    """What `compute` makes of spans by their numbers, each file read once; else their failures.
+class _Pending:
+    """Media that wait for the encoder of their modality, which takes many clips at once."""
 
-    `read` is given the spans of one file, and its numbers are theirs; a span that is not there is
-    `lacking`, and an error of a file as a whole is that of each of its spans.
-    """
-    files: dict[Path, list[int]] = {}
-    results: dict[int, Arrays | Failure] = {}
-    for i, span in enumerate(spans):
-        if span is None:
-            results[i] = lacking
-        else:
-            files.setdefault(span.path, []).append(i)
-    for path, members in files.items():
+    def __init__(self, extractor: Extractor, modality: Modality) -> None:
+        self.extractor, self.modality = extractor, modality
+        self.encoder = extractor.encoders[modality]
+        self.items: list[tuple[int, Path | None, Any, Arrays]] = []
+        self.bytes = 0
+        self.done: Results = {}
+
+    def read(
+        self,
+        spans: Sequence[Span | None],
+        read: Callable[[Sequence[Span]], Iterator[tuple[int, Medium | MediaError]]],
+        prepare: Callable[[int, Medium], tuple[Any, Arrays]],
+    ) -> None:
+        """Read spans, each file once; `prepare` makes of a medium what is encoded, and more.
+
+        `read` is given the spans of one file, and its numbers are theirs; an error of a file as a
+        whole is that of each of its spans.
+        """
+        files: dict[Path, list[int]] = {}
+        for i, span in enumerate(spans):
+            if span is not None:
+                files.setdefault(span.path, []).append(i)
+            elif self.extractor.settings.incomplete:
+                self.done[i] = self.extractor.empty(self.modality)
+            else:
+                self.done[i] = Failure(self.modality.value, _LACKING[self.modality])
+        for path, members in files.items():
+            left = set(members)
+            try:
+                for k, medium in read([span for i in members if (span := spans[i]) is not None]):
+                    left.discard(members[k])
+                    self._take(members[k], path, medium, prepare)
+            except (MediaError, OSError) as error:
+                for i in left:
+                    self._fail(i, path, error)
+
+    def _take(
+        self,
+        i: int,
+        path: Path,
+        medium: Medium | MediaError,
+        prepare: Callable[[int, Medium], tuple[Any, Arrays]],
+    ) -> None:
+        if isinstance(medium, MediaError):
+            self._fail(i, path, medium)
+            return
         try:
-            for k, medium in read([span for i in members if (span := spans[i]) is not None]):
-                results[members[k]] = compute(members[k], path, medium)
-        except (MediaError, OSError) as error:
-            for i in members:
-                results.setdefault(i, Failure(lacking.stage, _named(path, error)))
-    return results
+            item, more = prepare(i, medium)
+        except MediaError as error:
+            self._fail(i, path, error)
+            return
+        self.add(i, item, path, more)
+
+    def add(
+        self, i: int, item: Any, path: Path | None, more: Arrays = MappingProxyType({})
+    ) -> None:
+        """Let clip `i` wait, and encode all that wait when they are many."""
+        self.items.append((i, path, item, more))
+        self.bytes += getattr(item, "nbytes", 0)
+        if self.bytes > PENDING_BYTES:
+            self._encode()
+
+    def finish(self) -> Results:
+        """Encode what still waits; everything by the numbers of the clips."""
+        self._encode()
+        return self.done
+
+    def _encode(self) -> None:
+        items, self.items, self.bytes = self.items, [], 0
+        if not items:
+            return
+        found = self.encoder.encode([item for _, _, item, _ in items])
+        for (i, path, _, more), arrays in zip(items, found, strict=True):
+            if isinstance(arrays, MediaError):
+                self._fail(i, path, arrays)
+                continue
+            both = {**arrays, **more}
+            self.done[i] = both
+            for name, array in both.items():
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    where = "" if path is None else f"{path}: "
+                    self.done[i] = Failure(self.modality.value, f"{where}{name} is not finite")
+
+    def _fail(self, i: int, path: Path | None, error: MediaError | OSError) -> None:
+        self.done[i] = Failure(self.modality.value, _named(path, error))
+
+
+_LACKING = {
+    Modality.AUDIO: "the clip has no sound: leave it out with --audio none",
+    Modality.VIDEO: "the clip has no picture: leave it out with --video none",
+}
 
 
 def _named(path: object, error: MediaError | OSError) -> str:
     """What went wrong with a file, in one line that names it."""
     reason = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
     return reason if str(path) in reason else f"{path}: {reason}"
-
-
-def _known(modality: str, name: str, known: Mapping[str, Any]) -> Any:
-    if name not in known:
-        raise EmohopError(f"no {modality} features {name!r}: one of {', '.join(known)}, none")
-    return known[name]

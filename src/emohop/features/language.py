@@ -1,8 +1,9 @@
 """Pretrained language models: from a text to one vector a word.
 
 BERT, RoBERTa, MiniLM, ModernBERT and their like, with a fast tokenizer. A model reads pieces of
-words; a word's vector is the mean of its pieces' hidden states. Turns that were said before may
-stand in front of a text: they are read and give no vectors.
+words; a word's vector is the mean of its pieces' hidden states. With context, the turns that were
+said before are read in front of a text, and the mean of their pieces' states is joined to each
+word's vector.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.features.pretrained import Layers, Pretrained, from_cache_or_hub, line_of, load, quiet
-from emohop.features.text import plain
+from emohop.features.text import Text, plain
 from emohop.features.windows import Window, windows
 
 if TYPE_CHECKING:
@@ -36,16 +37,11 @@ _WORD = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """A text and the turns before it, the earliest first."""
-
-    words: str
-    before: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Words:
-    """The words of a text, str [words], and their vectors, float32 [words, layers·size]."""
+    """The words of a text, str [words], and their vectors, float32 [words, layers·size].
+
+    With context, each layer's part is twice as wide: the word's, then that of the turns before.
+    """
 
     words: NDArray[np.str_]
     vectors: NDArray[np.float32]
@@ -66,15 +62,21 @@ class LanguageEncoder:
     """A pretrained language model and its tokenizer."""
 
     def __init__(
-        self, pretrained: Pretrained, tokenizer: Any, layers: Layers, device: str = "cpu"
+        self,
+        pretrained: Pretrained,
+        tokenizer: Any,
+        layers: Layers,
+        device: str = "cpu",
+        *,
+        context: bool = False,
     ) -> None:
-        """Wrap a loaded model.
+        """Wrap a loaded model; with `context`, it looks at the turns before a text.
 
         Raises:
             EmohopError: the model does not give a sequence of vectors, or lacks a layer.
         """
         self.name, self.pretrained, self._layers = pretrained.name, pretrained, layers
-        self._tokenizer, self._device = tokenizer, device
+        self._tokenizer, self._device, self._context = tokenizer, device, context
         model = pretrained.model
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
@@ -88,7 +90,7 @@ class LanguageEncoder:
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
         self.layers = layers.count(len(states), self.name)
-        self.size = int(states[-1].shape[-1])
+        self.size = int(states[-1].shape[-1]) * (2 if context else 1)
 
     def __call__(self, texts: Sequence[Text]) -> list[Words]:
         """The words of texts and their vectors; a text without words has none."""
@@ -96,7 +98,8 @@ class LanguageEncoder:
 
         cleaned = [plain(text.words) for text in texts]
         cut = [self._pieces(text) for text in cleaned]
-        read = [p for i, text in enumerate(texts) for p in self._parts(i, cut[i][0], text.before)]
+        before = [text.before if self._context else () for text in texts]
+        read = [p for i in range(len(texts)) for p in self._parts(i, cut[i][0], before[i])]
         vectors: list[list[NDArray[np.float32]]] = [[] for _ in texts]
         found: dict[int, NDArray[np.float32]] = {}
         for chosen in _batches([len(piece.ids) for piece in read]):
@@ -106,12 +109,24 @@ class LanguageEncoder:
                 at, window = read[k].at, read[k].window
                 begin, end = at + window.first - window.start, at + window.last - window.start
                 found[k] = rows[begin:end].numpy()
+                if self._context:
+                    earlier = rows[len(self._front) : at].numpy()
+                    found[k] = self._beside(found[k], earlier)
         for k, piece in enumerate(read):
             vectors[piece.text].append(found[k])
         return [
             self._words(text, spans, parts)
             for text, (_, spans), parts in zip(cleaned, cut, vectors, strict=True)
         ]
+
+    def _beside(
+        self, own: NDArray[np.float32], earlier: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """States of a text's own pieces with the mean of those before, 0 where there are none."""
+        mean = earlier.mean(axis=0) if len(earlier) else np.zeros(own.shape[1], np.float32)
+        shape = (len(own), self.layers, own.shape[1] // self.layers)
+        both = [own.reshape(shape), np.broadcast_to(mean.reshape(1, *shape[1:]), shape)]
+        return np.concatenate(both, axis=2).reshape(len(own), -1)
 
     def _pieces(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The numbers of a text's pieces, and which of its characters each is."""
@@ -198,7 +213,7 @@ def _positions(model: Any, tokenizer: Any) -> int:
 
 
 def load_language_encoder(
-    name: str, layers: Layers | None = None, device: str = "cpu"
+    name: str, layers: Layers | None = None, device: str = "cpu", *, context: bool = False
 ) -> LanguageEncoder:
     """The language model `name`: a short name, a hub name or a folder; errors as in `load`."""
     pretrained = load(Modality.TEXT, name)
@@ -213,4 +228,4 @@ def load_language_encoder(
         )
     if not tokenizer.is_fast:
         raise EmohopError(f"{name} has no fast tokenizer (tokenizer.json): words have no places")
-    return LanguageEncoder(pretrained, tokenizer, layers or Layers(), device)
+    return LanguageEncoder(pretrained, tokenizer, layers or Layers(), device, context=context)

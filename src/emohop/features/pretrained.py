@@ -6,6 +6,7 @@ and `images` turn what is loaded here into features.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import logging
 import warnings
@@ -128,10 +129,11 @@ def source_of(modality: Modality, name: str) -> str:
     if source and folder.is_dir():
         return str(folder)
     if source.startswith((".", "~", "/")) or source.count("/") != 1 or "\\" in source:
-        known = ", ".join([*OWN[modality], *SHORT_NAMES[modality]])
+        own, short = ", ".join(OWN[modality]), list(SHORT_NAMES[modality])
+        near = (difflib.get_close_matches(name, short, n=1) or short)[0]
         raise EmohopError(
-            f"no {modality} features {brief(name)!r}: {known}, a hub name owner/model, a folder "
-            "that holds a model, or none"
+            f"no {modality} features {brief(name)!r}: one of {own}, a short name such as {near} "
+            "(docs/encoders.md), a hub name owner/model, a folder that holds a model, none"
         )
     return source
 

@@ -32,7 +32,7 @@ OVERLAP_SECONDS = 2
 """of which neighbours share so much; each frame comes from the window that has more around it."""
 FILL_SAMPLES = SAMPLE_RATE_HZ // 2
 BATCH_SECONDS = {"cpu": 16, "cuda": 256}
-"""Sound that goes through a model together; a CPU gains nothing by more (benchmarks/encoders.py)."""
+"""Sound that goes through a model together; a CPU gains nothing by more."""
 
 Sound = NDArray[np.float32]
 Frames = NDArray[np.float32]
@@ -62,7 +62,7 @@ class SpeechEncoder:
         else:
             kind = pretrained.model.config.model_type
             raise EmohopError(
-                f"{self.name} is a model of type {kind}: speech models like wav2vec2, hubert, wavlm, "
+                f"{self.name} is a model of type {kind}: models like wav2vec2, hubert, wavlm, "
                 "data2vec-audio and whisper are accepted"
             )
         try:
@@ -168,9 +168,8 @@ class _Whisper:
         self._encoder = pretrained.model.get_encoder().to(device)
         self._device = device
         with quiet(transformers):
-            self._mel = transformers.WhisperFeatureExtractor.from_dict(
-                dict(pretrained.preprocessing)
-            )
+            read: Any = transformers.WhisperFeatureExtractor.from_dict
+            self._mel = read(dict(pretrained.preprocessing))
         self.stride = 2 * int(self._mel.hop_length)  # the second convolution takes every other one
 
     def levelled(self, sound: Sound) -> Sound:
@@ -200,7 +199,8 @@ class _Whisper:
 
         encoder = self._encoder
         whole, most = encoder.embed_positions, encoder.config.max_source_positions
-        encoder.embed_positions = torch.nn.Embedding.from_pretrained(whole.weight[:frames])
+        first: Any = torch.nn.Embedding.from_pretrained
+        encoder.embed_positions = first(whole.weight[:frames])
         encoder.config.max_source_positions = frames
         try:
             yield

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from nltk.tokenize import NLTKWordTokenizer
 
 __all__ = [
+    "TURN",
+    "Text",
     "Vocabulary",
     "covered",
     "embedding_matrix",
     "plain",
+    "said",
     "tokenize",
 ]
 
@@ -37,6 +40,11 @@ UNIFORM_LIMIT = 0.25
 PADDING = "_PAD_"
 UNKNOWN = "_UNK_"
 RESERVED = (PADDING, UNKNOWN)
+
+TURN = "[turn]"
+"""Stands behind the words of each turn before a clip's own."""
+CONTEXT_WORDS = 64
+"""Words kept of the turns before, the last ones, so that they never crowd out the clip's own."""
 
 # Typographic signs become the ASCII ones that NLTK's rules and GloVe's words are made of. \x85 to
 # \x97 are Windows-1252 signs that were read as Latin-1.
@@ -61,6 +69,20 @@ _FULL_STOP = re.compile(r"(?<=[^\s.])\.[\"')\]]*\s+")
 _TITLES = {"mr", "mrs", "ms", "dr", "prof", "rev", "sen", "gov", "gen", "col", "sgt", "lt", "capt"}
 _SHORT = _TITLES | {"st", "jr", "sr", "vs"}
 _INITIALS = re.compile(r"[A-HJ-Z]|(?:[A-Za-z]\.)+[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What is said in a clip, and in the turns before it, the earliest first."""
+
+    words: str
+    before: tuple[str, ...] = ()
+
+
+def said(text: Text) -> list[str]:
+    """The tokens of a text behind those of the turns before it, each turn closed by `TURN`."""
+    context = [token for turn in text.before for token in (*tokenize(turn), TURN)]
+    return [*context[-CONTEXT_WORDS:], *tokenize(text.words)]
 
 
 def tokenize(text: str) -> list[str]:

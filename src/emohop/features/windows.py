@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 
@@ -26,9 +27,9 @@ def windows(length: int, size: int, overlap: int) -> list[Window]:
         return [Window(0, length, 0, length)]
     starts = [*range(0, length - size, size - overlap), length - size]
     borders = [0]
-    borders += [(left + size + right) // 2 for left, right in zip(starts, starts[1:], strict=False)]
+    borders += [(left + size + right) // 2 for left, right in itertools.pairwise(starts)]
     borders.append(length)
     return [
         Window(start, start + size, first, last)
-        for start, first, last in zip(starts, borders, borders[1:], strict=False)
+        for start, (first, last) in zip(starts, itertools.pairwise(borders), strict=True)
     ]

@@ -21,8 +21,9 @@ from emohop.config import FeatureSettings
 from emohop.corpora.checks import NO_LABEL
 from emohop.errors import EmohopError
 from emohop.files import csv_text
-from emohop.preparation.plan import begin, cut, is_begun, make_plan
+from emohop.preparation.plan import begin, cut, is_begun, make_plan, with_turns_before
 from emohop.preparation.work import (
+    Running,
     Task,
     extractor_of,
     make_shard,
@@ -44,7 +45,7 @@ from emohop.storage.places import Place, place
 from emohop.storage.shards import Problem, ShardNote
 from emohop.storage.verification import sound_note
 
-__all__ = ["PROBLEMS", "Preparation", "prepare"]
+__all__ = ["PROBLEMS", "Preparation", "Running", "prepare"]
 
 PROBLEMS = "problems.csv"
 FEW_PROBLEMS = 0.05
@@ -77,6 +78,7 @@ def prepare(
     strict: bool = False,
     accept_losses: bool = False,
     retry: bool = False,
+    running: Running | None = None,
     progress: processes.Progress | None = None,
     **reading: Any,
 ) -> Preparation:
@@ -86,18 +88,21 @@ def prepare(
     `labels` (default: the corpus's first; else a shipped map or a YAML file) are counted and left
     out. Clips that cannot be read are listed in `problems.csv`; `strict` stops at the first one,
     and more than FEW_PROBLEMS of them must be accepted by `accept_losses`. `retry` reads those of
-    an earlier call again. A finished corpus is verified, and what is damaged made again. `reading`
-    goes to the corpus reader.
+    an earlier call again. A finished corpus is verified, and what is damaged made again. `running`
+    says where pretrained encoders run. `reading` goes to the corpus reader.
     Raises EmohopError when nothing can be read, `out` was begun with other settings, or another
     process works on it.
     """
     processes.check_engine(engine)
-    job = _settle(corpus, Path(source), out, features or FeatureSettings(), labels, reading)
+    settings = features or FeatureSettings()
+    job = _settle(corpus, Path(source), out, settings, labels, running or Running(), reading)
     if not accept_losses:
         _check_whole(job)
     to, call = job.out, uuid.uuid4().hex
     if not is_begun(to, job.where, job.plan):
-        extractor_of(job.features)  # a wrong setting or a missing extra is said before any work
+        extractor_of(
+            job.features, job.running
+        )  # a wrong setting or a missing extra is said before any work
     with locked(out):
         begin(to, job.where, job.plan)
         to.sweep()
@@ -137,10 +142,14 @@ class _Job:
     features: FeatureSettings
     groups: Sequence[Sequence[Clip]]
     dropped: Mapping[str, int]
+    running: Running
 
     def task(self, number: int, call: str, strict: bool) -> Task:
         clips = tuple(self.groups[number])
-        return Task(number, clips, self.labels, self.features, self.source, self.out, call, strict)
+        return Task(
+            number, clips, self.labels, self.features, self.source, self.out, call, strict,
+            self.running,
+        )  # fmt: skip
 
 
 def _settle(
@@ -149,6 +158,7 @@ def _settle(
     out: str | Path,
     features: FeatureSettings,
     labels: str | None,
+    running: Running,
     reading: Mapping[str, Any],
 ) -> _Job:
     """Read the corpus and lay out the work; EmohopError when there is none to do."""
@@ -156,6 +166,8 @@ def _settle(
         raise EmohopError("nothing to prepare: at least one of audio, text and video is needed")
     source = source.absolute()  # a worker may sit somewhere else
     everything = corpora.read(corpus, source, **reading)
+    if features.context:
+        everything = with_turns_before(everything, features.context)
     label_set = corpora.class_set(corpus, labels, everything)
     clips = [clip for clip in everything if label_set.class_of(clip.label) is not None]
     if not clips:
@@ -170,11 +182,14 @@ def _settle(
         features=features,
         groups=cut(clips),
         dropped=Counter(label or NO_LABEL for label in others),
+        running=running,
     )
 
 
 def _check_whole(job: _Job) -> None:
     """EmohopError when too many clips lack what was asked for: said before any work."""
+    if job.features.incomplete:
+        return
     clips = [clip for group in job.groups for clip in group]
     for option, what, found in (
         ("audio", "sound", [clip.sound for clip in clips]),
@@ -185,7 +200,8 @@ def _check_whole(job: _Job) -> None:
         if getattr(job.features, option) is not None and lacking > FEW_PROBLEMS * len(clips):
             raise EmohopError(
                 f"{lacking} of {len(clips)} clips have no {what}: leave it out with --{option} "
-                "none, or say --accept-losses to go on with the others"
+                "none, keep such clips with --incomplete, or say --accept-losses to go on with "
+                "the others"
             )
 
 
@@ -247,12 +263,15 @@ def _finish(
     shards = tuple(Shard(f, len(notes[n].ids), notes[n].sha256) for n, f in enumerate(files))
     index = [(id_, file) for n, file in enumerate(files) for id_ in notes[n].ids]
     job.out.put(INDEX, csv_text(("id", "shard"), index).encode())
+    extractor = extractor_of(job.features, job.running)
     manifest = Manifest(
         corpus=job.plan["corpus"],
         class_set=job.labels.name,
         labels=job.labels.labels,
         features=job.features,
-        sizes=extractor_of(job.features).sizes,
+        sizes=extractor.sizes,
+        layers={m.value: e.layers for m, e in extractor.encoders.items() if e.layers > 1},
+        encoders={m.value: e.fingerprint for m, e in extractor.encoders.items() if e.fingerprint},
         label_counts={label: found[label] for label in job.labels.labels},
         dropped=dict(sorted(job.dropped.items())),
         problems=len(problems),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from emohop.clips import Clip, LabelSet
@@ -39,12 +39,33 @@ def cut(clips: Sequence[Clip]) -> list[list[Clip]]:
     return groups
 
 
+def with_turns_before(clips: Sequence[Clip], turns: int) -> list[Clip]:
+    """The clips with the transcripts of up to `turns` turns of their dialog before each.
+
+    Turns are in the order of the corpus, those of classes that are left out included.
+    Raises EmohopError when no clip is in a dialog.
+    """
+    if all(clip.dialog is None for clip in clips):
+        raise EmohopError("context: this corpus has no dialogs: leave --context out")
+    dialogs: dict[str, list[str]] = {}
+    found = []
+    for clip in clips:
+        if clip.dialog is None:
+            found.append(clip)
+            continue
+        said = dialogs.setdefault(clip.dialog, [])
+        found.append(replace(clip, before=tuple(said[-turns:])))
+        said.append(clip.transcript or "")
+    return found
+
+
 def make_plan(
     corpus: str, labels: LabelSet, features: FeatureSettings, clips: Sequence[Clip]
 ) -> dict[str, Any]:
     """What decides the bytes of the shards; a folder is continued only under an equal plan."""
     facts = [
-        [c.id, c.label, c.start, c.end, c.transcript, c.picture and c.picture.half] for c in clips
+        [c.id, c.label, c.start, c.end, c.transcript, c.picture and c.picture.half, *c.before]
+        for c in clips
     ]
     return {
         "corpus": corpus,

@@ -28,6 +28,14 @@ _DIED = "the process that read it died twice: a decoder crashed, or the memory w
 
 
 @dataclass(frozen=True, slots=True)
+class Running:
+    """What pretrained encoders run on, and the folder that keeps what they gave, if any."""
+
+    device: str = "auto"
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A shard to make. `call` is the same for the tasks of one call of `prepare`."""
 
@@ -39,6 +47,7 @@ class Task:
     out: Place
     call: str
     strict: bool = False
+    running: Running = Running()
 
 
 def shard_name(number: int) -> str:
@@ -57,9 +66,9 @@ def mark_name(number: int) -> str:
 
 
 @cache
-def extractor_of(features: FeatureSettings) -> Extractor:
-    """One extractor a process: its image model is loaded once."""
-    return Extractor(features)
+def extractor_of(features: FeatureSettings, running: Running) -> Extractor:
+    """One extractor a process: its models are loaded once."""
+    return Extractor(features, running.device, running.cache)
 
 
 def make_shard(task: Task) -> int:
@@ -67,7 +76,7 @@ def make_shard(task: Task) -> int:
 
     EmohopError when the corpus's folder has gone, or for the first problem where it is `strict`.
     """
-    extractor, mark = extractor_of(task.features), _Mark.leave(task)
+    extractor, mark = extractor_of(task.features, task.running), _Mark.leave(task)
     rows: list[tuple[Clip, Arrays]] = []
     problems: list[Problem] = []
     for clip, result in _results(extractor, task, mark):
@@ -112,9 +121,10 @@ def _one_by_one(
 def _fitting(arrays: Arrays | Failure) -> Arrays | Failure:
     """The arrays, unless one holds numbers that half a float cannot."""
     if not isinstance(arrays, Failure):
-        for name in ("audio", "video"):
+        for name in ("audio", "text_states", "video"):
             if name in arrays and np.abs(arrays[name]).max(initial=0) > _HALF_LIMIT:
-                return Failure(name, f"its {name} features do not fit float16: use float32")
+                stage = name.removesuffix("_states")
+                return Failure(stage, f"its {stage} features do not fit float16: use float32")
     return arrays
 
 

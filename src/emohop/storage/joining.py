@@ -12,7 +12,18 @@ from pathlib import Path
 from emohop.errors import EmohopError
 from emohop.storage.manifest import MANIFEST, Manifest, Part, read_manifest, write_manifest
 
-_FEATURES = ("audio", "prosody", "text", "video", "frames_per_second")
+_FEATURES = (
+    "audio",
+    "audio_layer",
+    "audio_pool",
+    "prosody",
+    "text",
+    "text_layer",
+    "context",
+    "video",
+    "video_layer",
+    "frames_per_second",
+)
 
 
 def join(
@@ -55,6 +66,8 @@ def join(
         problems=sum(manifest.problems for manifest in manifests),
         shards=tuple(shard for manifest in manifests for shard in manifest.shards),
         fingerprint=hashlib.sha256(json.dumps(known).encode()).hexdigest(),
+        layers=first.layers,
+        encoders=first.encoders,
         parts=parts,
     )
     joined = (out / MANIFEST).exists()
@@ -82,6 +95,9 @@ def _check_agree(first: Path, ours: Manifest, folder: Path, theirs: Manifest) ->
                 f"{folder} was prepared with {name} = {_said(there)}, {first} with "
                 f"{_said(here)}: prepare them alike"
             )
+    for name in ours.encoders:
+        if theirs.encoders.get(name) != ours.encoders[name]:
+            raise EmohopError(f"{folder} was prepared with another {name} model than {first}")
     if theirs.sizes != ours.sizes:
         raise EmohopError(f"{folder} has features of {theirs.sizes} numbers, {first} {ours.sizes}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ class Manifest:
     labels: tuple[str, ...]
     features: FeatureSettings
     sizes: Mapping[str, int]
-    """Numbers in a frame of each array: {"audio": 120, "prosody": 35, "video": 2048}."""
+    """Numbers in a frame of each array: {"audio": 120, "prosody": 35, "video": 2048}, and
+    "text_states" for the states of a language model."""
     label_counts: Mapping[str, int]
     dropped: Mapping[str, int]
     """Clips outside the class set, by corpus label."""
@@ -67,6 +68,10 @@ class Manifest:
     """SHA-256 over the settings and the shards: equal corpora have equal fingerprints."""
     word_vectors: VectorFiles | None = None
     """Those that the corpus brings along."""
+    layers: Mapping[str, int] = field(default_factory=dict)
+    """Hidden states that stand side by side in a modality's frames, where they are several."""
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    """The fingerprint of each modality's pretrained encoder."""
     parts: tuple[Part, ...] = ()
     """Of a joined corpus, whose `shards` are those of its parts, one part behind the other."""
     version: int = FORMAT_VERSION
@@ -169,6 +174,8 @@ def _manifest(values: Mapping[str, Any]) -> Manifest:
         shards=shards,
         fingerprint=str(values["fingerprint"]),
         word_vectors=_vector_files(values.get("word_vectors")),
+        layers={str(k): max(1, _count(v)) for k, v in values.get("layers", {}).items()},
+        encoders={str(k): _line(v) for k, v in values.get("encoders", {}).items()},
         parts=parts,
     )
 

@@ -67,7 +67,7 @@ class Problem:
 def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
     columns = dict(FACTS)
     number = {"float32": pa.float32(), "float16": pa.float16()}[features.precision]
-    for name in ("audio", "video"):
+    for name in ("audio", "text_states", "video"):
         if name in sizes:
             columns[name] = pa.list_(pa.list_(number, sizes[name]))
     if "prosody" in sizes:
