@@ -5,8 +5,8 @@ Training and prediction make their batches here, so that a model always sees a c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -24,6 +24,17 @@ from emohop.models.batch import Batch
 from emohop.models.encoder import Sizes
 from emohop.storage import PreparedCorpus, Row
 
+STATES = "text_states"
+"""The array of a language model's word vectors; the words themselves are in `text`."""
+_NOTHING: NDArray[Any] = np.zeros(0, np.float32)
+
+SETTINGS_OF: Mapping[Modality, tuple[str, ...]] = {
+    Modality.AUDIO: ("audio", "audio_layer", "audio_pool"),
+    Modality.TEXT: ("text", "text_layer", "context"),
+    Modality.VIDEO: ("video", "video_layer"),
+}
+"""The settings that decide a modality's features."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -35,6 +46,8 @@ class Inputs:
     max_steps: Mapping[Modality, int]
     standardiser: Standardiser
     vocabulary: Vocabulary | None
+    encoders: Mapping[Modality, str] = field(default_factory=dict)
+    """The fingerprint of each modality's pretrained encoder."""
 
     @classmethod
     def fit(cls, corpus: PreparedCorpus, train: Sequence[int], recipe: Recipe) -> Inputs:
@@ -44,16 +57,17 @@ class Inputs:
         """
         check_fit(corpus, recipe)
         manifest, model = corpus.manifest, recipe.model
-        names = [m.value for m in model.uses if m is not Modality.TEXT]
-        if model.prosody:
-            names.append("prosody")
-        rows = ((r.id, r.speaker, r.arrays) for r in (corpus[int(i)] for i in train))
-        standardiser = Standardiser.fit(recipe.training.standardise, rows, names)
+        states = STATES in manifest.sizes
+        names = {m: _array(m, states) for m in model.uses if m is not Modality.TEXT or states}
+        standardiser = Standardiser.fit(
+            recipe.training.standardise,
+            _numbers_of(corpus, train, names, prosody=model.prosody),
+            [*names.values(), *(["prosody"] if model.prosody else [])],
+        )
+        layers = {m: n for m in names if (n := manifest.layers.get(m.value, 1)) > 1}
+        steps = {m: manifest.sizes[name] // layers.get(m, 1) for m, name in names.items()}
         vocabulary = None
-        steps: dict[Modality, int] = {
-            m: manifest.sizes[m.value] for m in model.uses if m is not Modality.TEXT
-        }
-        if Modality.TEXT in model.uses:
+        if Modality.TEXT in model.uses and not states:
             vocabulary = _vocabulary(corpus, train, recipe.training.vocabulary)
             steps[Modality.TEXT] = len(vocabulary)
         return cls(
@@ -63,10 +77,13 @@ class Inputs:
                 len(manifest.labels),
                 steps,
                 manifest.sizes["prosody"] if model.prosody else 0,
+                layers,
+                states and Modality.TEXT in model.uses,
             ),
             max_steps={m: model.encoder(m).max_steps for m in model.uses},
             standardiser=standardiser,
             vocabulary=vocabulary,
+            encoders={m: f for m in model.uses if (f := manifest.encoders.get(m.value))},
         )
 
     def check(self, corpus: PreparedCorpus) -> None:
@@ -77,16 +94,36 @@ class Inputs:
                 f"{corpus.folder} has the classes {brief(' '.join(manifest.labels))}, "
                 f"the model {brief(' '.join(self.labels))}"
             )
+        if not any(m in manifest.features.modalities for m in self.max_steps):
+            raise EmohopError(
+                f"{corpus.folder} holds {_listed(manifest.features.modalities)}, the model looks "
+                f"at {_listed(self.max_steps)}"
+            )
         for modality in self.max_steps:
-            ours = getattr(self.features, modality.value)
-            theirs = getattr(manifest.features, modality.value)
-            if ours != theirs:
-                raise EmohopError(
-                    f"{corpus.folder} was prepared with {modality} = {brief(theirs)}, "
-                    f"the model was fitted on {brief(ours)}"
-                )
-        if self.sizes.prosody and "prosody" not in manifest.sizes:
+            if modality in manifest.features.modalities:  # else every clip lacks it
+                self._check_alike(corpus, modality)
+        audio = manifest.features.audio is not None
+        if self.sizes.prosody and audio and "prosody" not in manifest.sizes:
             raise EmohopError(f"{corpus.folder} was prepared without prosody; the model needs it")
+
+    def _check_alike(self, corpus: PreparedCorpus, modality: Modality) -> None:
+        """EmohopError when a modality's features are not those that the model was fitted on."""
+        manifest, theirs = corpus.manifest, corpus.manifest.features
+        encoder, ours = manifest.encoders.get(modality.value), self.encoders.get(modality)
+        for name in SETTINGS_OF[modality]:
+            here, there = getattr(theirs, name), getattr(self.features, name)
+            # a model may lie elsewhere: what it is called is told by its fingerprint
+            if here != there and not (name == modality.value and encoder and ours):
+                raise EmohopError(
+                    f"{corpus.folder} was prepared with {name} = {brief(here)}, "
+                    f"the model was fitted on {brief(there)}"
+                )
+        if encoder != ours:
+            raise EmohopError(
+                f"{corpus.folder} was prepared with another {modality} encoder "
+                f"({_short(encoder)}) than the model was fitted on ({_short(ours)}): prepare it "
+                f"with --{modality} {brief(getattr(self.features, modality.value))}"
+            )
 
     def batches(self, corpus: PreparedCorpus, rows: Sequence[int], size: int) -> Iterator[Batch]:
         """Batches of `size` of a corpus's rows in their order; the last may be smaller."""
@@ -98,13 +135,15 @@ class Inputs:
 
         EmohopError names a clip whose features hold NaN or infinity.
         """
-        steps, lengths = {}, {}
+        steps, lengths, present = {}, {}, {}
         for modality in self.max_steps:
             steps[modality], lengths[modality] = self._padded(rows, modality)
+            there = [row.has(modality) for row in rows]
+            if not all(there):
+                present[modality] = torch.tensor(there)
         prosody = None
         if self.sizes.prosody:
-            vectors = [self._standard(row, "prosody", row.prosody) for row in rows]
-            prosody = torch.from_numpy(np.stack(vectors))
+            prosody = torch.from_numpy(np.stack([self._prosody(row) for row in rows]))
         numbers = {label: number for number, label in enumerate(self.labels)}
         for row in rows:
             if row.label not in numbers:
@@ -118,6 +157,7 @@ class Inputs:
             lengths=lengths,
             prosody=prosody,
             classes=torch.tensor([numbers[row.label] for row in rows]),
+            present=present,
         )
 
     def _padded(self, rows: Sequence[Row], modality: Modality) -> tuple[Tensor, Tensor]:
@@ -125,20 +165,26 @@ class Inputs:
 
         They are made one at a time in their place: a batch is in memory once.
         """
-        lengths = [min(len(row[modality.value]), self.max_steps[modality]) for row in rows]
+        words = modality is Modality.TEXT and not self.sizes.text_states
+        name = _array(modality, self.sizes.text_states)
+        found = [row.arrays[name] if row.has(modality) else _NOTHING for row in rows]
+        lengths = [min(len(array), self.max_steps[modality]) for array in found]
         shape: tuple[int, ...] = (len(rows), max(1, *lengths))
-        if modality is not Modality.TEXT:
-            shape = (*shape, rows[0][modality.value].shape[1])
-        padded = np.zeros(shape, np.int64 if modality is Modality.TEXT else np.float32)
-        for place, row, length in zip(padded, rows, lengths, strict=True):
-            place[:length] = self._numbers(row, modality, length)
+        if not words:
+            shape = (*shape, self.sizes.steps[modality] * self.sizes.layers.get(modality, 1))
+        padded = np.zeros(shape, np.int64 if words else np.float32)
+        for place, row, array, length in zip(padded, rows, found, lengths, strict=True):
+            if length and words and self.vocabulary is not None:
+                place[:length] = self.vocabulary.ids(array[:length].tolist())
+            elif length:
+                place[:length] = self._standard(row, name, array[:length])
         return torch.from_numpy(padded), torch.tensor(lengths)
 
-    def _numbers(self, row: Row, modality: Modality, length: int) -> NDArray[Any]:
-        array = row[modality.value][:length]
-        if modality is Modality.TEXT and self.vocabulary is not None:
-            return self.vocabulary.ids(array.tolist())
-        return self._standard(row, modality.value, array)
+    def _prosody(self, row: Row) -> NDArray[np.float32]:
+        """A clip's prosody vector; 0 where it has no sound."""
+        if not row.has(Modality.AUDIO):
+            return np.zeros(self.sizes.prosody, np.float32)
+        return self._standard(row, "prosody", row.prosody)
 
     def _standard(self, row: Row, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
         standard = self.standardiser(name, array, row.speaker)
@@ -157,7 +203,10 @@ class Inputs:
                 "classes": self.sizes.classes,
                 "steps": {m.value: n for m, n in self.sizes.steps.items()},
                 "prosody": self.sizes.prosody,
+                "layers": {m.value: n for m, n in self.sizes.layers.items()},
+                "text_states": self.sizes.text_states,
             },
+            "encoders": {m.value: f for m, f in self.encoders.items()},
             "max_steps": {m.value: n for m, n in self.max_steps.items()},
             "normalisation": self.standardiser.to_json(),
             "vocabulary": None if self.vocabulary is None else self.vocabulary.to_list(),
@@ -176,10 +225,13 @@ class Inputs:
                 int(sizes["classes"]),
                 {Modality(m): int(n) for m, n in sizes["steps"].items()},
                 int(sizes["prosody"]),
+                {Modality(m): int(n) for m, n in sizes.get("layers", {}).items()},
+                bool(sizes.get("text_states", False)),
             ),
             max_steps={Modality(m): int(n) for m, n in values["max_steps"].items()},
             standardiser=standardiser,
             vocabulary=None if tokens is None else Vocabulary.from_list(tokens),
+            encoders={Modality(m): str(f) for m, f in values.get("encoders", {}).items()},
         )
         inputs._check_whole()
         return inputs
@@ -193,13 +245,20 @@ class Inputs:
             raise ValueError("a label stands there twice")
         if self.max_steps.keys() != sizes.steps.keys() or min(self.max_steps.values()) < 1:
             raise ValueError("max_steps are not numbers from 1 for each of its modalities")
-        if sizes.steps.get(Modality.TEXT, 0) != (0 if words is None else len(words)):
+        told = 0 if sizes.text_states else sizes.steps.get(Modality.TEXT, 0)
+        if told != (0 if words is None else len(words)):
             raise ValueError("its vocabulary is not of the size that it says")
+        if not all(m in sizes.steps and n > 1 for m, n in sizes.layers.items()):
+            raise ValueError("its layers are not numbers from 2 for some of its modalities")
         if self.standardiser.kind not in get_args(Standardisation):
             raise ValueError("its normalisation is of no known kind")
         if self.standardiser.kind == "none":
             return
-        shapes = {m.value: (n,) for m, n in sizes.steps.items() if m is not Modality.TEXT}
+        shapes = {
+            _array(m, sizes.text_states): (n * sizes.layers.get(m, 1),)
+            for m, n in sizes.steps.items()
+            if m is not Modality.TEXT or sizes.text_states
+        }
         if sizes.prosody:
             shapes["prosody"] = (sizes.prosody,)
         for moments in (self.standardiser.overall, *self.standardiser.speakers.values()):
@@ -218,13 +277,46 @@ def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
     manifest, model = corpus.manifest, recipe.model
     check(model, manifest.features.modalities, prosody="prosody" in manifest.sizes)
     brought, text = manifest.word_vectors, model.text
-    if Modality.TEXT not in model.uses or brought is None or text.glove is not None:
+    if Modality.TEXT not in model.uses:
+        return
+    if STATES in manifest.sizes and text.glove is not None:
+        raise EmohopError(
+            f"model.text.glove = {brief(text.glove)}: {corpus.folder} holds the states of "
+            f"{brief(manifest.features.text)} and no words to start; leave it out, or prepare "
+            "with --text words"
+        )
+    if brought is None or text.glove is not None:
         return
     if brought.size != text.embedding:
         raise EmohopError(
             f"{corpus.folder} brings word vectors of {brought.size} numbers, not {text.embedding}: "
             f"set model.text.embedding={brought.size}, or model.text.glove=random to do without"
         )
+
+
+def _array(modality: Modality, states: bool) -> str:
+    """The name of the array that a modality's steps are in."""
+    return STATES if modality is Modality.TEXT and states else modality.value
+
+
+def _numbers_of(
+    corpus: PreparedCorpus, rows: Sequence[int], names: Mapping[Modality, str], *, prosody: bool
+) -> Iterator[tuple[str, str | None, Mapping[str, NDArray[Any]]]]:
+    """Clips by id and speaker with those of their arrays of numbers that they do not lack."""
+    for number in rows:
+        row = corpus[int(number)]
+        arrays = {name: row.arrays[name] for m, name in names.items() if row.has(m)}
+        if prosody and row.has(Modality.AUDIO):
+            arrays["prosody"] = row.prosody
+        yield row.id, row.speaker, arrays
+
+
+def _listed(modalities: Iterable[Modality]) -> str:
+    return ", ".join(str(m) for m in modalities) or "nothing"
+
+
+def _short(fingerprint: str | None) -> str:
+    return "none" if fingerprint is None else fingerprint[:12]
 
 
 def _vocabulary(corpus: PreparedCorpus, train: Sequence[int], limit: int | None) -> Vocabulary:

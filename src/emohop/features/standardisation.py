@@ -41,8 +41,8 @@ class Standardiser:
     ) -> Standardiser:
         """Statistics of the arrays `names` over training rows (id, speaker, arrays).
 
-        Arrays are float [features] or [steps, features]. EmohopError names a clip whose array
-        holds NaN or infinity (of `none` a batch says so).
+        Arrays are float [features] or [steps, features]; a clip may lack some. EmohopError names
+        a clip whose array holds NaN or infinity (of `none` a batch says so).
         """
         if kind == "none":
             return cls(kind)  # nothing is to be read for it
@@ -51,6 +51,8 @@ class Standardiser:
         for clip, speaker, arrays in rows:
             of_speaker = sums.setdefault(speaker, {})
             for name in names:
+                if name not in arrays:  # the clip lacks it
+                    continue
                 array = np.atleast_2d(arrays[name]).astype(np.float64)
                 if not np.isfinite(array).all():
                     raise EmohopError(
@@ -77,7 +79,8 @@ class Standardiser:
         """`array` standardised, float32 of the same shape."""
         if self.kind == "none":
             return array
-        mean, deviation = self.speakers.get(speaker or "", self.overall)[name]
+        own = self.speakers.get(speaker or "", self.overall)
+        mean, deviation = own.get(name) or self.overall[name]
         return (array - mean) / deviation
 
     def to_json(self) -> dict[str, Any]:

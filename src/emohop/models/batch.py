@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -17,7 +17,8 @@ class Batch:
 
     `steps` maps audio and video to float32 [batch, time, size] and text to int64 [batch, time];
     `lengths` maps each modality to int64 [batch]. `prosody` is float32 [batch, 35] or None,
-    `classes` int64 [batch] or None. `ids` are the clips' names.
+    `classes` int64 [batch] or None. `present` says which clips have a modality at all, bool
+    [batch]; one that it does not name is there in every clip. `ids` are the clips' names.
     """
 
     ids: tuple[str, ...]
@@ -25,6 +26,7 @@ class Batch:
     lengths: Mapping[Modality, Tensor]
     prosody: Tensor | None = None
     classes: Tensor | None = None
+    present: Mapping[Modality, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,6 +39,7 @@ class Batch:
             {m: t.to(device) for m, t in self.lengths.items()},
             None if self.prosody is None else self.prosody.to(device),
             None if self.classes is None else self.classes.to(device),
+            {m: t.to(device) for m, t in self.present.items()},
         )
 
 

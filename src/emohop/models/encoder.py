@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,16 @@ INITIAL_DEVIATION = 0.01
 class Sizes:
     """What the data decide about a network.
 
-    `steps` maps audio and video to the numbers in a frame and text to the size of the vocabulary.
+    `steps` maps audio and video to the numbers in a frame and text to the size of the vocabulary,
+    or with `text_states` to the numbers in a word's vector. Of a modality in `layers`, so many
+    hidden states of that size stand side by side in a frame.
     """
 
     classes: int
     steps: Mapping[Modality, int]
     prosody: int = 0
+    layers: Mapping[Modality, int] = field(default_factory=dict)
+    text_states: bool = False
 
 
 @dataclass(frozen=True, slots=True)

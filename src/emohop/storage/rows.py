@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from emohop.clips import Modality
 from emohop.errors import EmohopError, brief
 from emohop.storage.manifest import Part
 from emohop.storage.pages import map_file
@@ -22,7 +23,8 @@ class Row:
     """One clip with its features.
 
     `arrays` maps audio to float32 [frames, features], prosody to float32 [35], text to str
-    [words] and video to float32 [pictures, features], for those that were prepared. They are
+    [words] and video to float32 [pictures, features], for those that were prepared, and with a
+    language model text_states to float32 [words, features]. They are
     read-only views of the mapped file (copies, where half floats are stored), also reached as
     `row.audio` and `row["audio"]`.
     """
@@ -44,6 +46,13 @@ class Row:
         except KeyError:
             has = ", ".join(self.arrays)
             raise EmohopError(f"clip {self.id} has no {name}: it was prepared with {has}") from None
+
+    def has(self, modality: Modality) -> bool:
+        """Whether the clip has this modality; a clip in which nothing is said has text."""
+        steps = self.arrays.get(modality.value, ())
+        if modality is Modality.TEXT and modality.value in self.arrays:
+            return self.transcript is not None or len(steps) > 0
+        return len(steps) > 0
 
     @property
     def nbytes(self) -> int:
