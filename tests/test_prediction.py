@@ -47,7 +47,7 @@ def test_the_folder_can_be_moved(model: Path, tmp_path: Path) -> None:
     [
         ({"labels": ["ang", "sad", "hap"]}, "has the classes ang sad hap, the model ang hap sad"),
         ({"audio": "mfcc39"}, "prepared with audio = mfcc39, the model was fitted on mfcc120"),
-        ({"video": None}, "prepared with video = None"),
+        ({"audio": None, "text": None, "video": None}, "holds nothing, the model looks at audio"),
     ],
 )
 def test_a_corpus_that_does_not_fit(
@@ -85,7 +85,7 @@ def _unknown(card: dict[str, Any]) -> None:
         (_drop("inputs"), "is damaged"),
         (_drop("model"), "is damaged"),
         (_drop("format"), "is damaged"),
-        (_newer, "model format 99, this emohop reads format 2"),
+        (_newer, "model format 99, this emohop reads format 3"),
         (_wider, "does not hold this model's weights"),
         (_unknown, r"setting name = 'os\.system'"),
     ],

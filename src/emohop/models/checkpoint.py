@@ -20,7 +20,7 @@ from emohop.files import replacing, write_text
 from emohop.models import build
 from emohop.models.encoder import Sizes
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 _MOST_LAYERS = 1000  # or hops: each is built before its weights are looked for

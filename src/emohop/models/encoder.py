@@ -51,21 +51,43 @@ class Encoded:
         return self.ragged.pad(self.rows)
 
 
-class Encoder(nn.Module):
-    """A GRU over the frames of sound or picture, or over word vectors."""
+class LayerMix(nn.Module):
+    """The weighted mean of the hidden states that stand side by side in a frame.
 
-    def __init__(
-        self, settings: EncoderSettings, size: int, *, reset_after: bool, align_backward: bool
-    ) -> None:
-        """Build for frames of `size` numbers, or for a vocabulary of `size` words."""
+    h = scale · Σ_l softmax(w)_l h_l, with weights that start equal and a scale that starts at 1
+    (Peters et al. 2018, eq. 1; the frozen encoders of SUPERB, Yang et al. 2021, are used so).
+    """
+
+    def __init__(self, layers: int) -> None:
+        """Mix so many hidden states."""
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(layers))
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """Steps [..., layers·size], layer after layer, as [..., size]."""
+        apart = steps.unflatten(-1, (len(self.weights), -1))
+        return torch.einsum("l,...ld->...d", self.scale * torch.softmax(self.weights, 0), apart)
+
+
+class Steps(nn.Module):
+    """What comes before any encoder: steps as rows of numbers without padding.
+
+    Word numbers become word vectors, hidden states side by side one of them, frames are stacked,
+    and a residual encoder's are projected.
+    """
+
+    def __init__(self, settings: EncoderSettings, size: int, layers: int, *, words: bool) -> None:
+        """Build for frames of `size` numbers in `layers` layers, or a vocabulary of `size` words."""
         super().__init__()
         self.embedding: nn.Embedding | None = None
-        if isinstance(settings, TextEncoderSettings):
+        if words and isinstance(settings, TextEncoderSettings):
             self.embedding = nn.Embedding(size, settings.embedding, padding_idx=PADDING)
             nn.init.normal_(self.embedding.weight, 0.0, INITIAL_DEVIATION)
             with torch.no_grad():
                 self.embedding.weight[PADDING] = 0.0
             size = settings.embedding
+        self.mix = LayerMix(layers) if layers > 1 else None
         self.stack = settings.stack
         size *= settings.stack
         self.project: nn.Linear | None = None
@@ -74,30 +96,61 @@ class Encoder(nn.Module):
             nn.init.normal_(self.project.weight, 0.0, INITIAL_DEVIATION)
             nn.init.zeros_(self.project.bias)
             size = settings.hidden
-        self.gru = GRU(size, settings, reset_after=reset_after, align_backward=align_backward)
+        self.size = size
+        """Numbers in a row."""
+
+    def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Ragged]:
+        """Rows float [rows, size] of a padded batch, and how they are laid out."""
+        if self.stack > 1:
+            steps, lengths = stacked(self._vectors(steps), lengths, self.stack)
+        ragged = Ragged(lengths, steps.shape[1])
+        rows = ragged.pack(steps)
+        if self.stack == 1:
+            rows = self._vectors(rows)
+        return rows if self.project is None else self.project(rows), ragged
+
+    def _vectors(self, steps: Tensor) -> Tensor:
+        if self.embedding is not None:
+            steps = self.embedding(steps)
+        return steps if self.mix is None else self.mix(steps)
+
+
+class Encoder(nn.Module):
+    """A GRU over the frames of sound or picture, or over word vectors."""
+
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        size: int,
+        *,
+        reset_after: bool,
+        align_backward: bool,
+        layers: int = 1,
+        words: bool = True,
+    ) -> None:
+        """Build for frames of `size` numbers; text settings, for a vocabulary of `size` words.
+
+        Unless `words`, text comes as vectors of `size` numbers too.
+        """
+        super().__init__()
+        self.steps = Steps(settings, size, layers, words=words)
+        self.gru = GRU(
+            self.steps.size, settings, reset_after=reset_after, align_backward=align_backward
+        )
         self.output_size = self.gru.output_size
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Encoded:
         """Encode a padded batch; what the padding holds never matters.
 
         Args:
-            steps: float [batch, time, size], or token numbers int64 [batch, time].
+            steps: float [batch, time, layers·size], or token numbers int64 [batch, time].
             lengths: int64 [batch], from 0 to time.
 
         Returns:
             Outputs of the valid steps, and states after the last of them, 0 for a clip of
             length 0. Outputs are of stacked steps, ceil(length / stack) of them.
         """
-        if self.stack > 1:
-            if self.embedding is not None:
-                steps = self.embedding(steps)
-            steps, lengths = stacked(steps, lengths, self.stack)
-        ragged = Ragged(lengths, steps.shape[1])
-        rows = ragged.pack(steps)
-        if self.embedding is not None and self.stack == 1:
-            rows = self.embedding(rows)
-        if self.project is not None:
-            rows = self.project(rows)
+        rows, ragged = self.steps(steps, lengths)
         outputs, states = self.gru(rows, ragged)
         return Encoded(outputs, ragged, states)
 
@@ -131,6 +184,8 @@ class Encoders(nn.Module):
                 sizes.steps[m],
                 reset_after=settings.reset_after,
                 align_backward=settings.align_backward,
+                layers=sizes.layers.get(m, 1),
+                words=not sizes.text_states,
             )
             for m in modalities
         }

@@ -116,11 +116,14 @@ def _output_names(scope: str, ours: str) -> Iterator[tuple[str, str]]:
 def _encoder_names(settings: ModelSettings, modality: Modality) -> Iterator[tuple[str, str]]:
     encoder, ours = settings.encoder(modality), f"encoders.encoders.{modality}"
     if modality is Modality.TEXT:
-        yield "embed_layer/embed_matrix", f"{ours}.embedding.weight"
+        yield "embed_layer/embed_matrix", f"{ours}.steps.embedding.weight"
     scope = f"{modality}_GRU"
     if encoder.residual:
-        yield f"{modality}_RNN/{scope}/{modality}_residual_projection", f"{ours}.project.weight"
-        yield f"{modality}_RNN/{scope}/{modality}_res_bias", f"{ours}.project.bias"
+        yield (
+            f"{modality}_RNN/{scope}/{modality}_residual_projection",
+            f"{ours}.steps.project.weight",
+        )
+        yield f"{modality}_RNN/{scope}/{modality}_res_bias", f"{ours}.steps.project.bias"
     if settings.name == IN_THE_RELEASE:
         scope += f"/{modality}_encoding_RNN" * 2
     else:

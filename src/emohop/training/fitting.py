@@ -157,7 +157,7 @@ def _start_from_glove(
         matrix[words.index(UNKNOWN)] = rows[words.index(UNKNOWN)]  # not drawn, as beside a file
     else:
         return
-    weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.embedding.weight")
+    weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.steps.embedding.weight")
     with torch.no_grad():
         weight.copy_(torch.from_numpy(matrix))
 
