@@ -264,6 +264,9 @@ class Recipe(_Settings):
     protocol: Literal["session", "speaker", "script", "random", "fixed", "cross"] | None = None
     """How clips are divided into train, dev and test (docs/evaluation.md); None is fixed for a
     corpus with parts of its own, cross with --test, else session, or speaker without sessions."""
+    groups: int | None = Field(default=None, ge=3)
+    """Groups of speakers that protocol speaker leaves out one at a time; None leaves one speaker
+    out."""
     fold_seed: int = Field(default=0, ge=0)
     """Draws the folds of protocol random and the dev speakers of cross."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)

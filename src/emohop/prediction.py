@@ -102,7 +102,7 @@ class Predictor:
             recipe, number = checked(Recipe, self.card["recipe"]), int(self.card["fold"])
         except (*DAMAGED, EmohopError) as error:
             raise EmohopError(f"this model's {CARD} is damaged: {_told(error)}") from None
-        folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
+        folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed, recipe.groups)
         if not 0 <= number < len(folds):
             raise EmohopError(f"this model's {CARD} names fold {brief(number)} of {len(folds)}")
         return folds[number]

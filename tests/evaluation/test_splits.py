@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import PROTOCOLS, Facts, Fold, default_protocol, leak_of, make_folds
@@ -191,3 +192,45 @@ def test_what_leaks_is_said() -> None:
     apart = facts(split=["train", "dev", "test"], speaker=["a", "b", None])
     assert leak_of("fixed", make_folds("fixed", apart), apart) is None
     assert str(leak_of("random", folds, parts)).startswith("speakers and scripted sentences")
+
+
+def ravdess() -> Facts:
+    """24 actors of three clips each, odd ones men, even ones women."""
+    actors = [f"Actor_{n:02d}" for n in range(1, 25) for _ in range(3)]
+    genders = ["M" if n % 2 else "F" for n in range(1, 25) for _ in range(3)]
+    return facts(speaker=actors, gender=genders, label=["a", "b", "c"] * 24)
+
+
+def test_groups_of_speakers_by_hand() -> None:
+    known = ravdess()
+    folds = make_folds("speaker", known, groups=5)
+    speakers = known("speaker")
+
+    def actors(rows: NDArray[np.int64]) -> list[int]:
+        return sorted({int(str(speakers[row])[-2:]) for row in rows})
+
+    # 12 women (even) in 3 3 2 2 2, 12 men (odd) in 2 2 2 3 3
+    groups = [
+        [1, 2, 3, 4, 6],
+        [5, 7, 8, 10, 12],
+        [9, 11, 14, 16],
+        [13, 15, 17, 18, 20],
+        [19, 21, 22, 23, 24],
+    ]
+    assert [actors(fold.test) for fold in folds] == groups
+    assert [actors(fold.dev) for fold in folds] == [*groups[1:], groups[0]]
+    for fold in folds:
+        assert len(actors(fold.train)) == 24 - len(actors(fold.test)) - len(actors(fold.dev))
+    tested = np.concatenate([fold.test for fold in folds])
+    assert sorted(tested.tolist()) == list(range(72))
+
+
+def test_groups_of_unknown_gender_and_too_many() -> None:
+    names = ["s10", "s9", "s1", "s2"]
+    folds = make_folds("speaker", facts(speaker=names, label=["a"] * 4), groups=3)
+    tested = [{names[i] for i in fold.test} for fold in folds]
+    assert tested == [{"s1", "s2"}, {"s9"}, {"s10"}]
+    with pytest.raises(EmohopError, match="4 speakers cannot make 5 groups"):
+        make_folds("speaker", facts(speaker=names), groups=5)
+    with pytest.raises(EmohopError, match="groups = 3 are of protocol speaker, not of random"):
+        make_folds("random", facts(speaker=names, label=["a"] * 4), groups=3)

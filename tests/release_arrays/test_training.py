@@ -70,7 +70,7 @@ def start(corpus: PreparedCorpus, settings: Recipe) -> tuple[Inputs, torch.Tenso
     torch.manual_seed(0)
     network = build(settings.model, inputs.sizes)
     _start_from_glove(network, inputs, settings, corpus)
-    return inputs, network.get_parameter("encoders.encoders.text.embedding.weight").detach()
+    return inputs, network.get_parameter("encoders.encoders.text.steps.embedding.weight").detach()
 
 
 def test_word_vectors_start_as_the_corpus_has_them(imported: PreparedCorpus) -> None:
@@ -95,7 +95,7 @@ def test_random_word_vectors(imported: PreparedCorpus) -> None:
     inputs, weight = start(imported, settings)
     torch.manual_seed(0)
     fresh = build(settings.model, inputs.sizes)
-    assert torch.equal(weight, fresh.get_parameter("encoders.encoders.text.embedding.weight"))
+    assert torch.equal(weight, fresh.get_parameter("encoders.encoders.text.steps.embedding.weight"))
 
 
 def test_a_file_goes_before_the_corpus_s_own(imported: PreparedCorpus, tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_glove_is_where_word_vectors_start(
     seen: list[torch.Tensor] = []
 
     def look(_: Trainer, module: torch.nn.Module, *__: object, **___: object) -> None:
-        seen.append(module.get_parameter("network.encoders.encoders.text.embedding.weight"))
+        seen.append(module.get_parameter("network.encoders.encoders.text.steps.embedding.weight"))
         raise RuntimeError("seen")
 
     monkeypatch.setattr(Trainer, "fit", look)

@@ -22,6 +22,7 @@ def asked_for(
     protocol: str | None,
     fold: str | None,
     seeds: str | None,
+    groups: int | None,
 ) -> Recipe | Experiment:
     """What to train: the recipe, or that of the folder `out`, under the options given.
 
@@ -35,6 +36,7 @@ def asked_for(
 
     asked: dict[str, Any] = {
         "protocol": protocol,
+        "groups": groups,
         "folds": None if fold in (None, "all") else numbers("--fold", str(fold)),
         "seeds": None if seeds is None else numbers("--seeds", seeds),
     }

@@ -62,6 +62,10 @@ def train(
         ),
     ] = None,
     protocol: Protocol = None,
+    groups: Annotated[
+        int | None,
+        typer.Option(help="Of protocol speaker: leave one of so many groups of speakers out."),
+    ] = None,
     fold: Annotated[str | None, typer.Option(help="all, or folds as 0,1,….")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds as 0,1,….")] = None,
     recipe: Annotated[
@@ -101,7 +105,7 @@ def train(
 
     prepared, out = corpus_and_out(folders, test or ())
     lists = {"model.name": model, "model.hops": hops, "model.modalities": modalities}
-    wanted = asked_for(out, recipe, over, set_ or (), lists, protocol, fold, seeds)
+    wanted = asked_for(out, recipe, over, set_ or (), lists, protocol, fold, seeds, groups)
     count = processes(jobs)
     try:
         if isinstance(wanted, Experiment):

@@ -107,6 +107,40 @@ def by_speaker(facts: Facts, seed: int) -> list[Fold]:
     ]
 
 
+def by_speaker_group(facts: Facts, groups: int) -> list[Fold]:
+    """Leave a group of speakers out; dev is the next group, train all others.
+
+    Women and men are each cut, in the natural order of their names, into groups of as equal size
+    as can be; where one gender's groups are larger, the other's are smaller.
+    """
+    speakers, genders = facts("speaker"), facts("gender")
+    _check_known("speaker", "speaker", speakers)
+    rows = _rows_by_name(speakers)
+    if len(rows) < groups:
+        raise EmohopError(f"protocol speaker: {len(rows)} speakers cannot make {groups} groups")
+    by_gender: dict[str, list[str]] = {}
+    for name in sorted(rows, key=_natural):
+        by_gender.setdefault(str(genders[rows[name][0]]), []).append(name)
+    members: list[list[str]] = [[] for _ in range(groups)]
+    for turn, names in enumerate(by_gender[gender] for gender in sorted(by_gender)):
+        sizes = [len(names) // groups + (k < len(names) % groups) for k in range(groups)]
+        ends = np.cumsum(sizes[:: -1 if turn % 2 else 1])[:-1]
+        for group, part in zip(members, np.split(np.array(names), ends), strict=True):
+            group += part.tolist()
+    if not all(members):
+        raise EmohopError(f"protocol speaker: {len(rows)} speakers cannot make {groups} groups")
+    taken = [_rows(row for name in group for row in rows[name]) for group in members]
+    folds = []
+    for index, test in enumerate(taken):
+        dev = (index + 1) % groups
+        train = _rows(
+            row for k, part in enumerate(taken) if k not in (index, dev) for row in part.tolist()
+        )
+        name = f"group {index + 1}"
+        folds.append(Fold(index=index, name=name, train=train, dev=taken[dev], test=test))
+    return folds
+
+
 def by_script(facts: Facts, seed: int) -> list[Fold]:
     """Session folds without the sentences of scripts that recur in another part.
 

@@ -16,6 +16,7 @@ from emohop.evaluation.protocols import (
     by_script,
     by_session,
     by_speaker,
+    by_speaker_group,
     by_split,
 )
 
@@ -68,13 +69,16 @@ def leak_of(protocol: str, folds: Sequence[Fold], facts: Facts) -> str | None:
     return None
 
 
-def make_folds(protocol: str | None, facts: Facts, seed: int = 0) -> list[Fold]:
+def make_folds(
+    protocol: str | None, facts: Facts, seed: int = 0, groups: int | None = None
+) -> list[Fold]:
     """The folds of `protocol` (None: `default_protocol`) over clips with these facts.
 
     No clip is on two sides of a fold, nor, but for `LEAKS` and fixed, a speaker; one that is None
     cannot be checked. In all protocols but fixed, every class is in each fold's training part.
     Every clip is tested exactly once, but for ONE_FOLD. `seed` draws the folds of protocol random
-    and the dev speakers of cross.
+    and the dev speakers of cross. Protocol speaker leaves one of so many `groups` of speakers out
+    at a time, or one speaker.
     Raises EmohopError for an unknown protocol, or clips that it cannot divide.
     """
     name = protocol or default_protocol(facts)
@@ -83,7 +87,12 @@ def make_folds(protocol: str | None, facts: Facts, seed: int = 0) -> list[Fold]:
     speakers = facts("speaker")
     if not speakers:
         raise EmohopError(f"protocol {name}: there are no clips to divide")
-    folds = PROTOCOLS[name](facts, seed)
+    if groups is None:
+        folds = PROTOCOLS[name](facts, seed)
+    elif name == "speaker":
+        folds = by_speaker_group(facts, groups)
+    else:
+        raise EmohopError(f"groups = {groups} are of protocol speaker, not of {name}")
     if name not in LEAKS and name != "fixed":  # its parts are as its makers have them
         _check_speakers(folds, speakers)
     if name != "fixed":

@@ -116,7 +116,7 @@ def resolve(corpus: PreparedCorpus, recipe: Recipe) -> tuple[Recipe, list[Fold]]
 
 def choose_folds(corpus: PreparedCorpus, recipe: Recipe) -> list[Fold]:
     """The folds that a recipe asks for."""
-    folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed)
+    folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed, recipe.groups)
     if recipe.folds is None:
         return folds
     strange = sorted(set(recipe.folds) - set(range(len(folds))))
@@ -189,7 +189,8 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
     """Write `results.json` and `TEST_run_result.txt` from all complete units of a run folder."""
     recipe, facts = checked(Recipe, stored_recipe(out)), _run_facts(out)
     protocol = recipe.protocol or default_protocol(corpus.facts)
-    folds = make_folds(protocol, corpus.facts, recipe.fold_seed)
+    folds = make_folds(protocol, corpus.facts, recipe.fold_seed, recipe.groups)
+    named = protocol if recipe.groups is None else f"{protocol} in {recipe.groups} groups"
     units = [
         UnitResult.read(folder, fold.index, int(folder.name.removeprefix("seed-")), fold.name)
         for fold in folds
@@ -200,7 +201,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
     for unit in units:
         check_complete(unit.predictions, "test", (ids[i] for i in folds[unit.fold].test))
     results = {
-        **summarise(units, protocol, facts["class_set"], corpus.manifest.labels),
+        **summarise(units, named, facts["class_set"], corpus.manifest.labels),
         "model": recipe.model.title,
         "corpus": facts["corpus"],
         "leak": leak_of(protocol, folds, corpus.facts),
