@@ -17,7 +17,21 @@ from emohop.clips import Modality
 from emohop.errors import EmohopError
 
 Standardisation = Literal["global", "speaker", "none"]
-ModelName = Literal["amh", "are", "tre", "vre", "mdre", "mdrea", "mha"]
+ModelName = Literal[
+    "amh",
+    "are",
+    "tre",
+    "vre",
+    "mdre",
+    "mdrea",
+    "mha",
+    "stats",
+    "sap",
+    "gated",
+    "lmf",
+    "mult",
+    "late",
+]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 ALONE = {"are": Modality.AUDIO, "tre": Modality.TEXT, "vre": Modality.VIDEO}
@@ -28,6 +42,8 @@ PAIRED = ("mdrea", "mha")
 """The models between exactly two modalities."""
 PAIR = (Modality.AUDIO, Modality.TEXT)
 """What these look at when nothing is said."""
+POOLED = ("stats", "sap")
+"""The models that pool steps without a GRU, of one modality or more."""
 HOP_ORDER = (Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
 """The order in which amh attends; modalities that a model lacks are passed over."""
 PAIR_ORDER = (Modality.VIDEO, Modality.TEXT, Modality.AUDIO)
@@ -134,12 +150,13 @@ class ModelSettings(_Settings):
 
     name: ModelName = "amh"
     """amh and mha hop between modalities, mdrea attends once, mdre joins two or three; are, tre
-    and vre see audio, text, video alone."""
+    and vre see audio, text, video alone; stats and sap pool without a GRU; gated, lmf (low-rank
+    tensors), mult (cross-modal transformer) and late fuse otherwise (docs/models.md)."""
     hops: int = Field(default=7, ge=1)
     """Hops of attention (amh, mha)."""
     modalities: tuple[Modality, ...] | None = None
-    """Two or three of audio, text, video for amh and mdre, two for mdrea and mha; None is those
-    of `order`, else all three, or audio and text for mdrea and mha."""
+    """Two or three of audio, text, video, two for mdrea and mha, one or more for stats and sap;
+    None is those of `order`, else all three, or audio and text for mdrea and mha."""
     order: tuple[Modality, ...] | None = None
     """The same modalities in the order in which hops attend to them; None is video, audio, text
     for amh and video, text, audio for mdrea and mha (audio queries text, say)."""
@@ -149,6 +166,16 @@ class ModelSettings(_Settings):
     """Both directions speak of the same step; the original's outputs are not aligned, if false."""
     shared_bias: bool = False
     """One bias number for all outputs of a linear layer, as in the 2018 programs."""
+    absent: Literal["zero", "learned"] = "zero"
+    """What stands in for a modality that a clip lacks: 0, or a learned vector a modality."""
+    width: int = Field(default=64, ge=1)
+    """Numbers in the fused vector of gated and lmf, and in a step of mult."""
+    rank: int = Field(default=4, ge=1)
+    """Rank of the tensor of lmf."""
+    heads: int = Field(default=4, ge=1)
+    """Heads of attention of mult; they divide its width."""
+    blocks: int = Field(default=1, ge=1)
+    """Blocks of each transformer of mult."""
     prosody: bool = False
     """Join the prosody vector to the audio vector, as the paper does and its release does not."""
     audio: EncoderSettings = EncoderSettings()
@@ -248,6 +275,8 @@ class TrainingSettings(_Settings):
     """The dev score that chooses the best epoch: the highest, the lowest for loss."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the matrix products in training; scores are always computed in float32."""
+    modality_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Chance with which a training clip loses each of its modalities, but never the last one."""
     standardise: Standardisation = "global"
     """Zero mean and unit variance by the training part's global or speaker statistics, or none."""
     vocabulary: int | None = Field(default=None, ge=1)

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
-from emohop.config import ALONE, HOPPING, PAIRED, ModelSettings, checked
+from emohop.config import ALONE, HOPPING, PAIRED, POOLED, ModelSettings, checked
 from emohop.errors import EmohopError
 from emohop.models import MODELS, build
 from emohop.models.batch import Batch, Output
@@ -42,6 +42,8 @@ def structures(name: str) -> Iterator[dict[str, Any]]:
     if name in ALONE:
         yield {}
         return
+    if name in POOLED:
+        yield {"modalities": (Modality.TEXT,)}
     for chosen in PAIRS if name in PAIRED else [*PAIRS, MODALITIES]:
         orders = [chosen[k:] + chosen[:k] for k in range(len(chosen))]
         for order in orders if name in HOPPING or name in PAIRED else [None]:
@@ -89,7 +91,8 @@ def test_shapes_and_finite(case: ModelSettings) -> None:
     output = run(make(case), batch(LENGTHS))
     assert output.logits.shape == (4, 7)
     assert output.logits.isfinite().all()
-    assert len(output.hops) == {"amh": case.hops, "mha": case.hops, "mdrea": 1}.get(case.name, 0)
+    hops = {"amh": case.hops, "mha": case.hops, "mdrea": 1, "sap": len(case.uses)}
+    assert len(output.hops) == hops.get(case.name, 0)
     for hop in output.hops:
         stack = case.encoder(hop.target).stack
         lengths = torch.tensor([math.ceil(n / stack) for n in LENGTHS[hop.target]])

@@ -126,7 +126,7 @@ def by_speaker_group(facts: Facts, groups: int) -> list[Fold]:
         sizes = [len(names) // groups + (k < len(names) % groups) for k in range(groups)]
         ends = np.cumsum(sizes[:: -1 if turn % 2 else 1])[:-1]
         for group, part in zip(members, np.split(np.array(names), ends), strict=True):
-            group += part.tolist()
+            group.extend(part.tolist())
     if not all(members):
         raise EmohopError(f"protocol speaker: {len(rows)} speakers cannot make {groups} groups")
     taken = [_rows(row for name in group for row in rows[name]) for group in members]

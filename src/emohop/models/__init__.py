@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from torch import nn
 
 from emohop.clips import Modality
-from emohop.config import ALONE, PAIRED, ModelSettings
+from emohop.config import ALONE, PAIRED, POOLED, ModelSettings
 from emohop.errors import EmohopError
 from emohop.models.baselines import DualEncoder, SingleEncoder
+from emohop.models.cross_modal import CrossModal
 from emohop.models.encoder import Sizes
+from emohop.models.gated import GatedFusion
 from emohop.models.hopping import DualAttention, ModalityHopping, MultiHop
+from emohop.models.late import LateFusion
+from emohop.models.low_rank import LowRankFusion
+from emohop.models.pooling import AttentivePooling, StatisticsPooling
 
-MODELS: dict[
-    str, type[ModalityHopping] | type[DualAttention] | type[DualEncoder] | type[SingleEncoder]
-] = {
+MODELS: dict[str, Callable[[ModelSettings, Sizes], nn.Module]] = {
     "amh": ModalityHopping,
     "mha": MultiHop,
     "mdrea": DualAttention,
@@ -23,6 +26,12 @@ MODELS: dict[
     "are": SingleEncoder,
     "tre": SingleEncoder,
     "vre": SingleEncoder,
+    "stats": StatisticsPooling,
+    "sap": AttentivePooling,
+    "gated": GatedFusion,
+    "lmf": LowRankFusion,
+    "mult": CrossModal,
+    "late": LateFusion,
 }
 
 
@@ -38,7 +47,7 @@ def build(settings: ModelSettings, sizes: Sizes) -> nn.Module:
 def check(settings: ModelSettings, modalities: Collection[Modality], *, prosody: bool) -> None:
     """EmohopError unless the settings fit each other and a corpus with these modalities."""
     name, uses = settings.name, settings.uses
-    if name not in ALONE and len(uses) < 2:
+    if name not in (*ALONE, *POOLED) and len(uses) < 2:
         hint = ", ".join(f"{alone} sees {m} alone" for alone, m in ALONE.items())
         raise EmohopError(f"{name} needs two modalities or more, not {_names(uses)} alone: {hint}")
     if name in PAIRED and len(uses) > 2:

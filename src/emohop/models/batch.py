@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -30,6 +30,22 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def has(self, modality: Modality) -> Tensor:
+        """Which clips have a modality, bool [batch]."""
+        there = self.present.get(modality)
+        return torch.ones_like(self.lengths[modality], dtype=torch.bool) if there is None else there
+
+    def without(self, absent: Mapping[Modality, Tensor]) -> Batch:
+        """The batch of clips that lack more: each modality of `absent` where it is true."""
+        lengths = {
+            m: n.masked_fill(absent[m], 0) if m in absent else n for m, n in self.lengths.items()
+        }
+        present = {**self.present, **{m: self.has(m) & ~mask for m, mask in absent.items()}}
+        prosody = self.prosody
+        if prosody is not None and Modality.AUDIO in absent:
+            prosody = prosody.masked_fill(absent[Modality.AUDIO][:, None], 0.0)
+        return replace(self, lengths=lengths, present=present, prosody=prosody)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -59,7 +75,11 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Logits, float [batch, classes], and the hops in their order (none for most models)."""
+    """Logits, float [batch, classes], and the hops in their order (none for most models).
+
+    `alone` has the logits of each modality by itself, for a model that trains these.
+    """
 
     logits: Tensor
     hops: tuple[Hop, ...] = ()
+    alone: Mapping[Modality, Tensor] = field(default_factory=dict)

@@ -13,12 +13,14 @@ from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
 from emohop.models.batch import Batch
 from emohop.models.gru import GRU
+from emohop.models.missing import Absent
 from emohop.models.ragged import Ragged, step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
 INITIAL_DEVIATION = 0.01
-"""Word vectors and the projection of a residual encoder start normal with this deviation."""
+"""Word vectors, the projection of a residual encoder and classifiers of pooled steps start normal
+with this deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,10 @@ class Steps(nn.Module):
     and a residual encoder's are projected.
     """
 
-    def __init__(self, settings: EncoderSettings, size: int, layers: int, *, words: bool) -> None:
-        """Build for frames of `size` numbers in `layers` layers, or a vocabulary of `size` words."""
+    def __init__(
+        self, settings: EncoderSettings, size: int, layers: int = 1, *, words: bool = True
+    ) -> None:
+        """Build for frames of `layers` times `size` numbers, or a vocabulary of `size` words."""
         super().__init__()
         self.embedding: nn.Embedding | None = None
         if words and isinstance(settings, TextEncoderSettings):
@@ -98,6 +102,13 @@ class Steps(nn.Module):
             size = settings.hidden
         self.size = size
         """Numbers in a row."""
+
+    @classmethod
+    def of(cls, settings: ModelSettings, sizes: Sizes, modality: Modality) -> Steps:
+        """The steps of one modality of a model."""
+        words = modality is Modality.TEXT and not sizes.text_states
+        layers = sizes.layers.get(modality, 1)
+        return cls(settings.encoder(modality), sizes.steps[modality], layers, words=words)
 
     def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Ragged]:
         """Rows float [rows, size] of a padded batch, and how they are laid out."""
@@ -119,24 +130,12 @@ class Encoder(nn.Module):
     """A GRU over the frames of sound or picture, or over word vectors."""
 
     def __init__(
-        self,
-        settings: EncoderSettings,
-        size: int,
-        *,
-        reset_after: bool,
-        align_backward: bool,
-        layers: int = 1,
-        words: bool = True,
+        self, steps: Steps, settings: EncoderSettings, *, reset_after: bool, align_backward: bool
     ) -> None:
-        """Build for frames of `size` numbers; text settings, for a vocabulary of `size` words.
-
-        Unless `words`, text comes as vectors of `size` numbers too.
-        """
+        """Build over rows of `steps`."""
         super().__init__()
-        self.steps = Steps(settings, size, layers, words=words)
-        self.gru = GRU(
-            self.steps.size, settings, reset_after=reset_after, align_backward=align_backward
-        )
+        self.steps = steps
+        self.gru = GRU(steps.size, settings, reset_after=reset_after, align_backward=align_backward)
         self.output_size = self.gru.output_size
 
     def forward(self, steps: Tensor, lengths: Tensor) -> Encoded:
@@ -180,17 +179,18 @@ class Encoders(nn.Module):
         self.prosody = sizes.prosody if settings.prosody and Modality.AUDIO in modalities else 0
         encoders = {
             m: Encoder(
+                Steps.of(settings, sizes, m),
                 settings.encoder(m),
-                sizes.steps[m],
                 reset_after=settings.reset_after,
                 align_backward=settings.align_backward,
-                layers=sizes.layers.get(m, 1),
-                words=not sizes.text_states,
             )
             for m in modalities
         }
         self._sizes = {m: encoder.output_size for m, encoder in encoders.items()}
         self.encoders = nn.ModuleDict({m.value: encoder for m, encoder in encoders.items()})
+        self.absent: Absent | None = None
+        if settings.absent == "learned":
+            self.absent = Absent({m: self.vector_size(m) for m in modalities})
 
     def sequence_size(self, modality: Modality) -> int:
         """Numbers in one output of an encoder."""
@@ -208,7 +208,10 @@ class Encoders(nn.Module):
         }
 
     def vector(self, modality: Modality, sequence: Tensor, batch: Batch) -> Tensor:
-        """The modality's vector [batch, vector_size] from a state or context."""
+        """The modality's vector [batch, vector_size] from a state or context.
+
+        Of a clip that lacks the modality it is the learned one, or 0.
+        """
         if modality is Modality.AUDIO and self.prosody and batch.prosody is not None:
-            return torch.cat([sequence, batch.prosody], dim=-1)
-        return sequence
+            sequence = torch.cat([sequence, batch.prosody], dim=-1)
+        return sequence if self.absent is None else self.absent(modality, sequence, batch)

@@ -19,6 +19,7 @@ from emohop.errors import EmohopError
 from emohop.evaluation.metrics import metrics
 from emohop.files import write_text
 from emohop.models.batch import Batch
+from emohop.models.missing import drop
 from emohop.training.adam import make_optimizer
 from emohop.training.clipping import Clipper
 from emohop.training.loss import mean_loss
@@ -54,11 +55,24 @@ class Training(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss of a batch."""
         del batch_idx
-        logits = self.network(batch).logits.float()
-        loss = mean_loss(logits, _classes(batch), self.settings.loss)
+        if self.settings.modality_dropout:
+            batch = drop(batch, self.settings.modality_dropout)
+        loss = self._loss(batch)
         self._check_finite(loss)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """The loss of a model's output; of one that trains its modalities alone, their mean."""
+        output, classes, kind = self.network(batch), _classes(batch), self.settings.loss
+        if not output.alone:
+            return mean_loss(output.logits.float(), classes, kind)
+        losses = [
+            mean_loss(logits.float()[there], classes[there], kind)
+            for m, logits in output.alone.items()
+            if (there := batch.has(m)).any()
+        ]
+        return torch.stack(losses).mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep what is needed to score dev, computed in float32 as every score is."""
