@@ -130,7 +130,7 @@ class Given(Encoders):
 
     def __init__(self, encoders: Encoders, encoded: dict[Modality, Encoded]) -> None:
         torch.nn.Module.__init__(self)
-        self.prosody, self.encoded = encoders.prosody, encoded
+        self.prosody, self.encoded, self.absent = encoders.prosody, encoded, None
 
     def forward(self, batch: Batch) -> dict[Modality, Encoded]:
         return self.encoded
