@@ -163,3 +163,14 @@ def test_the_command(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert "joins other corpora" in other.stderr
     alone = train(a)
     assert "name a prepared corpus, and the run folder as last word" in alone.stderr
+
+
+def test_a_corpus_without_votes_stands_beside_one_that_has_them(
+    corpora: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    a, b, c = corpora
+    sizes = read_manifest(a).sizes
+    rename(a, sizes={**sizes, "raters": 3})
+    assert join([a, b], [c], tmp_path / "mixed").sizes == sizes
+    rename(b, sizes={**sizes, "raters": 3})
+    assert join([a, b], [], tmp_path / "both").sizes == {**sizes, "raters": 3}

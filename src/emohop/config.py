@@ -247,16 +247,25 @@ class TrainingSettings(_Settings):
     """Of AdamW; 0 is plain Adam."""
     epsilon_hat: bool = False
     """TensorFlow's form of Adam; it differs where gradients are smaller than 1e-6."""
-    loss: Literal["softmax", "sigmoid"] = "softmax"
-    """Cross entropy of the softmax, or of each class's sigmoid as in the 2018 programs."""
+    loss: Literal["softmax", "sigmoid", "focal"] = "softmax"
+    """Cross entropy of the softmax, of each class's sigmoid as in the 2018 programs, or focal,
+    which counts clips that are right already for less."""
+    focal_gamma: float = Field(default=2.0, ge=0)
+    """How much less: the power of the missing probability in the focal loss."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """Weights of the classes in the loss: all 1, or balanced, n / (k n_c) by the training part."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target that is spread evenly over the classes."""
+    targets: Literal["label", "votes"] = "label"
+    """What is trained for: the label, or the shares of the raters' votes (IEMOCAP)."""
     clip: Literal["global", "variable", "value"] = "global"
     """What gradient_clip limits: the norm of the whole gradient, that of each variable's, or each
     number (the last two as TensorFlow does, word vectors by the rows that were looked up)."""
     gradient_clip: float = Field(default=1.0, ge=0)
     """The limit; 0 does not clip."""
-    sampling: Literal["epochs", "replacement"] = "epochs"
-    """Every clip once in an epoch, or clips drawn with replacement; an epoch is then a round of
-    int(0.3 n / batch_size) + 1 steps, as in the original."""
+    sampling: Literal["epochs", "balanced", "replacement"] = "epochs"
+    """Every clip once in an epoch; as many drawn so that all classes are alike; or, as in the
+    original, rounds of int(0.3 n / batch_size) + 1 steps of clips drawn with replacement."""
     max_epochs: int | None = Field(default=100, ge=1)
     """Epochs at most; None leaves it to max_steps and patience."""
     max_steps: int | None = Field(default=None, ge=1)

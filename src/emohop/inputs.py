@@ -23,6 +23,7 @@ from emohop.models import check
 from emohop.models.batch import Batch
 from emohop.models.encoder import Sizes
 from emohop.storage import PreparedCorpus, Row
+from emohop.storage.shards import RATERS
 
 STATES = "text_states"
 """The array of a language model's word vectors; the words themselves are in `text`."""
@@ -158,6 +159,7 @@ class Inputs:
             prosody=prosody,
             classes=torch.tensor([numbers[row.label] for row in rows]),
             present=present,
+            votes=_votes(rows),
         )
 
     def _padded(self, rows: Sequence[Row], modality: Modality) -> tuple[Tensor, Tensor]:
@@ -276,6 +278,11 @@ def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
     """EmohopError when a recipe's model cannot be fitted on a corpus: it lacks something."""
     manifest, model = corpus.manifest, recipe.model
     check(model, manifest.features.modalities, prosody="prosody" in manifest.sizes)
+    if recipe.training.targets == "votes" and RATERS not in manifest.sizes:
+        raise EmohopError(
+            f"training.targets = votes: {corpus.folder} holds no raters' votes (IEMOCAP has them; "
+            "prepare it with this version)"
+        )
     brought, text = manifest.word_vectors, model.text
     if Modality.TEXT not in model.uses:
         return
@@ -309,6 +316,13 @@ def _numbers_of(
         if prosody and row.has(Modality.AUDIO):
             arrays["prosody"] = row.prosody
         yield row.id, row.speaker, arrays
+
+
+def _votes(rows: Sequence[Row]) -> Tensor | None:
+    """The raters' votes of clips by class, where the corpus has them."""
+    if not all(RATERS in row.arrays for row in rows):
+        return None
+    return torch.from_numpy(np.stack([row.arrays[RATERS] for row in rows]))
 
 
 def _listed(modalities: Iterable[Modality]) -> str:

@@ -46,6 +46,12 @@ class Corpus:
         sets: tuple[LabelSet, ...] = import_module(self.reader).CLASS_SETS
         return sets
 
+    @property
+    def rated(self) -> Mapping[str, str]:
+        """Its raters' words for categories, in lower case, and their labels; {} without votes."""
+        words: Mapping[str, str] = getattr(import_module(self.reader), "RATED", {})
+        return words
+
 
 _SOUND_WORDS = (Modality.AUDIO, Modality.TEXT)
 

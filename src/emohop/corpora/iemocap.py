@@ -16,7 +16,7 @@ gives both actors of a dialog one name and puts an actor's clips on both sides o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -43,6 +43,22 @@ CLASS_SETS = (
     LabelSet("iemocap-4-noexc", ("ang", "hap", "sad", "neu")),
     LabelSet("iemocap-6", ("hap", "sad", "neu", "ang", "exc", "fru")),
 )
+
+
+RATED: Mapping[str, str] = {
+    "neutral": "neu",
+    "neutral state": "neu",
+    "happiness": "hap",
+    "excited": "exc",
+    "sadness": "sad",
+    "anger": "ang",
+    "frustration": "fru",
+    "fear": "fea",
+    "surprise": "sur",
+    "disgust": "dis",
+    "other": "oth",
+}
+"""The raters' words for categories and the labels that they stand for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,3 +155,29 @@ def _ratio(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np
 def _same_length(table: NDArray[np.float64], truth: NDArray[np.int64]) -> None:
     if len(table) != len(truth):
         raise ValueError(f"{len(truth)} true classes and probabilities of {len(table)} clips")
+
+
+def vote_divergences(shares: ArrayLike, probabilities: ArrayLike) -> dict[str, float]:
+    """How far probabilities are from what raters said, in nats, mean over clips with votes.
+
+    `shares` are votes by class and `probabilities` predictions, both [n, classes]. `votes_kl` is
+    the sum over classes of q log(q / p) with q the votes, `votes_js` the Jensen-Shannon
+    divergence, which is at most log 2; {} where no clip has votes.
+    """
+    said, found = np.asarray(shares, np.float64), checked_probabilities(probabilities)
+    rated = said.sum(axis=1) > 0
+    if not rated.any():
+        return {}
+    said, found = said[rated], found[rated].astype(np.float64)
+    middle = (said + found) / 2
+    apart = _kullback_leibler(said, middle) + _kullback_leibler(found, middle)
+    return {
+        "votes_kl": float(_kullback_leibler(said, found).mean()),
+        "votes_js": float(apart.mean() / 2),
+    }
+
+
+def _kullback_leibler(of: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
+    some = of > 0
+    ratio = np.where(some, of, 1.0) / np.where(some, np.maximum(to, np.finfo(float).tiny), 1.0)
+    return np.asarray((np.where(some, of, 0.0) * np.log(ratio)).sum(axis=1))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -211,9 +212,16 @@ def write_json(path: Path, obj: Any) -> None:
     write_text(path, text + "\n")
 
 
-def write_unit(folder: Path, predictions: Predictions) -> dict[str, dict[str, Any]]:
-    """Write the predictions and, last, the metrics of one fold and seed; returns the metrics."""
-    blocks = {split: predictions.part(split).metrics() for split in SPLITS}
+def write_unit(
+    folder: Path,
+    predictions: Predictions,
+    more: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+) -> dict[str, dict[str, Any]]:
+    """Write the predictions and, last, the metrics of one fold and seed; returns the metrics.
+
+    `more` are further scores of dev and test.
+    """
+    blocks = {s: {**predictions.part(s).metrics(), **more.get(s, {})} for s in SPLITS}
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / PREDICTIONS, predictions)
     write_json(folder / METRICS, blocks)

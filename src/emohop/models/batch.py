@@ -18,7 +18,8 @@ class Batch:
     `steps` maps audio and video to float32 [batch, time, size] and text to int64 [batch, time];
     `lengths` maps each modality to int64 [batch]. `prosody` is float32 [batch, 35] or None,
     `classes` int64 [batch] or None. `present` says which clips have a modality at all, bool
-    [batch]; one that it does not name is there in every clip. `ids` are the clips' names.
+    [batch]; one that it does not name is there in every clip. `votes` are the raters' by class,
+    float32 [batch, classes], or None. `ids` are the clips' names.
     """
 
     ids: tuple[str, ...]
@@ -27,6 +28,7 @@ class Batch:
     prosody: Tensor | None = None
     classes: Tensor | None = None
     present: Mapping[Modality, Tensor] = field(default_factory=dict)
+    votes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,6 +58,7 @@ class Batch:
             None if self.prosody is None else self.prosody.to(device),
             None if self.classes is None else self.classes.to(device),
             {m: t.to(device) for m, t in self.present.items()},
+            None if self.votes is None else self.votes.to(device),
         )
 
 

@@ -148,7 +148,7 @@ class _Job:
         clips = tuple(self.groups[number])
         return Task(
             number, clips, self.labels, self.features, self.source, self.out, call, strict,
-            self.running,
+            self.running, corpora.corpus(self.plan["corpus"]).rated,
         )  # fmt: skip
 
 
@@ -269,7 +269,7 @@ def _finish(
         class_set=job.labels.name,
         labels=job.labels.labels,
         features=job.features,
-        sizes=extractor.sizes,
+        sizes=job.task(0, "", strict=False).sizes,
         layers={m.value: e.layers for m, e in extractor.encoders.items() if e.layers > 1},
         encoders={m.value: e.fingerprint for m, e in extractor.encoders.items() if e.fingerprint},
         label_counts={label: found[label] for label in job.labels.labels},

@@ -8,7 +8,7 @@ a problem. Marks count within one call only, so that a run that was stopped accu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,11 +17,12 @@ import numpy as np
 
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
+from emohop.corpora.votes import vote_shares
 from emohop.errors import EmohopError
 from emohop.features.extraction import Arrays, Extractor, Failure
 from emohop.storage.manifest import SHARDS
 from emohop.storage.places import Place
-from emohop.storage.shards import Problem, shard_bytes
+from emohop.storage.shards import RATERS, Problem, shard_bytes
 
 _HALF_LIMIT = float(np.finfo(np.float16).max)
 _DIED = "the process that read it died twice: a decoder crashed, or the memory was not enough"
@@ -48,6 +49,14 @@ class Task:
     call: str
     strict: bool = False
     running: Running = Running()
+    rated: Mapping[str, str] = field(default_factory=dict)
+    """The words of its raters: see `corpora.votes`."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers in a step of each array."""
+        sizes = extractor_of(self.features, self.running).sizes
+        return {**sizes, RATERS: len(self.labels.labels)} if self.rated else sizes
 
 
 def shard_name(number: int) -> str:
@@ -88,7 +97,7 @@ def make_shard(task: Task) -> int:
             problems.append(problem)
         else:
             rows.append((clip, result))
-    data, note = shard_bytes(rows, task.labels, task.features, extractor.sizes, problems)
+    data, note = shard_bytes(rows, task.labels, task.features, task.sizes, problems)
     task.out.put(shard_name(task.number), data)
     task.out.put(note_name(task.number), note.to_json())
     task.out.delete(mark_name(task.number))
@@ -103,8 +112,12 @@ def _results(
     else:
         results = _one_by_one(extractor, task, mark)
     for clip, result in results:
-        fits = isinstance(result, Failure) or task.features.precision == "float32"
-        yield clip, result if fits else _fitting(result)
+        if isinstance(result, Failure):
+            yield clip, result
+            continue
+        if task.rated:
+            result = {**result, RATERS: vote_shares(clip, task.rated, task.labels)}  # noqa: PLW2901
+        yield clip, result if task.features.precision == "float32" else _fitting(result)
 
 
 def _one_by_one(
@@ -118,13 +131,12 @@ def _one_by_one(
         yield from extractor.extract([clip])
 
 
-def _fitting(arrays: Arrays | Failure) -> Arrays | Failure:
+def _fitting(arrays: Arrays) -> Arrays | Failure:
     """The arrays, unless one holds numbers that half a float cannot."""
-    if not isinstance(arrays, Failure):
-        for name in ("audio", "text_states", "video"):
-            if name in arrays and np.abs(arrays[name]).max(initial=0) > _HALF_LIMIT:
-                stage = name.removesuffix("_states")
-                return Failure(stage, f"its {stage} features do not fit float16: use float32")
+    for name in ("audio", "text_states", "video"):
+        if name in arrays and np.abs(arrays[name]).max(initial=0) > _HALF_LIMIT:
+            stage = name.removesuffix("_states")
+            return Failure(stage, f"its {stage} features do not fit float16: use float32")
     return arrays
 
 

@@ -20,7 +20,9 @@ def results_table(results: Mapping[str, Any]) -> Table:
     table = Table(
         title=f"{results['model']}: test scores, protocol {results['protocol']}, "
         f"{results['class_set']} ({len(results['labels'])} classes)",
-        caption="interval: bootstrap over the speakers of the pooled test clips" + _leak(results),
+        caption="interval: bootstrap over the speakers of the pooled test clips"
+        + _votes(results)
+        + _leak(results),
         title_justify="left",
         caption_justify="left",
     )
@@ -118,6 +120,17 @@ def _leak(results: Mapping[str, Any]) -> str:
     """What has to be said of a run's protocol in every table, on a line of its own."""
     leak = results.get("leak")
     return f"\nNote: protocol {results['protocol']}: {leak}." if leak else ""
+
+
+def _votes(results: Mapping[str, Any]) -> str:
+    """How far a run's probabilities are from the raters' votes, on a line of its own."""
+    votes = results.get("votes")
+    if not votes:
+        return ""
+    return (
+        f"\nfrom the raters' votes: Kullback-Leibler {votes['kl']:.3f}, Jensen-Shannon "
+        f"{votes['js']:.3f} nats"
+    )
 
 
 def _mean(results: Mapping[str, Any], name: str) -> str:

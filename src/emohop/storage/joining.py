@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from emohop.errors import EmohopError
 from emohop.storage.manifest import MANIFEST, Manifest, Part, read_manifest, write_manifest
+from emohop.storage.shards import RATERS
 
 _FEATURES = (
     "audio",
@@ -60,7 +61,11 @@ def join(
         class_set=first.class_set,
         labels=first.labels,
         features=first.features,
-        sizes=first.sizes,
+        sizes={
+            name: size
+            for name, size in first.sizes.items()
+            if all(name in manifest.sizes for manifest in manifests)
+        },
         label_counts={label: counts[label] for label in first.labels},
         dropped=dict(sorted(dropped.items())),
         problems=sum(manifest.problems for manifest in manifests),
@@ -98,8 +103,13 @@ def _check_agree(first: Path, ours: Manifest, folder: Path, theirs: Manifest) ->
     for name in ours.encoders:
         if theirs.encoders.get(name) != ours.encoders[name]:
             raise EmohopError(f"{folder} was prepared with another {name} model than {first}")
-    if theirs.sizes != ours.sizes:
+    if _without_raters(theirs.sizes) != _without_raters(ours.sizes):
         raise EmohopError(f"{folder} has features of {theirs.sizes} numbers, {first} {ours.sizes}")
+
+
+def _without_raters(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Sizes but for votes, which corpora may lack: what is joined then has none."""
+    return {name: size for name, size in sizes.items() if name != RATERS}
 
 
 def _said(value: object) -> str:

@@ -20,6 +20,8 @@ from emohop.config import FeatureSettings
 from emohop.errors import EmohopError, brief
 from emohop.files import replacing
 
+RATERS = "raters"
+"""The array of the raters' votes by class, as shares; all 0 where no vote is of a class."""
 _PROBLEMS_KEY = b"emohop.problems"
 
 _VOTE = pa.struct(
@@ -70,8 +72,9 @@ def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
     for name in ("audio", "text_states", "video"):
         if name in sizes:
             columns[name] = pa.list_(pa.list_(number, sizes[name]))
-    if "prosody" in sizes:
-        columns["prosody"] = pa.list_(pa.float32(), sizes["prosody"])
+    for name in ("prosody", RATERS):
+        if name in sizes:
+            columns[name] = pa.list_(pa.float32(), sizes[name])
     if features.text is not None:
         columns["text"] = pa.list_(pa.string())
     return pa.schema(list(columns.items()))

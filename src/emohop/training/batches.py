@@ -33,6 +33,11 @@ class Clips(Dataset[Batch]):
     def __getitem__(self, positions: Sequence[int]) -> Batch:
         return self.inputs.batch([self.corpus[self.rows[i]] for i in positions])
 
+    def classes(self) -> NDArray[np.int64]:
+        """The class number of each clip."""
+        labels = self.corpus.facts("label")
+        return np.array([self.inputs.labels.index(labels[row]) for row in self.rows], np.int64)
+
     def steps(self) -> NDArray[np.int64]:
         """Steps of each clip's longest sequence among audio and video, or of its text."""
         limits = self.inputs.max_steps
@@ -91,6 +96,31 @@ class WithReplacement(Sampler[list[int]]):
         generator = np.random.default_rng([self.seed, self.epoch()])
         for batch in generator.integers(0, self.count, (len(self), self.batch_size)):
             yield batch.tolist()
+
+
+class Balanced(Sampler[list[int]]):
+    """Epochs of as many clips as there are, drawn so that each class is as likely as any other.
+
+    Drawn with replacement: a rare class's clips come again, a common one's are not all seen. A
+    function of the seed and the epoch.
+    """
+
+    def __init__(
+        self, classes: NDArray[np.int64], batch_size: int, seed: int, epoch: Callable[[], int]
+    ) -> None:
+        """Sample from positions of these classes."""
+        self.classes, self.batch_size, self.seed, self.epoch = classes, batch_size, seed, epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.classes) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        generator = np.random.default_rng([self.seed, self.epoch()])
+        _, numbers, counts = np.unique(self.classes, return_inverse=True, return_counts=True)
+        chance = 1 / counts[numbers]
+        drawn = generator.choice(len(chance), len(chance), p=chance / chance.sum())
+        for first in range(0, len(drawn), self.batch_size):
+            yield drawn[first : first + self.batch_size].tolist()
 
 
 class InOrder(Sampler[list[int]]):

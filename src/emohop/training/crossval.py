@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import yaml
 
 import emohop
 from emohop import processes
+from emohop.clips import Modality
 from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
@@ -202,8 +204,9 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
         check_complete(unit.predictions, "test", (ids[i] for i in folds[unit.fold].test))
     results = {
         **summarise(units, named, facts["class_set"], corpus.manifest.labels),
-        "model": recipe.model.title,
+        "model": _title(recipe, corpus),
         "corpus": facts["corpus"],
+        **_votes(out, units),
         "leak": leak_of(protocol, folds, corpus.facts),
         "fingerprint": facts["fingerprint"],
         "clips_fingerprint": facts["clips_fingerprint"],
@@ -214,6 +217,24 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
     lines = result_lines(units, facts["data"], out.name, time)
     write_text(out / RESULT_LINES, "\n".join(lines) + "\n")
     return results
+
+
+def _title(recipe: Recipe, corpus: PreparedCorpus) -> str:
+    """The model's name for tables; turns of context are part of it, since they change the task."""
+    turns = corpus.manifest.features.context
+    seen = turns if Modality.TEXT in recipe.model.uses else 0
+    return f"{recipe.model.title} +{seen} turns" if seen else recipe.model.title
+
+
+def _votes(out: Path, units: Sequence[UnitResult]) -> dict[str, dict[str, float]]:
+    """The mean divergences of test from the raters' votes, where every unit has them."""
+    tests = [
+        json.loads((out / f"fold-{u.fold}" / f"seed-{u.seed}" / METRICS).read_text("utf-8"))["test"]
+        for u in units
+    ]
+    if not tests or not all("votes_kl" in test for test in tests):
+        return {}
+    return {"votes": {n: fmean(test[f"votes_{n}"] for test in tests) for n in ("kl", "js")}}
 
 
 def _run_facts(out: Path) -> dict[str, Any]:

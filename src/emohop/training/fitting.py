@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -20,8 +21,10 @@ import emohop
 from emohop.clips import Modality
 from emohop.config import Recipe, TrainingSettings
 from emohop.evaluation.calibration import fit_temperature
-from emohop.evaluation.results import write_unit
+from emohop.evaluation.metrics import vote_divergences
+from emohop.evaluation.results import Predictions, write_unit
 from emohop.evaluation.runs import HISTORY, MODEL
+from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
 from emohop.features.text import UNKNOWN, embedding_matrix
 from emohop.inputs import Inputs
@@ -30,7 +33,9 @@ from emohop.models.checkpoint import save
 from emohop.models.inference import BATCH_SIZE
 from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training.batches import BucketSampler, Clips, InOrder, WithReplacement, loader
+from emohop.storage.shards import RATERS
+from emohop.training.batches import Balanced, BucketSampler, Clips, InOrder, WithReplacement, loader
+from emohop.training.loss import Objective
 from emohop.training.module import History, Patience, Training
 from emohop.training.trackers import finish_trackers, make_trackers
 from emohop.training.unit import Epoch, Unit
@@ -77,13 +82,16 @@ def fit_network(
     network = build(recipe.model, inputs.sizes)
     _start_from_glove(network, inputs, recipe, corpus)
     history = History(folder / HISTORY, report)
-    module = Training(network, settings, seed, history.count)
-
     train, dev = Clips(corpus, train_rows, inputs), Clips(corpus, dev_rows, inputs)
+    counts = np.bincount(train.classes(), minlength=inputs.sizes.classes)
+    objective = Objective(settings, torch.from_numpy(counts))
+    module = Training(network, settings, objective, seed, history.count)
     chance = (settings.batch_size, seed, history.count)
-    sampler: BucketSampler | WithReplacement
+    sampler: BucketSampler | Balanced | WithReplacement
     if settings.sampling == "epochs":
         sampler = BucketSampler(train.steps(), *chance)
+    elif settings.sampling == "balanced":
+        sampler = Balanced(train.classes(), *chance)
     else:
         sampler = WithReplacement(len(train), *chance)
     with _quiet():
@@ -192,8 +200,23 @@ def _finish(
         "seed": unit.seed,
     }
     save(unit.folder / MODEL, network, card)
-    blocks = write_unit(unit.folder, predictions)
+    blocks = write_unit(unit.folder, predictions, _divergences(corpus, unit.fold, predictions))
     finish_trackers(loggers, blocks)
+
+
+def _divergences(
+    corpus: PreparedCorpus, fold: Fold, predictions: Predictions
+) -> dict[str, dict[str, float]]:
+    """How far dev's and test's probabilities are from the raters' votes, where there are any."""
+    if RATERS not in corpus.manifest.sizes:
+        return {}
+    return {
+        split: vote_divergences(
+            np.stack([corpus[int(row)].arrays[RATERS] for row in rows]),
+            predictions.part(split).probabilities,
+        )
+        for split, rows in (("dev", fold.dev), ("test", fold.test))
+    }
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from emohop.models.batch import Batch
 from emohop.models.missing import drop
 from emohop.training.adam import make_optimizer
 from emohop.training.clipping import Clipper
-from emohop.training.loss import mean_loss
+from emohop.training.loss import Objective, mean_loss
 from emohop.training.unit import Epoch
 
 
@@ -30,11 +30,17 @@ class Training(LightningModule):
     """Loss, clipping and optimiser as the settings have them, dev scores after every epoch."""
 
     def __init__(
-        self, network: nn.Module, settings: TrainingSettings, seed: int, epoch: Callable[[], int]
+        self,
+        network: nn.Module,
+        settings: TrainingSettings,
+        objective: Objective,
+        seed: int,
+        epoch: Callable[[], int],
     ) -> None:
         """Train `network`; all chance comes from `seed` and the `epoch` that is asked for."""
         super().__init__()
         self.network, self.settings, self.seed, self.epoch = network, settings, seed, epoch
+        self.objective = objective
         self.clipper = Clipper(network, settings.clip, settings.gradient_clip)
         self.dev: list[tuple[Tensor, Tensor]] = []
 
@@ -64,11 +70,13 @@ class Training(LightningModule):
 
     def _loss(self, batch: Batch) -> Tensor:
         """The loss of a model's output; of one that trains its modalities alone, their mean."""
-        output, classes, kind = self.network(batch), _classes(batch), self.settings.loss
+        output, classes, votes = self.network(batch), _classes(batch), batch.votes
         if not output.alone:
-            return mean_loss(output.logits.float(), classes, kind)
+            return self.objective(output.logits.float(), classes, votes)
         losses = [
-            mean_loss(logits.float()[there], classes[there], kind)
+            self.objective(
+                logits.float()[there], classes[there], None if votes is None else votes[there]
+            )
             for m, logits in output.alone.items()
             if (there := batch.has(m)).any()
         ]
