@@ -81,9 +81,9 @@ def _damaged(
     from emohop.features.degradation import parse_conditions
     from emohop.reports.tables import robustness_table
     from emohop.reports.terminal import progress_bar, show
-    from emohop.robustness import evaluate_damaged
+    from emohop.robustness import evaluate_damaged, looks_of
 
-    conditions = parse_conditions(degrade)
+    conditions = parse_conditions(degrade, looks_of(model))
     with progress_bar("clips") as progress:
         result = evaluate_damaged(
             model,

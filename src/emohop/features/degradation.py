@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,15 +87,25 @@ class Condition:
         return any(part.needs_media for part in self.parts)
 
 
-def parse_conditions(texts: Sequence[str]) -> list[Condition]:
+def parse_conditions(
+    texts: Sequence[str], looks: Sequence[Modality] = tuple(Modality)
+) -> list[Condition]:
     """Conditions as typed, several to a text with commas; `standard` is a list of its own.
 
-    `clean` comes first, whether it was named or not; each comes once.
+    `subsets` are all ways to lack some of what a model `looks` at, but not all of it. `clean`
+    comes first, whether it was named or not; each comes once.
     """
+    lists = {"standard": STANDARD, "subsets": tuple(_subsets(looks))}
     names = [name.strip() for text in texts for name in text.split(",")]
-    whole = [part for name in names for part in (STANDARD if name == "standard" else (name,))]
+    whole = [part for name in names for part in lists.get(name, (name,))]
     found = [Condition(), *(parse_condition(name) for name in whole)]
     return list(dict.fromkeys(found))
+
+
+def _subsets(looks: Sequence[Modality]) -> Iterator[str]:
+    for count in range(1, len(looks)):
+        for lacking in itertools.combinations(looks, count):
+            yield "+".join(f"missing:{modality}" for modality in lacking)
 
 
 def parse_condition(text: str) -> Condition:
@@ -118,7 +129,8 @@ def _parse(text: str) -> Damage:
         known = [k if not unit else f"{k}:NUMBER" for k, (_, unit) in _KINDS.items()]
         near = difflib.get_close_matches(text, known, n=1, cutoff=0.0)[0]
         raise EmohopError(
-            f"--degrade {text!r}: did you mean {near}? ({', '.join(known)}, clean, standard)"
+            f"--degrade {text!r}: did you mean {near}? "
+            f"({', '.join(known)}, clean, standard, subsets)"
         )
     try:
         level = float(number)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 
 from emohop import processes
 from emohop.clips import Modality
+from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES, metrics
 from emohop.evaluation.results import write_json
 from emohop.evaluation.runs import MODEL, RECIPE, read_runs
 from emohop.evaluation.significance import cluster_intervals
 from emohop.features.degradation import Condition, kept_pictures, wrong_words
+from emohop.features.encoding import Encoder, load_encoder
+from emohop.features.text import Text
 from emohop.files import sha256
 from emohop.models.checkpoint import WEIGHTS
 from emohop.models.inference import BATCH_SIZE, probabilities
@@ -79,6 +83,11 @@ def evaluate_damaged(
     return {**result, "conditions": list(entries.values())}
 
 
+def looks_of(model: str | Path) -> tuple[Modality, ...]:
+    """What a model, or the first model of a run, looks at."""
+    return Predictor.load(_models(Path(model))[0]).settings.uses
+
+
 def read_robustness(path: Path) -> list[dict[str, Any]]:
     """The conditions in a `robustness.json`, clean first; EmohopError when it is damaged."""
     try:
@@ -133,6 +142,11 @@ def _check(
             )
         if looks == {part.modality for part in condition.parts if part.level is None}:
             raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
+        if units[0].predictor.inputs.features.context and "words" in str(condition):
+            raise EmohopError(
+                f"--degrade {condition}: words with turns of context cannot be read again; "
+                "prepare without --context"
+            )
         if condition.needs_media and source is None:
             raise EmohopError(
                 f"--degrade {condition} damages sound or pictures themselves: name the corpus's "
@@ -173,7 +187,7 @@ def _score(
         if media is not None and condition.needs_media and not arrays.keys() >= set(unit.rows):
             arrays = media.damaged(unit.rows, condition, jobs)  # kept for the fold's other seeds
         rows = (
-            _damaged_row(corpus[i], condition, words, arrays.get(i), sizes=corpus.manifest.sizes)
+            _damaged_row(corpus[i], condition, words, arrays.get(i), corpus.manifest.features)
             for i in unit.rows
         )
         tables.append(probabilities(unit.predictor.network, _batches(unit, rows)))
@@ -222,24 +236,40 @@ def _damaged_row(
     condition: Condition,
     words: Sequence[str],
     media: Mapping[str, NDArray[Any]] | None,
-    sizes: Mapping[str, int],
+    features: FeatureSettings,
 ) -> Row:
     """A row with what the damage leaves of it."""
-    arrays = {**row.arrays, **(media or {})}
+    arrays, lacking = {**row.arrays, **(media or {})}, []
     for part in condition.parts:
         if part.kind == "words":
             said = wrong_words(row.text.tolist(), part.level or 0.0, words, row.id)
-            arrays["text"] = np.array(said, dtype=np.str_)
+            arrays |= _encoded(said, features)
         elif part.kind == "video:drop":
             kept = kept_pictures(len(arrays["video"]), part.level or 0.0, row.id)
             arrays["video"] = arrays["video"][kept]
         elif part.level is None:
-            name = part.modality.value
-            empty = (0,) if part.modality is Modality.TEXT else (0, sizes[name])
-            arrays[name] = np.zeros(empty, dtype=arrays[name].dtype)
-            if part.modality is Modality.AUDIO and "prosody" in arrays:
-                arrays["prosody"] = np.zeros_like(arrays["prosody"])  # as of silence
-    return replace(row, arrays=arrays)
+            lacking.append(part.modality)
+    damaged = replace(row, arrays=arrays)
+    for modality in lacking:
+        damaged = damaged.without(modality)
+    return damaged
+
+
+def _encoded(words: Sequence[str], features: FeatureSettings) -> Mapping[str, NDArray[Any]]:
+    """The arrays of words, by the language model that read the corpus, if one did."""
+    encoder = _language_model(features)
+    if not encoder.width:
+        return {"text": np.array(words, dtype=np.str_)}
+    (arrays,) = encoder.encode([Text(" ".join(words))])
+    if isinstance(arrays, EmohopError):
+        raise arrays
+    return arrays
+
+
+@cache
+def _language_model(features: FeatureSettings) -> Encoder:
+    """The encoder of a corpus's text, loaded once."""
+    return load_encoder(Modality.TEXT, features, "auto", None)
 
 
 def _words(corpus: PreparedCorpus) -> tuple[str, ...]:

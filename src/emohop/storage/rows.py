@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ from emohop.errors import EmohopError, brief
 from emohop.storage.manifest import Part
 from emohop.storage.pages import map_file
 from emohop.storage.shards import FACTS
+
+_STEPS = {
+    Modality.AUDIO: ("audio",),
+    Modality.TEXT: ("text", "text_states"),
+    Modality.VIDEO: ("video", "face"),
+}
+"""The arrays of steps that a modality has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,14 @@ class Row:
         if modality is Modality.TEXT and modality.value in self.arrays:
             return self.transcript is not None or len(steps) > 0
         return len(steps) > 0
+
+    def without(self, modality: Modality) -> Row:
+        """The row of a clip that lacks a modality: no steps, and of sound prosody of zeros."""
+        empty = {name: self.arrays[name][:0] for name in _STEPS[modality] if name in self.arrays}
+        if modality is Modality.AUDIO and "prosody" in self.arrays:
+            empty["prosody"] = np.zeros_like(self.arrays["prosody"])
+        said = None if modality is Modality.TEXT else self.transcript
+        return replace(self, transcript=said, arrays={**self.arrays, **empty})
 
     @property
     def nbytes(self) -> int:
