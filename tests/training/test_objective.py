@@ -83,6 +83,11 @@ def test_the_loss_of_2018_stays_as_it_is(settings: dict[str, Any]) -> None:
         objective(loss="sigmoid", **settings)
 
 
+def test_classes_are_evened_out_once() -> None:
+    with pytest.raises(EmohopError, match="twice: take one"):
+        objective(class_weights="balanced", sampling="balanced")
+
+
 def test_balanced_draws_are_even_over_classes_and_as_long_as_the_part() -> None:
     classes = np.repeat([0, 2, 3], [90, 9, 1])  # nobody of class 1
 

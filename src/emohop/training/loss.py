@@ -33,6 +33,10 @@ class Objective:
         self.weights: Tensor | None = None
         if settings.class_weights == "balanced":
             self.weights = balanced_weights(counts)
+        if self.weights is not None and settings.sampling == "balanced":
+            raise EmohopError(
+                "class_weights=balanced and sampling=balanced even classes out twice: take one"
+            )
         unusual = self.votes or self.smoothing > 0 or self.weights is not None
         self.plain = not unusual and self.kind != "focal"
         if self.kind == "sigmoid" and unusual:
