@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from emohop.clips import Modality
 from emohop.errors import EmohopError
 
-Standardisation = Literal["global", "speaker", "none"]
+Standardisation = Literal["global", "speaker", "own", "none"]
 ModelName = Literal[
     "amh",
     "are",
@@ -164,6 +164,8 @@ class ModelSettings(_Settings):
     """Reset gate after the matrix product, as in cuDNN; before it, as in the original, if false."""
     align_backward: bool = True
     """Both directions speak of the same step; the original's outputs are not aligned, if false."""
+    mix_layers: bool = True
+    """Weigh the hidden states of a pretrained encoder and add them up; side by side, if false."""
     shared_bias: bool = False
     """One bias number for all outputs of a linear layer, as in the 2018 programs."""
     absent: Literal["zero", "learned"] = "zero"
@@ -287,7 +289,8 @@ class TrainingSettings(_Settings):
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance with which a training clip loses each of its modalities, but never the last one."""
     standardise: Standardisation = "global"
-    """Zero mean and unit variance by the training part's global or speaker statistics, or none."""
+    """Zero mean and unit variance by the training part's global or speaker statistics; by each
+    speaker's own, of test speakers too, from their clips without labels; or none."""
     vocabulary: int | None = Field(default=None, ge=1)
     """Most frequent training words kept; None keeps all."""
 

@@ -6,7 +6,7 @@ Training and prediction make their batches here, so that a model always sees a c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -71,7 +71,7 @@ class Inputs:
         if Modality.TEXT in model.uses and not states:
             vocabulary = _vocabulary(corpus, train, recipe.training.vocabulary)
             steps[Modality.TEXT] = len(vocabulary)
-        return cls(
+        inputs = cls(
             labels=manifest.labels,
             features=manifest.features,
             sizes=Sizes(
@@ -86,6 +86,22 @@ class Inputs:
             vocabulary=vocabulary,
             encoders={m: f for m in model.uses if (f := manifest.encoders.get(m.value))},
         )
+        return inputs.adapted(corpus)
+
+    def adapted(self, corpus: PreparedCorpus) -> Inputs:
+        """The same for the clips of one corpus: with `own`, standardised by its speakers' clips.
+
+        Where clips are hidden, they do not count.
+        """
+        if self.standardiser.kind != "own":
+            return self
+        states = self.sizes.text_states
+        names = {m: _array(m, states) for m in self.max_steps if m is not Modality.TEXT or states}
+        seen = range(len(corpus)) if corpus.visible is None else sorted(corpus.visible)
+        prosody = self.sizes.prosody > 0
+        rows = _numbers_of(corpus, seen, names, prosody=prosody)
+        arrays = [*names.values(), *(["prosody"] if prosody else [])]
+        return replace(self, standardiser=self.standardiser.adapted(rows, arrays))
 
     def check(self, corpus: PreparedCorpus) -> None:
         """EmohopError when a corpus has other labels or features than this model was fitted on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,14 @@ class Predictor:
         and the numbers are those of its run. On any other corpus, every clip is `test`.
         Raises EmohopError when classes or features differ from the model's.
         """
-        fold = self._fold(corpus)
+        fold, inputs = self._fold(corpus), self.inputs.adapted(corpus)
         if fold is None:
-            return score(corpus, range(len(corpus)), "test", self.network, self.inputs)
-        return score_fold(corpus, fold, self.network, self.inputs)
+            return score(corpus, range(len(corpus)), "test", self.network, inputs)
+        return score_fold(corpus, fold, self.network, inputs)
+
+    def adapted(self, corpus: PreparedCorpus) -> Predictor:
+        """The same model for the rows of one corpus; see `Inputs.adapted`."""
+        return replace(self, inputs=self.inputs.adapted(corpus))
 
     def test_rows(self, corpus: PreparedCorpus) -> list[int]:
         """The rows that `evaluate` calls test."""

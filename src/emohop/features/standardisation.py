@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ class Standardiser:
 
     `global` uses those of all training clips. `speaker` uses a training speaker's own; any other
     speaker, those of dev and test included, gets the global ones, so that nothing is ever fitted
-    outside the training part. `none` leaves arrays as they are.
+    outside the training part. `own` does: every speaker of the corpus that is read gets the
+    statistics of all of their clips, which takes no labels, but many clips of a speaker. `none`
+    leaves arrays as they are.
     """
 
     kind: Standardisation
@@ -64,7 +66,7 @@ class Standardiser:
             for name, part in of_speaker.items():
                 total[name].join(part)
         overall = {name: part.moments() for name, part in total.items()}
-        if kind == "global":
+        if kind in ("global", "own"):
             return cls(kind, overall)
         speakers = {
             speaker: {name: part.moments() for name, part in of_speaker.items()}
@@ -72,6 +74,14 @@ class Standardiser:
             if speaker is not None
         }
         return cls(kind, overall, speakers)
+
+    def adapted(
+        self,
+        rows: Iterable[tuple[str, str | None, Mapping[str, NDArray[Any]]]],
+        names: Iterable[str],
+    ) -> Standardiser:
+        """An `own` standardiser that knows the speakers of these rows, of whatever part."""
+        return replace(self, speakers=Standardiser.fit("speaker", rows, names).speakers)
 
     def __call__(
         self, name: str, array: NDArray[np.float32], speaker: str | None
@@ -88,7 +98,9 @@ class Standardiser:
         return {
             "kind": self.kind,
             "overall": _to_json(self.overall),
-            "speakers": {speaker: _to_json(m) for speaker, m in self.speakers.items()},
+            "speakers": {
+                speaker: _to_json(m) for speaker, m in self.speakers.items() if self.kind != "own"
+            },
         }
 
     @classmethod

@@ -107,8 +107,10 @@ class Steps(nn.Module):
     def of(cls, settings: ModelSettings, sizes: Sizes, modality: Modality) -> Steps:
         """The steps of one modality of a model."""
         words = modality is Modality.TEXT and not sizes.text_states
-        layers = sizes.layers.get(modality, 1)
-        return cls(settings.encoder(modality), sizes.steps[modality], layers, words=words)
+        size, layers = sizes.steps[modality], sizes.layers.get(modality, 1)
+        if not settings.mix_layers:
+            size, layers = size * layers, 1
+        return cls(settings.encoder(modality), size, layers, words=words)
 
     def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Ragged]:
         """Rows float [rows, size] of a padded batch, and how they are laid out."""

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from emohop import corpora
 from emohop.clips import Clip, Modality
+from emohop.config import FeatureSettings
 from emohop.errors import EmohopError, MediaError
+from emohop.features.audio import AUDIO_FEATURES
 from emohop.prediction import Look, Predictor
 from emohop.reports.theme import COLUMN_INCHES, Draw, Theme, fitted, width
 from emohop.storage import Row
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FRAME_SECONDS = 0.010
+PRETRAINED_SECONDS = 0.020
+"""A frame of Wav2Vec2's family and of Whisper, before frames are pooled."""
 """From one frame of the sound's features to the next."""
 SHOWN_PICTURES = 12
 _WAVE_POINTS = 600
@@ -46,6 +50,8 @@ class Seen:
     words: tuple[str, ...]
     pictures: NDArray[np.uint8] | None
     rate: float
+    frame: float = FRAME_SECONDS
+    """Seconds of sound in one of its frames."""
 
 
 def seen(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
@@ -56,9 +62,10 @@ def seen(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
     """
     settings = predictor.inputs.features
     modalities = predictor.inputs.max_steps
-    sound, seconds, pictures = None, 0.0, None
+    sound, seconds, pictures, frame = None, 0.0, None, FRAME_SECONDS
     if Modality.AUDIO in modalities:
-        seconds = len(row.audio) * FRAME_SECONDS
+        frame = _frame_seconds(row, settings)
+        seconds = len(row.audio) * frame
         loud = row.audio[:, 0] if len(row.audio) else np.zeros(1, np.float32)
         sound = (loud - loud.min()) / max(1e-6, float(np.ptp(loud)))
         if clip is not None and clip.sound is not None:
@@ -73,7 +80,16 @@ def seen(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
         ((_, faces),) = faces_of([clip.picture], settings.frames_per_second)
         pictures = None if isinstance(faces, MediaError) else _small(faces)
     words = tuple(row.text.tolist()) if Modality.TEXT in modalities else ()
-    return Seen(sound, seconds, words, pictures, settings.frames_per_second)
+    return Seen(sound, seconds, words, pictures, settings.frames_per_second, frame)
+
+
+def _frame_seconds(row: Row, settings: FeatureSettings) -> float:
+    """How long a frame of sound is: of a pretrained model, as the clip's length tells."""
+    if settings.audio in AUDIO_FEATURES:
+        return FRAME_SECONDS
+    if row.end is None or not len(row.audio):
+        return PRETRAINED_SECONDS * settings.audio_pool
+    return (row.end - row.start) / len(row.audio)
 
 
 def media_of(corpus: str, source: Path, ids: Sequence[str]) -> dict[str, Clip]:
@@ -133,7 +149,7 @@ def _small(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _over_sound(
     axes: Axes, weights: NDArray[np.float32], shown: Seen, predictor: Predictor, theme: Theme
 ) -> None:
-    step = FRAME_SECONDS * predictor.settings.encoder(Modality.AUDIO).stack
+    step = shown.frame * predictor.settings.encoder(Modality.AUDIO).stack
     end = max(shown.seconds, len(weights) * step, step)
     if shown.sound is not None:
         low, high = _envelope(shown.sound)

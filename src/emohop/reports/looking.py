@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from emohop import load
+from emohop.clips import Modality
 from emohop.config import HOPPING
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import Run
@@ -45,14 +46,18 @@ def attention_section(
     made = []
     for number, (name, place) in enumerate(chosen):
         unit = run.units[place]
-        predictor = load(unit.folder / "model")
+        predictor = load(unit.folder / "model").adapted(corpus)
         row = corpus[rows[name]]
         (looks,) = predictor.looks([row])
         test = unit.predictions.part("test")
         at = test.id.index(name)
         sure = float(test.probabilities[at].max())
         said = f"{name}: {test.label[at]}, predicted {test.predicted[at]} ({100 * sure:.0f} %)"
-        words = f"; words: {' '.join(row.text.tolist())}" if predictor.inputs.vocabulary else ""
+        words = (
+            f"; words: {' '.join(row.text.tolist())}"
+            if Modality.TEXT in predictor.inputs.max_steps
+            else ""
+        )
         peaks = ", ".join(
             f"hop {k} {look.target} entropy {look.entropy:.2f}" for k, look in enumerate(looks, 1)
         )

@@ -114,7 +114,8 @@ class _Unit:
     @classmethod
     def load(cls, folder: Path, corpus: PreparedCorpus) -> _Unit:
         predictor = Predictor.load(folder)
-        return cls(predictor, tuple(predictor.test_rows(corpus)))
+        rows = tuple(predictor.test_rows(corpus))  # which checks that it fits
+        return cls(predictor.adapted(corpus), rows)
 
 
 def _models(model: Path) -> list[Path]:

@@ -207,7 +207,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
         "model": _title(recipe, corpus),
         "corpus": facts["corpus"],
         **_votes(out, units),
-        "leak": leak_of(protocol, folds, corpus.facts),
+        "leak": _leak(recipe, leak_of(protocol, folds, corpus.facts)),
         "fingerprint": facts["fingerprint"],
         "clips_fingerprint": facts["clips_fingerprint"],
         "emohop": facts["emohop"],
@@ -224,6 +224,14 @@ def _title(recipe: Recipe, corpus: PreparedCorpus) -> str:
     turns = corpus.manifest.features.context
     seen = turns if Modality.TEXT in recipe.model.uses else 0
     return f"{recipe.model.title} +{seen} turns" if seen else recipe.model.title
+
+
+def _leak(recipe: Recipe, leak: str | None) -> str | None:
+    """What is to be said beside every number of a run."""
+    if recipe.training.standardise != "own":
+        return leak
+    adapted = "features are standardised by each test speaker's own clips, without their labels"
+    return adapted if leak is None else f"{leak}; {adapted}"
 
 
 def _votes(out: Path, units: Sequence[UnitResult]) -> dict[str, dict[str, float]]:
