@@ -23,7 +23,7 @@ from emohop.models.encoder import Sizes
 FORMAT_VERSION = 3
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
-_MOST_LAYERS = 1000  # or hops: each is built before its weights are looked for
+_MOST_LAYERS = 1000  # or hops or blocks: each is built before its weights are looked for
 
 
 def save(folder: Path, network: nn.Module, card: Mapping[str, Any]) -> None:
@@ -67,9 +67,10 @@ def load_network(folder: Path, settings: ModelSettings, sizes: Sizes) -> nn.Modu
     from safetensors.torch import load_file
 
     path = folder / WEIGHTS
-    deepest = max(settings.hops, *(settings.encoder(m).layers for m in settings.uses))
-    if deepest > _MOST_LAYERS:
-        raise EmohopError(f"{folder / CARD}: more than {_MOST_LAYERS} hops or layers: is it whole?")
+    layers = (settings.encoder(m).layers for m in settings.uses)
+    if max(settings.hops, settings.blocks, *layers) > _MOST_LAYERS:
+        hint = f"more than {_MOST_LAYERS} hops, blocks or layers: is it whole?"
+        raise EmohopError(f"{folder / CARD}: {hint}")
     try:
         weights = load_file(path)
         largest = sum(tensor.numel() for tensor in weights.values())
@@ -96,6 +97,11 @@ def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:
     encoders = [settings.encoder(m) for m in settings.uses]
     numbers = [sizes.classes, *sizes.steps.values(), *(e.hidden for e in encoders)]
     numbers += [e.stack for e in encoders]
+    numbers += sizes.layers.values()
+    if settings.name in ("gated", "lmf", "mult"):
+        numbers.append(settings.width)
+    if settings.name == "lmf":
+        numbers.append(settings.rank)
     if Modality.TEXT in settings.uses:
         numbers.append(settings.text.embedding)
     return numbers if not settings.prosody else [*numbers, sizes.prosody]
