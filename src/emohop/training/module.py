@@ -71,8 +71,6 @@ class Training(LightningModule):
     def _loss(self, batch: Batch) -> Tensor:
         """The loss of a model's output; of one that trains its modalities alone, their mean."""
         output, classes, votes = self.network(batch), _classes(batch), batch.votes
-        if not output.alone:
-            return self.objective(output.logits.float(), classes, votes)
         losses = [
             self.objective(
                 logits.float()[there], classes[there], None if votes is None else votes[there]
@@ -80,6 +78,8 @@ class Training(LightningModule):
             for m, logits in output.alone.items()
             if (there := batch.has(m)).any()
         ]
+        if not losses:
+            return self.objective(output.logits.float(), classes, votes)
         return torch.stack(losses).mean()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
