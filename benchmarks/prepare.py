@@ -32,7 +32,7 @@ from emohop import corpora
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.features.audio import mfcc120, resample
-from emohop.features.encoders import load_image_encoder
+from emohop.features.images import load_image_encoder
 from emohop.features.prosody import prosody
 from emohop.features.video import faces_of
 from emohop.media import probe, read_audio

@@ -114,15 +114,14 @@ def _language(settings: FeatureSettings, layers: Layers, device: str) -> Encoder
 
 
 def _pictures(settings: FeatureSettings, layers: Layers, device: str) -> Encoder:
-    from emohop.features.encoders import load_image_encoder
+    from emohop.features.images import load_image_encoder
 
-    model = load_image_encoder(str(settings.video))
+    model = load_image_encoder(str(settings.video), layers, device)
 
     def encode(clips: Sequence[NDArray[np.uint8]]) -> list[Arrays]:
-        ends = np.cumsum([len(pictures) for pictures in clips])[:-1]
-        return [{"video": part} for part in np.split(model(np.concatenate(clips)), ends)]
+        return [{"video": vectors} for vectors in model(clips)]
 
-    return Encoder(encode, model.dim)
+    return Encoder(encode, model.layers * model.size, model.layers, model.pretrained)
 
 
 def _kept(encoder: Encoder, cache: Cache) -> Encoder:
@@ -136,7 +135,7 @@ def _kept(encoder: Encoder, cache: Cache) -> Encoder:
 
 def _content(item: NDArray[Any] | Text) -> bytes:
     if isinstance(item, Text):
-        return "\0".join((*item.before, item.words)).encode("utf-8", "surrogatepass")
+        return ascii((item.before, item.words)).encode()
     return repr((item.shape, item.dtype.str)).encode() + item.tobytes()
 
 

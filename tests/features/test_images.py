@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.features.encoders import Preprocessing, load_image_encoder
+from emohop.features.images import ImageEncoder, Preprocessing, fused, load_image_encoder
+from emohop.features.pretrained import Layers
 
 SHARED = Path(__file__).parents[2] / "../shared"
 CONFIG = {
@@ -38,6 +39,12 @@ def crops(frames: int, seed: int = 0) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (frames, 7, 7, 3)).astype(np.uint8)
     return np.repeat(np.repeat(coarse, 32, 1), 32, 2)
+
+
+def one(encoder: ImageEncoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The vectors of one clip."""
+    (vectors,) = encoder([pictures])
+    return vectors
 
 
 def save_resnet(folder: Path, config: dict[str, Any] | None = None) -> str:
@@ -68,27 +75,27 @@ def face(mouth: int, eyes: int = 8) -> NDArray[np.uint8]:
 
 def test_hog_is_one_vector_a_frame() -> None:
     encoder = load_image_encoder("hog")
-    vectors = encoder(crops(5))
+    vectors = one(encoder, crops(5))
     assert encoder.name == "hog"
-    assert encoder.dim == 512
+    assert encoder.size == 512
     assert vectors.shape == (5, 512)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
-    np.testing.assert_array_equal(encoder(crops(5)), vectors)
-    np.testing.assert_array_equal(encoder(crops(5)[3:4])[0], vectors[3])
-    assert encoder(crops(0)).shape == (0, 512)
+    np.testing.assert_array_equal(one(encoder, crops(5)), vectors)
+    np.testing.assert_array_equal(one(encoder, crops(5)[3:4])[0], vectors[3])
+    assert one(encoder, crops(0)).shape == (0, 512)
 
 
 def test_hog_sees_the_expression_and_not_the_light() -> None:
     encoder = load_image_encoder("hog")
     smile, frown = face(14), face(-14)
     dim = (smile * 0.7 + 5).astype(np.uint8)
-    vectors = encoder(np.stack([smile, frown, face(0, eyes=16), dim]))
+    vectors = one(encoder, np.stack([smile, frown, face(0, eyes=16), dim]))
     light = np.linalg.norm(vectors[0] - vectors[3])
     assert light < 0.05
     for other in (vectors[1], vectors[2]):
         assert np.linalg.norm(vectors[0] - other) > 0.2
-    assert not encoder(np.full((1, 224, 224, 3), 80, np.uint8)).any()
+    assert not one(encoder, np.full((1, 224, 224, 3), 80, np.uint8)).any()
 
 
 def test_hog_directions() -> None:
@@ -96,7 +103,7 @@ def test_hog_directions() -> None:
     stripes = np.zeros((224, 224, 3), np.uint8)
     stripes[:, np.arange(224) // 14 % 2 == 0] = 255
     encoder = load_image_encoder("hog")
-    upright, lying = encoder(np.stack([stripes, stripes.transpose(1, 0, 2)]))
+    upright, lying = one(encoder, np.stack([stripes, stripes.transpose(1, 0, 2)]))
     by_direction = upright.reshape(-1, 8).sum(axis=0)
     assert by_direction.max() > 0.95 * by_direction.sum()
     assert by_direction.argmax() != lying.reshape(-1, 8).sum(axis=0).argmax()
@@ -147,8 +154,8 @@ def test_a_model_from_a_folder_against_torch(tmp_path: Path) -> None:
     name = save_resnet(tmp_path)
     encoder = load_image_encoder(name)
     assert encoder is load_image_encoder(name)
-    assert (encoder.name, encoder.dim) == (name, 16)
-    got = encoder(crops(3))
+    assert (encoder.name, encoder.size) == (name, 16)
+    got = one(encoder, crops(3))
     assert got.shape == (3, 16)
     assert got.dtype == np.float32
 
@@ -162,13 +169,13 @@ def test_a_model_from_a_folder_against_torch(tmp_path: Path) -> None:
 def test_a_frame_does_not_depend_on_its_neighbours(tmp_path: Path) -> None:
     encoder = load_image_encoder(save_resnet(tmp_path))
     frames = crops(37)
-    together = encoder(frames)
-    alone = np.concatenate([encoder(frames[i : i + 1]) for i in range(37)])
+    together = one(encoder, frames)
+    alone = np.concatenate([one(encoder, frames[i : i + 1]) for i in range(37)])
     np.testing.assert_allclose(together, alone, atol=1e-5)
     order = np.random.default_rng(1).permutation(37)
-    np.testing.assert_allclose(encoder(frames[order]), together[order], atol=1e-5)
+    np.testing.assert_allclose(one(encoder, frames[order]), together[order], atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 1e-3
-    assert encoder(frames[:0]).shape == (0, 16)
+    assert one(encoder, frames[:0]).shape == (0, 16)
 
 
 def test_a_pooler_without_weights_is_not_used(tmp_path: Path) -> None:
@@ -187,10 +194,10 @@ def test_a_pooler_without_weights_is_not_used(tmp_path: Path) -> None:
     )
     ViTForImageClassification(small).eval().save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**CONFIG, "size": 32}))
-    first = load_image_encoder(str(tmp_path))(crops(2))
+    first = one(load_image_encoder(str(tmp_path)), crops(2))
     load_image_encoder.cache_clear()
     torch.manual_seed(1)
-    np.testing.assert_array_equal(load_image_encoder(str(tmp_path))(crops(2)), first)
+    np.testing.assert_array_equal(one(load_image_encoder(str(tmp_path)), crops(2)), first)
     assert first.shape == (2, 12)
 
 
@@ -210,7 +217,9 @@ def test_loading_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
     "name", ["hgo", "", "./nowhere", "/nowhere/at/all", "~/nowhere", "a/b/c", "C:\\models\\net"]
 )
 def test_no_such_encoder(name: str) -> None:
-    with pytest.raises(EmohopError, match=r"no image encoder .*: hog, resnet101, a hub name"):
+    with pytest.raises(
+        EmohopError, match=r"no video features .*: one of hog, a short name such as"
+    ):
         load_image_encoder(name)
 
 
@@ -223,7 +232,7 @@ def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append((source, arguments.get("local_files_only", False)))
         raise OSError("We couldn't connect to the hub.\nMore advice.")
 
-    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", offline)
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", offline)
     with pytest.raises(EmohopError, match="connect to the hub") as caught:
         load_image_encoder("resnet101")
     assert "\n" not in str(caught.value)
@@ -336,14 +345,14 @@ def test_mobilenet_on_a_real_face() -> None:
     ((_, faces),) = faces_of([Span(film)], 3)
     assert not isinstance(faces, MediaError)
     encoder = load_image_encoder(str(folder.resolve()))
-    vectors = encoder(faces)
+    vectors = one(encoder, faces)
     assert vectors.shape == (len(faces), 1280) == (10, 1280)
     assert np.isfinite(vectors).all()
 
     def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
-    (noise,) = encoder(crops(1))
+    (noise,) = one(encoder, crops(1))
     assert likeness(vectors[0], vectors[5]) > 0.8 > likeness(vectors[0], noise)
 
 
@@ -351,8 +360,161 @@ def test_importing_loads_no_library() -> None:
     import subprocess
 
     code = (
-        "import sys, emohop.features.encoders, emohop.features.video;"
+        "import sys, emohop.features.images, emohop.features.video;"
         "print({'torch', 'transformers', 'skimage', 'PIL', 'av'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def pictures_of(side: int, frames: int = 5) -> NDArray[np.uint8]:
+    return crops(frames)[:, :side, :side]
+
+
+def saved(folder: Path, model: Any, side: int) -> str:
+    """A tiny model's folder, with a preprocessing of pictures of `side` pixels."""
+    model.eval().save_pretrained(folder)
+    config = {**CONFIG, "size": {"height": side, "width": side}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(config))
+    return str(folder)
+
+
+def tiny(name: str) -> tuple[Any, int]:
+    """A random model of a family, and the side of its input."""
+    import torch
+    import transformers
+
+    hf: Any = transformers
+
+    torch.manual_seed(0)
+    vit: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2,
+           "intermediate_size": 16, "image_size": 32, "patch_size": 16}  # fmt: skip
+    makers = {
+        "vit": lambda: hf.ViTModel(hf.ViTConfig(**vit)),
+        "dinov2": lambda: hf.Dinov2Model(hf.Dinov2Config(**{**vit, "mlp_ratio": 2})),
+        "clip": lambda: hf.CLIPModel(
+            hf.CLIPConfig(
+                text_config={
+                    "hidden_size": 8,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 2,
+                    "intermediate_size": 8,
+                    "vocab_size": 20,
+                },
+                vision_config=vit,
+                projection_dim=4,
+            )
+        ),
+        "convnext": lambda: hf.ConvNextModel(
+            hf.ConvNextConfig(hidden_sizes=[4, 8, 12, 16], depths=[1, 1, 1, 1])
+        ),
+        "mobilenet_v2": lambda: hf.MobileNetV2Model(hf.MobileNetV2Config(depth_multiplier=0.25)),
+        "videomae": lambda: hf.VideoMAEModel(
+            hf.VideoMAEConfig(**vit, num_frames=4, tubelet_size=2, use_mean_pooling=False)
+        ),
+    }
+    return makers[name](), 32
+
+
+@pytest.mark.parametrize("family", ["vit", "dinov2", "clip", "convnext", "mobilenet_v2"])
+def test_families_against_transformers(tmp_path: Path, family: str) -> None:
+    import torch
+
+    model, side = tiny(family)
+    encoder = load_image_encoder(saved(tmp_path, model, side))
+    pictures = pictures_of(side)
+    got = one(encoder, pictures)
+    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(pictures))
+    with torch.inference_mode():
+        net = model.vision_model if family == "clip" else model
+        expected = net(pixel_values=pixels).pooler_output.flatten(1)
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+    assert got.shape == (5, encoder.size)
+
+
+def test_layers_of_a_vision_transformer(tmp_path: Path) -> None:
+    import torch
+
+    model, side = tiny("vit")
+    folder = saved(tmp_path, model, side)
+    pictures = pictures_of(side)
+    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(pictures))
+    with torch.inference_mode():
+        output = model.eval()(pixel_values=pixels, output_hidden_states=True)
+    means = [state.mean(1).numpy() for state in output.hidden_states]
+    pooled = output.pooler_output.numpy()
+    second = one(load_image_encoder(folder, Layers("2")), pictures)
+    np.testing.assert_allclose(second, means[2], atol=1e-5)
+    every = load_image_encoder(folder, Layers("all"))
+    assert (every.layers, every.size) == (4, 8)
+    np.testing.assert_allclose(
+        one(every, pictures), np.concatenate([*means[:3], pooled], axis=1), atol=1e-5
+    )
+    last_two = one(load_image_encoder(folder, Layers("mean-2")), pictures)
+    np.testing.assert_allclose(last_two, (means[2] + pooled) / 2, atol=1e-5)
+    with pytest.raises(EmohopError, match=r"layer 4: .* to 3"):
+        load_image_encoder(folder, Layers("4"))
+
+
+def test_layers_of_different_sizes(tmp_path: Path) -> None:
+    folder = saved(tmp_path, *tiny("convnext"))
+    with pytest.raises(EmohopError, match=r"4, 8, 12, 16 numbers and cannot be put together"):
+        load_image_encoder(folder, Layers("all"))
+    assert one(load_image_encoder(folder, Layers("1")), pictures_of(32)).shape == (5, 4)
+
+
+@pytest.mark.parametrize(("frames", "steps"), [(1, 1), (4, 2), (5, 3), (11, 6)])
+def test_a_video_model_reads_windows(tmp_path: Path, frames: int, steps: int) -> None:
+    import torch
+
+    model, side = tiny("videomae")
+    encoder = load_image_encoder(saved(tmp_path, model, side))
+    pictures = pictures_of(side, frames)
+    got = one(encoder, pictures)
+    assert got.shape == (steps, 8)
+    # the last window, filled up by its last picture
+    first = (frames - 1) // 4 * 4
+    window = pictures[[min(first + k, frames - 1) for k in range(4)]]
+    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(window))
+    with torch.inference_mode():
+        tokens = model.eval()(pixel_values=pixels[None]).last_hidden_state[0]
+    expected = tokens.reshape(2, 4, 8).mean(1)[: steps - first // 2]
+    np.testing.assert_allclose(got[first // 2 :], expected, atol=1e-5)
+
+
+def test_clips_share_batches_and_keep_their_own(tmp_path: Path) -> None:
+    encoder = load_image_encoder(saved(tmp_path, *tiny("mobilenet_v2")))
+    clips = [pictures_of(32, 3), pictures_of(32, 1), pictures_of(32, 7)]
+    together = encoder(clips)
+    assert [len(vectors) for vectors in together] == [3, 1, 7]
+    for clip, vectors in zip(clips, together, strict=True):
+        np.testing.assert_allclose(one(encoder, clip), vectors, atol=1e-5)
+
+
+def test_a_picture_of_one_pixel(tmp_path: Path) -> None:
+    encoder = load_image_encoder(saved(tmp_path, *tiny("vit")))
+    vectors = one(encoder, np.full((1, 1, 1, 3), 200, np.uint8))
+    assert vectors.shape == (1, 8)
+    assert np.isfinite(vectors).all()
+    assert np.isfinite(one(load_image_encoder("hog"), np.zeros((1, 1, 1, 3), np.uint8))).all()
+
+
+def test_batch_norm_becomes_part_of_convolutions() -> None:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    network: Any = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.BatchNorm2d(4)
+    )
+    for norm in (network[1], network[3]):
+        nn.init.uniform_(norm.weight, 0.5, 2.0)
+        norm.running_mean.uniform_(-1, 1)
+        norm.running_var.uniform_(0.5, 2)
+    network.eval()
+    pictures = torch.randn(2, 3, 8, 8)
+    expected = network(pictures)
+    merged = fused(network)
+    assert isinstance(merged[1], nn.Identity)
+    assert isinstance(merged[3], nn.BatchNorm2d)  # what follows a relu cannot move
+    torch.testing.assert_close(merged(pictures), expected)

@@ -1,0 +1,323 @@
+"""Image encoders: from crops of a face to one vector a picture, or a few pictures of a film.
+
+`hog` needs no weights. ResNet, MobileNetV2, ConvNeXt, ViT, DINOv2, CLIP and their like give a
+vector a picture, whatever its neighbours; video models such as VideoMAE read windows of pictures
+and give a vector for each tubelet of them.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Modality
+from emohop.errors import EmohopError
+from emohop.features.pretrained import OWN, Layers, Pretrained, line_of, load
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BATCH_PICTURES = {"cpu": 4, "cuda": 64}
+"""Pictures that go through a model together: more than a few are slower on a CPU, whose caches they
+leave (benchmarks/encoders.py)."""
+MAX_SIDE_PIXELS = 1024  # of a model's input
+
+HOG_SIDE_PIXELS = 112
+HOG_CELLS = 8  # a side
+HOG_ORIENTATIONS = 8
+
+
+Crops = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+
+class ImageEncoder(Protocol):
+    """What turns the pictures of clips, each uint8 `[pictures, height, width, 3]`, into vectors."""
+
+    @property
+    def name(self) -> str:
+        """What it was asked for by."""
+
+    @property
+    def size(self) -> int:
+        """The length of a vector of one hidden state."""
+
+    @property
+    def layers(self) -> int:
+        """Hidden states that are kept side by side."""
+
+    @property
+    def pretrained(self) -> Pretrained | None:
+        """The model behind it, if there is one."""
+
+    def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
+        """Each clip's vectors, float32 `[steps, layers·size]`."""
+
+
+@functools.cache
+def load_image_encoder(
+    name: str, layers: Layers | None = None, device: str = "cpu"
+) -> ImageEncoder:
+    """The encoder `hog`, or a Hugging Face model by short name, hub name or local folder.
+
+    Loaded once in a process.
+
+    Raises:
+        EmohopError: there is no such model, or it is not an image model.
+        MissingExtraError: the model needs transformers, which is not installed.
+    """
+    if name in OWN[Modality.VIDEO]:
+        return HogEncoder()
+    pretrained = load(Modality.VIDEO, name)
+    try:
+        preprocessing = Preprocessing.from_config(pretrained.preprocessing)
+    except (KeyError, TypeError, ValueError) as error:
+        raise EmohopError(
+            f"the preprocessor_config.json of {name} cannot be used: {error!r}"
+        ) from None
+    kind = FilmEncoder if hasattr(pretrained.model.config, "tubelet_size") else PictureEncoder
+    try:
+        return kind(pretrained, preprocessing, layers or Layers(), device)
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise EmohopError(
+            f"{name} is no image model that gives one vector: {line_of(error)}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class HogEncoder:
+    """Histograms of oriented gradients (Dalal and Triggs 2005) of the grey crop, no weights.
+
+    All cells form one block, so that brightness and contrast of the whole face drop out while
+    empty cells stay empty.
+    """
+
+    name: str = "hog"
+    size: int = HOG_CELLS * HOG_CELLS * HOG_ORIENTATIONS
+    layers: int = 1
+    pretrained: None = None
+
+    def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
+        """The histograms `[pictures, size]`, each of length 1 (0 for a flat picture)."""
+        return [self._histograms(crops) for crops in clips]
+
+    def _histograms(self, crops: Crops) -> Vectors:
+        from skimage.feature import hog
+
+        vectors = np.empty((len(crops), self.size), np.float32)
+        for i, crop in enumerate(crops):
+            vectors[i] = hog(
+                _grey(crop, HOG_SIDE_PIXELS),
+                orientations=HOG_ORIENTATIONS,
+                pixels_per_cell=(HOG_SIDE_PIXELS // HOG_CELLS,) * 2,
+                cells_per_block=(HOG_CELLS, HOG_CELLS),
+                block_norm="L2-Hys",
+            )
+        return vectors
+
+
+def _grey(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(crop).convert("L").resize((side, side), Image.Resampling.BOX))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a model's preprocessor_config.json asks for, applied to a crop of any size."""
+
+    side: tuple[int, int]  # height, width
+    resample: int  # Pillow's number of the filter
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Preprocessing:
+        """Read a preprocessor_config.json; KeyError, TypeError or ValueError if it is none."""
+        size = config["crop_size"] if _on(config, "do_center_crop") else config["size"]
+        if not isinstance(size, Mapping):
+            size = {"shortest_edge": size}
+        if "height" in size:
+            side = int(size["height"]), int(size["width"])
+        else:
+            side = int(size["shortest_edge"]), int(size["shortest_edge"])
+        if not all(1 <= s <= MAX_SIDE_PIXELS for s in side):
+            raise ValueError(f"an input of {side[0]}x{side[1]} pixels")
+        normalize = config.get("do_normalize", True)
+        mean = tuple(float(v) for v in config["image_mean"]) if normalize else (0.0, 0.0, 0.0)
+        std = tuple(float(v) for v in config["image_std"]) if normalize else (1.0, 1.0, 1.0)
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ValueError("image_mean and image_std are not three numbers each")
+        rescale = config.get("do_rescale", True)
+        scale = float(config.get("rescale_factor", 1 / 255)) if rescale else 1.0
+        return cls(side, int(config.get("resample", 2)), scale, mean, std)
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Crops uint8 `[frames, h, w, 3]` as the model's input, float32 `[frames, 3, H, W]`."""
+        from PIL import Image
+
+        if crops.shape[1:3] != self.side:
+            size, resample = self.side[::-1], Image.Resampling(self.resample)
+            images = [Image.fromarray(crop).resize(size, resample) for crop in crops]
+            crops = np.stack([np.asarray(image) for image in images])
+        scaled = crops.astype(np.float32) * np.float32(self.scale)
+        normal = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return np.ascontiguousarray(normal.transpose(0, 3, 1, 2), dtype=np.float32)
+
+
+def _on(config: Mapping[str, Any], switch: str) -> bool:
+    return bool(config.get(switch, False)) and config.get("crop_size") is not None
+
+
+class _Network:
+    """A model of transformers with its preprocessing, in float32."""
+
+    def __init__(
+        self, pretrained: Pretrained, preprocessing: Preprocessing, layers: Layers, device: str
+    ) -> None:
+        """Wrap a loaded model; EmohopError when it lacks a layer."""
+        self.name, self.pretrained, self._layers = pretrained.name, pretrained, layers
+        self._preprocessing, self._device = preprocessing, device
+        self._batch = BATCH_PICTURES.get(device.partition(":")[0], BATCH_PICTURES["cpu"])
+        network = fused(copy.deepcopy(pretrained.model))
+        self._model = network.to(device)
+        states = self._states(np.zeros((self.pictures, *preprocessing.side, 3), np.uint8))
+        self.layers = layers.count(len(states), self.name)
+        sizes = {int(state.shape[-1]) for state in states}
+        if len(sizes) > 1 and not (layers.choice == "last" or layers.choice.isdigit()):
+            raise EmohopError(
+                f"layer {layers.choice}: the hidden states of {self.name} have "
+                f"{', '.join(map(str, sorted(sizes)))} numbers and cannot be put together: last "
+                "or a number is accepted"
+            )
+        self.size = int(layers.pick(states).shape[-1]) // self.layers
+
+    pictures = 1
+    """Read together at least."""
+
+    def _states(self, crops: Crops) -> Sequence[Tensor]:
+        """Every hidden state as vectors `[steps, size]` of pictures `[pictures, h, w, 3]`."""
+        raise NotImplementedError
+
+    def _pixels(self, crops: Crops) -> Tensor:
+        import torch
+
+        return torch.from_numpy(self._preprocessing(crops)).to(self._device)
+
+    def _vectors(self, crops: Crops) -> Vectors:
+        import torch
+
+        with torch.inference_mode():
+            chosen = self._layers.pick(self._states(crops))
+        return np.asarray(chosen.float().cpu().numpy())
+
+
+class PictureEncoder(_Network):
+    """A model of single pictures."""
+
+    def __init__(
+        self, pretrained: Pretrained, preprocessing: Preprocessing, layers: Layers, device: str
+    ) -> None:
+        """Wrap a loaded model; EmohopError when it lacks a layer."""
+        import torch
+
+        pretrained.model.to(memory_format=torch.channels_last)  # convolutions are faster so
+        super().__init__(pretrained, preprocessing, layers, device)
+
+    def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
+        """The vectors `[pictures, layers·size]` of each clip; batches go across clips."""
+        crops = np.concatenate(clips)
+        parts = [np.empty((0, self.layers * self.size), np.float32)]
+        for i in range(0, len(crops), self._batch):
+            parts.append(self._vectors(crops[i : i + self._batch]))
+        ends = np.cumsum([len(pictures) for pictures in clips])[:-1]
+        return np.split(np.concatenate(parts), ends)
+
+    def _states(self, crops: Crops) -> Sequence[Tensor]:
+        import torch
+
+        every = self._layers.choice != "last"
+        with torch.inference_mode():
+            pixels = self._pixels(crops).to(memory_format=torch.channels_last)
+            output = self._model(pixel_values=pixels, output_hidden_states=every)
+        states = [_mean(state) for state in output.hidden_states[:-1]] if every else []
+        return [*states, self._last(output)]
+
+    def _last(self, output: Any) -> Tensor:
+        """What the model's pooler gives, or the mean of its output over places."""
+        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        if pooled is not None and self.pretrained.pooler:
+            return pooled.flatten(1)
+        return _mean(output.last_hidden_state)
+
+
+class FilmEncoder(_Network):
+    """A model of several pictures in a row, such as VideoMAE.
+
+    It reads windows of its own number of pictures; the last one is filled up by its last picture. A
+    vector is the mean of a tubelet's patches: with tubelets of two pictures there are half as many
+    steps as pictures.
+    """
+
+    def __init__(
+        self, pretrained: Pretrained, preprocessing: Preprocessing, layers: Layers, device: str
+    ) -> None:
+        """Wrap a loaded model; EmohopError when it lacks a layer or is of another kind."""
+        config = pretrained.model.config
+        if config.model_type != "videomae":
+            raise EmohopError(
+                f"{pretrained.name} is a video model of type {config.model_type}: videomae is "
+                "accepted, and image models"
+            )
+        self.pictures, self._tubelet = int(config.num_frames), int(config.tubelet_size)
+        super().__init__(pretrained, preprocessing, layers, device)
+
+    def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
+        """The vectors `[tubelets, layers·size]` of each clip."""
+        return [self._film(crops) for crops in clips]
+
+    def _film(self, crops: Crops) -> Vectors:
+        parts = [np.empty((0, self.layers * self.size), np.float32)]
+        for first in range(0, len(crops), self.pictures):
+            window = crops[first : first + self.pictures]
+            steps = math.ceil(len(window) / self._tubelet)
+            fill = np.repeat(window[-1:], self.pictures - len(window), axis=0)
+            parts.append(self._vectors(np.concatenate([window, fill]))[:steps])
+        return np.concatenate(parts)
+
+    def _states(self, crops: Crops) -> Sequence[Tensor]:
+        import torch
+
+        with torch.inference_mode():
+            output = self._model(pixel_values=self._pixels(crops)[None], output_hidden_states=True)
+        steps = self.pictures // self._tubelet
+        states = [*output.hidden_states[:-1], output.last_hidden_state]
+        return [state[0].unflatten(0, (steps, -1)).mean(1) for state in states]
+
+
+def fused(model: Any) -> Any:
+    """The model with each batch norm made part of the convolution just before it, in place."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    for module in model.modules():
+        for (first, conv), (second, norm) in itertools.pairwise(list(module.named_children())):
+            pair = isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+            if pair and conv.out_channels == norm.num_features:
+                setattr(module, first, fuse_conv_bn_eval(conv, norm))
+                setattr(module, second, nn.Identity())
+    return model
+
+
+def _mean(state: Tensor) -> Tensor:
+    """The mean over tokens `[pictures, tokens, size]` or places `[pictures, size, h, w]`."""
+    return state.mean(1) if state.ndim == 3 else state.mean((2, 3))
