@@ -86,6 +86,9 @@ class FeatureSettings(_Settings):
     video: str | None = "resnet101"
     """Picture features: hog, resnet101, or a Hugging Face image or video model by short name, hub
     name or folder."""
+    crop: Literal["centre", "face"] = "centre"
+    """What image models see: the centre of the picture (of the speaker's half, for IEMOCAP), or the
+    square around the largest face, where one is found."""
     video_layer: str = Field(default="last", pattern=LAYER)
     """Hidden states of an image model, as of a speech model."""
     frames_per_second: float = Field(default=3.0, gt=0, le=60)

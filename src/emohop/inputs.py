@@ -32,7 +32,7 @@ _NOTHING: NDArray[Any] = np.zeros(0, np.float32)
 SETTINGS_OF: Mapping[Modality, tuple[str, ...]] = {
     Modality.AUDIO: ("audio", "audio_layer", "audio_pool"),
     Modality.TEXT: ("text", "text_layer", "context"),
-    Modality.VIDEO: ("video", "video_layer"),
+    Modality.VIDEO: ("video", "video_layer", "crop"),
 }
 """The settings that decide a modality's features."""
 

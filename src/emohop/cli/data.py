@@ -137,6 +137,15 @@ def _check_prepared(folder: str) -> None:
             "again, which makes just those anew"
         )
     typer.echo(f"{folder}: {manifest.clips} clips in {len(manifest.shards)} shards, all in order")
+    if "face" in manifest.sizes:
+        from emohop.storage import open_prepared
+
+        found = [row["face"] for row in open_prepared(folder)]
+        pictures, faces = sum(map(len, found)), sum(float(flags.sum()) for flags in found)
+        typer.echo(
+            f"a face was found in {faces:.0f} of {pictures} pictures; of the others the centre "
+            "was taken"
+        )
 
 
 def _options(**given: object) -> dict[str, object]:
@@ -175,6 +184,10 @@ def prepare(
             "any other image or video model (clip-vit-b32, dinov2-small, …, hub name or folder), "
             "or none."
         ),
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(help="Of pictures: centre, or face (the square around it). [default: centre]"),
     ] = None,
     audio_layer: Layer = None,
     text_layer: Layer = None,
@@ -250,6 +263,7 @@ def prepare(
         "prosody": prosody,
         "frames_per_second": frames_per_second,
         "precision": precision,
+        "crop": crop,
         "audio_layer": audio_layer,
         "text_layer": text_layer,
         "video_layer": video_layer,

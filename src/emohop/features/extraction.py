@@ -72,6 +72,8 @@ class Extractor:
             self.sizes["text_states"] = self.encoders[Modality.TEXT].width
         if settings.video is not None:
             self.sizes["video"] = self.encoders[Modality.VIDEO].width
+            if settings.crop == "face":
+                self.sizes["face"] = 1
 
     def __call__(self, clip: Clip) -> Arrays:
         """The arrays of one clip; raises MediaError when one cannot be made."""
@@ -138,14 +140,17 @@ class Extractor:
         return found.finish()
 
     def _pictures(self, clips: Sequence[Clip], on_pictures: OnPictures | None) -> Results:
-        from emohop.features.video import faces_of
+        from emohop.features.video import Cropped, crops_of
 
-        def read(spans: Sequence[Span]) -> Iterator[tuple[int, Faces | MediaError]]:
-            return faces_of(spans, self.settings.frames_per_second)
+        face = self.settings.crop == "face"
 
-        def prepare(i: int, faces: Faces) -> tuple[Any, Arrays]:
+        def read(spans: Sequence[Span]) -> Iterator[tuple[int, Cropped | MediaError]]:
+            return crops_of(spans, self.settings.frames_per_second, face=face)
+
+        def prepare(i: int, cropped: Cropped) -> tuple[Any, Arrays]:
             del i
-            return faces if on_pictures is None else on_pictures(faces), {}
+            pictures = cropped.pictures if on_pictures is None else on_pictures(cropped.pictures)
+            return pictures, {"face": cropped.found[:, None].astype(np.float32)} if face else {}
 
         found = _Pending(self, Modality.VIDEO)
         found.read([clip.picture for clip in clips], read, prepare)
@@ -156,7 +161,7 @@ class Extractor:
         names = {
             Modality.AUDIO: ("audio", "prosody"),
             Modality.TEXT: ("text", "text_states"),
-            Modality.VIDEO: ("video",),
+            Modality.VIDEO: ("video", "face"),
         }[modality]
         arrays: dict[str, NDArray[Any]] = {}
         for name in names:

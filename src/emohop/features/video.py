@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +30,22 @@ def sample_times(start: float, end: float, frames_per_second: float) -> NDArray[
     return start + np.arange(frames) / frames_per_second
 
 
+def side_of(frame: NDArray[np.uint8], half: Half | None) -> NDArray[np.uint8]:
+    """The half of a frame `[height, width, 3]` that shows the speaker, or all of it."""
+    if half is None:
+        return frame
+    width = frame.shape[1]
+    middle = max(1, width // 2)  # an odd column in the middle belongs to nobody
+    return frame[:, :middle] if half == "left" else frame[:, width - middle :]
+
+
 def crop(frame: NDArray[np.uint8], half: Half | None, size: int = CROP_PIXELS) -> Faces:
     """The centre of a frame `[height, width, 3]`, or of one half of it, `[size, size, 3]`.
 
     A half is cut at the file's own scale, as the paper does, and enlarged first only where it is
     smaller than `size`. A whole picture is scaled until its shorter side is `size`.
     """
-    if half is not None:
-        width = frame.shape[1]
-        middle = max(1, width // 2)  # an odd column in the middle belongs to nobody
-        frame = frame[:, :middle] if half == "left" else frame[:, width - middle :]
+    frame = side_of(frame, half)
     height, width = frame.shape[:2]
     if half is None or min(height, width) < size:
         return _scaled_centre(frame, size)
@@ -58,15 +65,49 @@ def _scaled_centre(frame: NDArray[np.uint8], size: int) -> Faces:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
+def face_crop(
+    frame: NDArray[np.uint8], half: Half | None, size: int = CROP_PIXELS
+) -> tuple[Faces, bool]:
+    """The square around the largest face of a frame, or of its half, and whether one was found.
+
+    Where none is, it is the centre, as in `crop`.
+    """
+    from emohop.features.faces import around, find_face
+
+    shown = np.ascontiguousarray(side_of(frame, half))
+    face = find_face(shown)
+    return (crop(frame, half, size), False) if face is None else (around(face, shown, size), True)
+
+
 def faces_of(
     spans: Sequence[Span], frames_per_second: float, size: int = CROP_PIXELS
 ) -> Iterator[tuple[int, Faces | MediaError]]:
+    """The centres of many spans of ONE file; see `crops_of`."""
+    for i, cropped in crops_of(spans, frames_per_second, size):
+        yield i, cropped if isinstance(cropped, MediaError) else cropped.pictures
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """The pictures of a span, uint8 `[frames, size, size, 3]`, and where a face was found."""
+
+    pictures: Faces
+    found: NDArray[np.bool_]
+
+
+def crops_of(
+    spans: Sequence[Span],
+    frames_per_second: float,
+    size: int = CROP_PIXELS,
+    *,
+    face: bool = False,
+) -> Iterator[tuple[int, Cropped | MediaError]]:
     """The crops of many spans of ONE file in one decoding pass, whatever their order and overlap.
 
-    Yields `(i, crops)` as soon as a span is complete, crops uint8 `[frames, size, size, 3]`; only
-    the spans that are open at one time are in memory. A span whose pictures are not all there
-    comes as a MediaError, except that the very last one may be missing. A span without an end
-    lasts as long as the video.
+    Yields `(i, crops)` as soon as a span is complete: the centres of its pictures, or with `face`
+    the squares around faces. Only the spans that are open at one time are in memory. A span whose
+    pictures are not all there comes as a MediaError, except that the very last one may be missing.
+    A span without an end lasts as long as the video.
 
     Raises:
         MediaError: the file as a whole cannot be read.
@@ -76,7 +117,7 @@ def faces_of(
         return
     path = spans[0].path
     if any(span.path != path for span in spans):
-        raise ValueError("faces_of reads one file at a time")
+        raise ValueError("crops_of reads one file at a time")
     if not frames_per_second > 0:
         raise ValueError("the rate of pictures must be above 0")
     media = probe(path) if any(span.end is None for span in spans) else None
@@ -99,7 +140,11 @@ def faces_of(
     closed = 0
     for j, picture in frames_at(path, [float(t) for t in times]):
         entry = wanted[member[j]]
-        entry.crops.append((float(times[j]), crop(picture, entry.span.half, size)))
+        half = entry.span.half
+        shown, found = (
+            face_crop(picture, half, size) if face else (crop(picture, half, size), False)
+        )
+        entry.crops.append((float(times[j]), shown, found))
         while closed < len(closing) and last[closing[closed]] <= j:
             yield wanted[closing[closed]].result(path)
             closed += 1
@@ -131,15 +176,16 @@ class _Wanted:
     def __init__(self, index: int, span: Span, end: float, frames_per_second: float) -> None:
         self.index, self.span, self.end = index, span, end
         self.times = sample_times(span.start, end, frames_per_second)
-        self.crops: list[tuple[float, Faces]] = []
+        self.crops: list[tuple[float, Faces, bool]] = []
 
-    def result(self, path: Path) -> tuple[int, Faces | MediaError]:
+    def result(self, path: Path) -> tuple[int, Cropped | MediaError]:
         """The span's crops; what is in memory for it is let go."""
         crops, self.crops = self.crops, []
         got, expected = len(crops), len(self.times)
         only_last_missing = got == expected - 1 > 0 and crops[-1][0] < self.times[-1]
         if got == expected or only_last_missing:
-            return self.index, np.stack([picture for _, picture in crops])
+            pictures = np.stack([picture for _, picture, _ in crops])
+            return self.index, Cropped(pictures, np.array([found for *_, found in crops]))
         where = f"{self.span.start:.2f}-{self.end:.2f} s"
         if got == 0:
             return self.index, MediaError(

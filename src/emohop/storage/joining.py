@@ -23,6 +23,7 @@ _FEATURES = (
     "context",
     "video",
     "video_layer",
+    "crop",
     "frames_per_second",
 )
 

@@ -72,6 +72,8 @@ def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
     for name in ("audio", "text_states", "video"):
         if name in sizes:
             columns[name] = pa.list_(pa.list_(number, sizes[name]))
+    if "face" in sizes:
+        columns["face"] = pa.list_(pa.list_(pa.float32(), sizes["face"]))
     for name in ("prosody", RATERS):
         if name in sizes:
             columns[name] = pa.list_(pa.float32(), sizes[name])
