@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.features.images import ImageEncoder, Preprocessing, fused, load_image_encoder
-from emohop.features.pretrained import Layers
+from emohop.features.pretrained import Layers, load
 
 SHARED = Path(__file__).parents[2] / "../shared"
 CONFIG = {
@@ -480,6 +481,14 @@ def test_a_video_model_reads_windows(tmp_path: Path, frames: int, steps: int) ->
         tokens = model.eval()(pixel_values=pixels[None]).last_hidden_state[0]
     expected = tokens.reshape(2, 4, 8).mean(1)[: steps - first // 2]
     np.testing.assert_allclose(got[first // 2 :], expected, atol=1e-5)
+
+
+def test_the_fingerprint_is_of_the_weights_as_stored(tmp_path: Path) -> None:
+    """Folding and another order in memory change how a model runs, not what it is."""
+    folder = saved(tmp_path, *tiny("mobilenet_v2"))
+    encoder = load_image_encoder(folder)
+    assert encoder.pretrained is not None
+    assert encoder.pretrained.fingerprint() == load(Modality.VIDEO, folder).fingerprint()
 
 
 def test_clips_share_batches_and_keep_their_own(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ that a file that moved is found again and one that changed is not.
 from __future__ import annotations
 
 import hashlib
-import os
+import uuid
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,14 +62,20 @@ class Cache:
 
 def _write(path: Path, arrays: Arrays) -> None:
     """Put an entry in place whole; one that a power cut damages is made again."""
-    path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with temporary.open("wb") as file:
-            np.savez(file, **dict(arrays))  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                np.savez(file, **dict(arrays))  # type: ignore[arg-type]
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:  # a reader of media would take it for the clip's own
+        raise EmohopError(
+            f"the cache {path.parent.parent} cannot be written: {error.strerror or error}; make "
+            "room there or leave --cache out"
+        ) from None
 
 
 def _read(path: Path) -> Arrays | None:

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError
-from emohop.features.pretrained import Layers, Pretrained, from_cache_or_hub, line_of, load, quiet
+from emohop.features.pretrained import (
+    Layers,
+    Pretrained,
+    from_cache_or_hub,
+    line_of,
+    load,
+    quiet,
+    states_of,
+)
 from emohop.features.text import Text, plain
 from emohop.features.windows import Window, windows
 
@@ -87,10 +95,11 @@ class LanguageEncoder:
         self._room = _positions(model, tokenizer) - len(self._front) - len(self._back)
         try:
             states = self._states([_Piece(0, whole, at, Window(0, 1, 0, 1))])
+            count, size = len(states), int(states[-1].shape[-1])
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
-        self.layers = layers.count(len(states), self.name)
-        self.size = int(states[-1].shape[-1]) * (2 if context else 1)
+        self.layers = layers.count(count, self.name)
+        self.size = size * (2 if context else 1)
 
     def __call__(self, texts: Sequence[Text]) -> list[Words]:
         """The words of texts and their vectors; a text without words has none."""
@@ -168,8 +177,7 @@ class LanguageEncoder:
                 attention_mask=mask.to(self._device),
                 output_hidden_states=True,
             )
-        states: Sequence[torch.Tensor] = output.hidden_states
-        return states
+        return states_of(output)
 
     def _words(
         self, text: str, spans: Sequence[tuple[int, int]], parts: Sequence[NDArray[np.float32]]

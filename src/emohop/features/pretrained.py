@@ -100,15 +100,15 @@ class Pretrained:
     """Its preprocessor_config.json; empty for language models."""
     pooler: bool = True
     """Its pooler, if it has one, has trained weights."""
+    untrained: frozenset[str] = frozenset()
+    """Weights that its file lacks: random, and of no use to features."""
 
     def fingerprint(self) -> str:
-        """SHA-256 of its weights and preprocessing, however they are stored and named."""
-        import torch
-
+        """SHA-256 of its trained weights and preprocessing, however they are stored and named."""
         digests = sorted(
-            hashlib.sha256(tensor.detach().cpu().contiguous().view(torch.uint8).numpy()).hexdigest()
-            for tensor in self.model.state_dict().values()
-            if tensor.dim()
+            hashlib.sha256(tensor.detach().cpu().numpy().tobytes()).hexdigest()
+            for key, tensor in self.model.state_dict().items()
+            if tensor.dim() and key not in self.untrained
         )
         said = sorted((k, repr(v)) for k, v in self.preprocessing.items() if not k.startswith("_"))
         return hashlib.sha256(repr((digests, said)).encode()).hexdigest()
@@ -168,12 +168,15 @@ def load(modality: Modality, name: str) -> Pretrained:
             if modality is Modality.AUDIO:
                 read = transformers.FeatureExtractionMixin.get_feature_extractor_dict
             preprocessing, _ = from_cache_or_hub(what, source, read)
+            if not isinstance(preprocessing, Mapping):
+                raise EmohopError(f"the preprocessor_config.json of {name} holds no settings")
     # A pooler that the file has no weights for is random: its output would mean nothing.
     missing = sorted(found["missing_keys"])
     lacking = [key for key in missing if not _unused(key)]
     if lacking:
         raise EmohopError(f"the weights of {name} lack {len(lacking)} tensors, {lacking[0]} first")
-    return Pretrained(name, source, model.float().eval(), preprocessing, pooler=not missing)
+    whole = model.float().eval()
+    return Pretrained(name, source, whole, preprocessing, not missing, frozenset(missing))
 
 
 def _class_of(transformers: Any, config: Any, modality: Modality) -> Any:
@@ -181,9 +184,10 @@ def _class_of(transformers: Any, config: Any, modality: Modality) -> Any:
     if modality is Modality.VIDEO and config.model_type in _VISION_TOWERS:
         return getattr(transformers, _VISION_TOWERS[config.model_type])
     try:
-        return transformers.AutoModel._model_mapping[type(config)]
+        found = transformers.AutoModel._model_mapping[type(config)]
     except KeyError:
         raise EmohopError(f"a model of type {config.model_type} has no encoder to use") from None
+    return found[0] if isinstance(found, tuple) else found  # the whole model comes first
 
 
 def _check_kind(name: str, kind: Any, modality: Modality) -> None:
@@ -253,6 +257,18 @@ class Layers:
         if self.choice.isdigit():
             return states[int(self.choice)]
         return torch.stack(list(states[-int(self.choice.removeprefix("mean-")) :])).mean(0)
+
+
+def states_of(output: Any) -> Sequence[Tensor]:
+    """Every hidden state of a model's output, the last as it leaves the model.
+
+    Some models have a normalisation behind their last layer that transformers leaves out of the
+    states it lists.
+    """
+    states: Sequence[Tensor] = output.hidden_states
+    if output.last_hidden_state.shape != states[-1].shape:  # an adapter made other steps of it
+        return states
+    return [*states[:-1], output.last_hidden_state]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.features.audio import SAMPLE_RATE_HZ
-from emohop.features.pretrained import Layers, Pretrained, line_of, load, quiet
+from emohop.features.pretrained import Layers, Pretrained, line_of, load, quiet, states_of
 from emohop.features.windows import windows
 
 if TYPE_CHECKING:
@@ -55,22 +55,16 @@ class SpeechEncoder:
         if said.get("sampling_rate", SAMPLE_RATE_HZ) != SAMPLE_RATE_HZ:
             raise EmohopError(f"{self.name} hears {said['sampling_rate']} Hz; 16000 Hz is accepted")
         self._model: _Whisper | _Waveform
-        if pretrained.model.config.model_type == "whisper":
-            self._model = _Whisper(pretrained, device)
-        elif hasattr(pretrained.model, "_get_feat_extract_output_lengths"):
-            self._model = _Waveform(pretrained, device)
-        else:
-            kind = pretrained.model.config.model_type
-            raise EmohopError(
-                f"{self.name} is a model of type {kind}: models like wav2vec2, hubert, wavlm, "
-                "data2vec-audio and whisper are accepted"
-            )
         try:
+            self._model = _adapted(pretrained, device)
             states = self._states([np.zeros(FILL_SAMPLES, np.float32)])
-        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            count, self.size = len(states), int(states[-1].shape[-1])
+        except (
+            AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
+            ZeroDivisionError,
+        ) as error:  # fmt: skip
             raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
-        self.layers = layers.count(len(states), self.name)
-        self.size = int(states[-1].shape[-1])
+        self.layers = layers.count(count, self.name)
 
     @property
     def frames_per_second(self) -> float:
@@ -84,6 +78,9 @@ class SpeechEncoder:
         pieces: dict[int, list[tuple[int, int, int, int, Sound]]] = {}
         parts: list[list[Frames]] = []
         for i, sound in enumerate(sounds):
+            if not len(sound):
+                parts.append([np.empty((0, self.layers * self.size), np.float32)])
+                continue
             sound = self._model.levelled(sound)  # noqa: PLW2901
             cut = windows(math.ceil(len(sound) / stride), size, shared)
             parts.append([np.empty((0, 0), np.float32)] * len(cut))
@@ -114,6 +111,19 @@ class SpeechEncoder:
             row[: len(sound)] = sound
         with torch.inference_mode():
             return self._model.states(samples, [len(sound) for sound in sounds])
+
+
+def _adapted(pretrained: Pretrained, device: str) -> _Whisper | _Waveform:
+    kind, model = pretrained.model.config.model_type, pretrained.model
+    if kind == "whisper":
+        return _Whisper(pretrained, device)
+    hears = model.main_input_name == "input_values"
+    if hears and hasattr(model, "_get_feat_extract_output_lengths"):
+        return _Waveform(pretrained, device)
+    raise EmohopError(
+        f"{pretrained.name} is a model of type {kind}: models like wav2vec2, hubert, wavlm, "
+        "data2vec-audio and whisper are accepted"
+    )
 
 
 def pooled(frames: Frames, count: int) -> Frames:
@@ -155,8 +165,7 @@ class _Waveform:
         if self._masked:
             mask = np.arange(samples.shape[1]) < np.asarray(lengths)[:, None]
             inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(self._device)
-        states: Sequence[Tensor] = self._net(**inputs, output_hidden_states=True).hidden_states
-        return states
+        return states_of(self._net(**inputs, output_hidden_states=True))
 
 
 class _Whisper:
@@ -171,6 +180,9 @@ class _Whisper:
             read: Any = transformers.WhisperFeatureExtractor.from_dict
             self._mel = read(dict(pretrained.preprocessing))
         self.stride = 2 * int(self._mel.hop_length)  # the second convolution takes every other one
+        most, needed = len(self._encoder.embed_positions.weight), WINDOW_SECONDS * SAMPLE_RATE_HZ
+        if most * self.stride < needed:
+            raise ValueError(f"its encoder hears {most} frames, fewer than {WINDOW_SECONDS} s")
 
     def levelled(self, sound: Sound) -> Sound:
         return sound
@@ -188,9 +200,7 @@ class _Whisper:
         )
         mel = torch.from_numpy(found["input_features"]).to(self._device)
         with self._shortened(mel.shape[2] // 2):
-            output = self._encoder(mel, output_hidden_states=True)
-        states: Sequence[Tensor] = output.hidden_states
-        return states
+            return states_of(self._encoder(mel, output_hidden_states=True))
 
     @contextmanager
     def _shortened(self, frames: int) -> Iterator[None]:
