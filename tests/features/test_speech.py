@@ -151,14 +151,15 @@ def test_layers(folders: dict[str, str], kind: str) -> None:
     samples, folder = sound(0.6), folders[kind]
     states = (by_hand if kind == "whisper" else official)(folder, samples)
     assert len(states) == LAYERS + 1
-    for choice, wanted in {
+    expected: dict[str, NDArray[np.float32]] = {
         "0": states[0],
         "2": states[2],
         "3": states[-1],
         "mean-2": (states[-1] + states[-2]) / 2,
         "mean-4": sum(states[1:], states[0]) / 4,
         "all": np.concatenate(states, axis=1),
-    }.items():
+    }
+    for choice, wanted in expected.items():
         encoder = load_speech_encoder(folder, Layers(choice))
         (got,) = encoder([samples])
         close(got, wanted[: len(got)])

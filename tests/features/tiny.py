@@ -102,7 +102,12 @@ def save_language(folder: Path, kind: str = "bert", seed: int = 0, positions: in
         )  # fmt: skip
         model = t.DistilBertModel(config)
     elif kind == "modernbert":
-        ends = {"bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
+        ends: dict[str, Any] = {
+            "bos_token_id": 0,
+            "eos_token_id": 2,
+            "cls_token_id": 0,
+            "sep_token_id": 2,
+        }
         model = t.ModernBertModel(t.ModernBertConfig(**common, **ends))
     else:
         stem = {"bert": "Bert", "roberta": "Roberta", "mpnet": "MPNet"}[kind]

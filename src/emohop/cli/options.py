@@ -22,7 +22,7 @@ def asked_for(
     protocol: str | None,
     fold: str | None,
     seeds: str | None,
-    groups: int | None,
+    groups: int | None = None,
 ) -> Recipe | Experiment:
     """What to train: the recipe, or that of the folder `out`, under the options given.
 
