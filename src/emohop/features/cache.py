@@ -81,7 +81,7 @@ def _write(path: Path, arrays: Arrays) -> None:
 def _read(path: Path) -> Arrays | None:
     """An entry; None where there is none, or it is damaged and must be made again."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            return {name: entry[name] for name in entry.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None

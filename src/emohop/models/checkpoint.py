@@ -95,14 +95,15 @@ def load_network(folder: Path, settings: ModelSettings, sizes: Sizes) -> nn.Modu
 def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:
     """Numbers that are each a side of some weight, or a factor of one."""
     encoders = [settings.encoder(m) for m in settings.uses]
-    numbers = [sizes.classes, *sizes.steps.values(), *(e.hidden for e in encoders)]
-    numbers += [e.stack for e in encoders]
+    numbers = [sizes.classes, *sizes.steps.values(), *(e.stack for e in encoders)]
+    hidden = settings.name not in ("stats", "mult")  # which have no layer of that size, but one
+    numbers += [e.hidden for e in encoders if hidden or e.residual]
     numbers += sizes.layers.values()
     if settings.name in ("gated", "lmf", "mult"):
         numbers.append(settings.width)
     if settings.name == "lmf":
         numbers.append(settings.rank)
-    if Modality.TEXT in settings.uses:
+    if Modality.TEXT in settings.uses and not sizes.text_states:
         numbers.append(settings.text.embedding)
     return numbers if not settings.prosody else [*numbers, sizes.prosody]
 
