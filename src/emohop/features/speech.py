@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,20 @@ BATCH_SECONDS = {"cpu": 16, "cuda": 256}
 
 Sound = NDArray[np.float32]
 Frames = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What a model hears at once: window number `window` of sound number `sound`.
+
+    Of its frames, those from `first` to `last` are kept.
+    """
+
+    sound: int
+    window: int
+    first: int
+    last: int
+    samples: Sound
 
 
 class SpeechEncoder:
@@ -75,7 +90,7 @@ class SpeechEncoder:
         """The vectors of sounds `[samples]` at 16 kHz, each float32 `[frames, layers·size]`."""
         stride = self._model.stride
         size, shared = (s * SAMPLE_RATE_HZ // stride for s in (WINDOW_SECONDS, OVERLAP_SECONDS))
-        pieces: dict[int, list[tuple[int, int, int, int, Sound]]] = {}
+        pieces: dict[int, list[_Piece]] = {}
         parts: list[list[Frames]] = []
         for i, sound in enumerate(sounds):
             if not len(sound):
@@ -90,15 +105,16 @@ class SpeechEncoder:
                 last = window.last - window.start
                 if window.last == window.stop:  # the sequence ends here
                     last = self._model.frames(len(samples))
-                entry = (i, k, window.first - window.start, last, samples)
-                pieces.setdefault(filled, []).append(entry)
+                piece = _Piece(i, k, window.first - window.start, last, samples)
+                pieces.setdefault(filled, []).append(piece)
         for filled, members in pieces.items():
             batch = max(1, self._batch * SAMPLE_RATE_HZ // filled)
             for at in range(0, len(members), batch):
                 some = members[at : at + batch]
-                states = self._layers.pick(self._states([s for *_, s in some]))
-                for (i, k, first, last, _), vectors in zip(some, states.cpu(), strict=True):
-                    parts[i][k] = vectors[first:last].float().numpy()
+                states = self._layers.pick(self._states([piece.samples for piece in some]))
+                for piece, vectors in zip(some, states.cpu(), strict=True):
+                    kept = vectors[piece.first : piece.last].float().numpy()
+                    parts[piece.sound][piece.window] = kept
         return [pooled(np.concatenate(part), self.pool) for part in parts]
 
     def _states(self, sounds: Sequence[Sound]) -> Sequence[Tensor]:
