@@ -95,8 +95,8 @@ def test_half_floats(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert np.array_equal(row.audio, exact.audio.astype(np.float16).astype(np.float32))
     true = AUDIO_FEATURES["mfcc120"]
     huge = type(true)(true.size, lambda samples, rate: true.compute(samples, rate) * 1e5)
-    monkeypatch.setattr("emohop.features.extraction.AUDIO_FEATURES", {"huge": huge})
-    settings = half.model_copy(update={"audio": "huge"})
+    monkeypatch.setattr("emohop.features.encoding.AUDIO_FEATURES", {"mfcc39": huge})
+    settings = half.model_copy(update={"audio": "mfcc39"})
     with pytest.raises(EmohopError, match="its audio features do not fit float16"):
         prepare("folder", source, tmp_path / "huge", features=settings)
 
