@@ -98,7 +98,7 @@ def test_a_clip_alone_is_as_in_its_corpus(prepared: Path, clips: Path, speech: s
 
 
 @pytest.mark.parametrize("name", ["amh", "stats", "late"])
-def test_training_and_scoring_again(prepared: Path, tmp_path: Path, name: str) -> None:
+def test_training_and_scoring_again(prepared: Path, clips: Path, tmp_path: Path, name: str) -> None:
     small = {"hidden": 4}
     model = {"name": name, "modalities": ("audio", "text"), "hops": 2, "audio": small,
              "text": small, "absent": "learned"}  # fmt: skip
@@ -118,6 +118,14 @@ def test_training_and_scoring_again(prepared: Path, tmp_path: Path, name: str) -
     assert again.part("test").metrics()["accuracy"] == metrics["test"]["accuracy"]
     done = CliRunner().invoke(app, ["evaluate", str(run), str(prepared), "--degrade", "subsets"])
     assert done.exit_code == 0, done.output
+    deaf = tmp_path / "deaf"
+    said = open_prepared(prepared).manifest.features
+    prepare("folder", clips / "clips.csv", deaf,
+            features=said.model_copy(update={"audio": None, "audio_layer": "last"}))  # fmt: skip
+    unit = str(run / "fold-0/seed-0/model")
+    without = CliRunner().invoke(app, ["evaluate", unit, str(deaf)])
+    assert without.exit_code == 0, without.output
+    assert "holds no audio: the model did without" in " ".join(without.output.split())
     names = [c["name"] for c in json.loads((run / "robustness.json").read_text())["conditions"]]
     assert names == ["clean", "missing:audio", "missing:text"]
 

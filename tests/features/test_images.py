@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.features.images import ImageEncoder, Preprocessing, fused, load_image_encoder
+from emohop.features.images import ImageEncoder, fused, load_image_encoder
+from emohop.features.preprocessing import Preprocessing
 from emohop.features.pretrained import Layers, load
 
 SHARED = Path(__file__).parents[2] / "../shared"

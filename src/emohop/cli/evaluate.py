@@ -56,6 +56,10 @@ def evaluate(
         typer.echo(json.dumps(blocks, indent=1))
         return
     show(metrics_table(blocks))
+    held = corpus.manifest.features.modalities
+    lacking = [str(m) for m in predictor.inputs.max_steps if m not in held]
+    if lacking:
+        typer.echo(f"{prepared} holds no {', '.join(lacking)}: the model did without")
     from emohop.evaluation.calibration import apply_temperature
     from emohop.evaluation.metrics import expected_calibration_error
 
