@@ -14,6 +14,7 @@ import emohop
 from emohop.cli import app
 from emohop.clips import Clip, Modality, Span
 from emohop.config import FeatureSettings, Recipe
+from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError, MediaError
 from emohop.features import extraction
 from emohop.features.cache import Cache
@@ -21,7 +22,6 @@ from emohop.features.encoding import Encoder
 from emohop.features.extraction import Extractor
 from emohop.features.text import CONTEXT_WORDS, TURN, Text, said
 from emohop.preparation import Running, prepare
-from emohop.preparation.plan import with_turns_before
 from emohop.storage import open_prepared
 from emohop.storage.joining import join
 from emohop.training.crossval import train

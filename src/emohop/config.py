@@ -298,6 +298,36 @@ class TrainingSettings(_Settings):
     """Most frequent training words kept; None keeps all."""
 
 
+class FinetuningSettings(_Settings):
+    """How a pretrained encoder is trained further. The best epoch is chosen on dev."""
+
+    last: int | None = Field(default=2, ge=1)
+    """Transformer layers that change, counted from the last; None is all of them."""
+    lora: int | None = Field(default=None, ge=1)
+    """Rank of low-rank updates (LoRA, Hu et al. 2021) of these layers' matrices, which are trained
+    in their place and added in the end; None trains the layers themselves."""
+    epochs: int = Field(default=4, ge=1)
+    """Times that every training clip is seen."""
+    batch_size: int = Field(default=32, ge=1)
+    """Clips in a step."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """The highest, of AdamW: it rises over `warmup` and falls to 0 in a line."""
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """The share of all steps in which it rises."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Of AdamW."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Before the classifier, and before low-rank updates."""
+    gradient_clip: float = Field(default=1.0, gt=0)
+    """The largest norm of a gradient."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """As in training."""
+    select: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"] = (
+        "balanced_accuracy"
+    )
+    """The dev score that chooses the best epoch."""
+
+
 class Recipe(_Settings):
     """A whole experiment on a prepared corpus."""
 

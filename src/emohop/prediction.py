@@ -79,7 +79,8 @@ class Predictor:
 
         On the corpus that it was trained on, those are the dev and test clips of its own fold,
         and the numbers are those of its run. On any other corpus, every clip is `test`.
-        Raises EmohopError when classes or features differ from the model's.
+        Raises EmohopError when classes or features differ from the model's, or an encoder was
+        finetuned on clips that would be `test`.
         """
         fold, inputs = self._fold(corpus), self.inputs.adapted(corpus)
         if fold is None:
@@ -102,6 +103,7 @@ class Predictor:
             raise EmohopError(f"{corpus.folder} holds no clips")
         try:
             if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
+                _check_unseen(corpus)
                 return None
             recipe, number = checked(Recipe, self.card["recipe"]), int(self.card["fold"])
         except (*DAMAGED, EmohopError) as error:
@@ -129,6 +131,16 @@ class Predictor:
     def settings(self) -> ModelSettings:
         """The network's settings."""
         return checked(ModelSettings, self.card["model"])
+
+
+def _check_unseen(corpus: PreparedCorpus) -> None:
+    """EmohopError when an encoder of a corpus's features was finetuned on some of its clips."""
+    if seen := corpus.manifest.seen:
+        raise EmohopError(
+            f"an encoder of {corpus.folder} was finetuned on {len(seen)} of its clips, which can "
+            "test no model: evaluate on the corpus that this model was trained on, or on clips "
+            "that the encoder has not seen"
+        )
 
 
 def _told(error: Exception) -> str:

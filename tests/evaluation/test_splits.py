@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
-from emohop.evaluation.splits import PROTOCOLS, Facts, Fold, default_protocol, leak_of, make_folds
+from emohop.evaluation.splits import (
+    PROTOCOLS,
+    Facts,
+    Fold,
+    check_unseen,
+    default_protocol,
+    leak_of,
+    make_folds,
+)
 
 IEMOCAP = ["Ses01", "Ses02", "Ses03", "Ses04", "Ses05"]
 
@@ -234,3 +242,36 @@ def test_groups_of_unknown_gender_and_too_many() -> None:
         make_folds("speaker", facts(speaker=names), groups=5)
     with pytest.raises(EmohopError, match="groups = 3 are of protocol speaker, not of random"):
         make_folds("random", facts(speaker=names, label=["a"] * 4), groups=3)
+
+
+SIX = facts(id=list("abcdef"), session=list("112233"), speaker=list("AABBCC"), label=["x"] * 6)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "seen", "refused"),
+    [
+        ("session", "", ""),
+        ("session", "zz", ""),
+        ("session", "cdef", "12"),
+        ("session", "e", "2"),  # f is of the same speaker
+        ("random", "e", "2"),
+        ("random", "c", "1"),
+    ],
+)
+def test_folds_that_test_what_an_encoder_saw_are_refused(
+    protocol: str, seen: str, refused: str
+) -> None:
+    for fold in make_folds("session", SIX):
+        if str(fold.index) in refused:
+            with pytest.raises(EmohopError, match=f"^fold {fold.index} .* tests . clips"):
+                check_unseen(protocol, [fold], SIX, set(seen))
+        else:
+            check_unseen(protocol, [fold], SIX, set(seen))
+
+
+def test_a_speaker_counts_only_where_speakers_are_kept_apart() -> None:
+    fold = make_folds("session", SIX)[2]
+    with pytest.raises(EmohopError, match="tests 2 clips"):
+        check_unseen("session", [fold], SIX, {"e"})
+    with pytest.raises(EmohopError, match="tests 1 clips"):
+        check_unseen("random", [fold], SIX, {"e"})

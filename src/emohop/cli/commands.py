@@ -69,6 +69,11 @@ def counted(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
+def given_only(**options: object) -> dict[str, object]:
+    """The options that were given, for functions with defaults of their own."""
+    return {name: value for name, value in options.items() if not (value is None or value is False)}
+
+
 def processes(jobs: int | None) -> int:
     """The number of processes: what was asked for, or the cores."""
     from emohop.processes import cores

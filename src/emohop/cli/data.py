@@ -15,6 +15,7 @@ from emohop.cli.commands import (
     command,
     counted,
     fail,
+    given_only,
     processes,
 )
 
@@ -108,7 +109,7 @@ def check(
     from emohop.reports.corpora import check_table
     from emohop.reports.terminal import show
 
-    options = _options(seating=seating, channel=channel, outside=outside)
+    options = given_only(seating=seating, channel=channel, outside=outside)
     report = corpora.check(corpus, source, frames_folder=frames, **options)
     show(check_table(report))
     for problem in report.problems[:SHOWN_PROBLEMS]:
@@ -146,11 +147,6 @@ def _check_prepared(folder: str) -> None:
             f"a face was found in {faces:.0f} of {pictures} pictures; of the others the centre "
             "was taken"
         )
-
-
-def _options(**given: object) -> dict[str, object]:
-    """The options of readers that were given."""
-    return {name: value for name, value in given.items() if value not in (None, False)}
 
 
 @command
@@ -289,7 +285,7 @@ def prepare(
             retry=retry,
             running=Running(device, None if cache is None else cache.absolute()),
             progress=progress,
-            **_options(seating=seating, channel=channel, outside=outside),
+            **given_only(seating=seating, channel=channel, outside=outside),
         )
     manifest = done.manifest
     held = counted(manifest.label_counts)

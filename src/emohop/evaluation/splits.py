@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal
 
 from emohop.errors import EmohopError
@@ -67,6 +67,27 @@ def leak_of(protocol: str, folds: Sequence[Fold], facts: Facts) -> str | None:
         if shared := test & train:
             return f"{len(shared)} of {len(test)} speakers of test are in train too"
     return None
+
+
+def check_unseen(protocol: str, folds: Sequence[Fold], facts: Facts, seen: Collection[str]) -> None:
+    """EmohopError when a fold tests clips that an encoder was finetuned on (ids `seen`).
+
+    Where a protocol keeps speakers apart, the speakers of such clips may not be tested either.
+    """
+    if not seen:
+        return
+    ids, speakers = facts("id"), facts("speaker")
+    known: set[str | None] = set()
+    if protocol not in LEAKS and protocol != "fixed":
+        known = {speakers[row] for row, id_ in enumerate(ids) if id_ in seen} - {None}
+    for fold in folds:
+        leaked = [r for r in fold.test.tolist() if ids[r] in seen or speakers[r] in known]
+        if leaked:
+            raise EmohopError(
+                f"fold {fold.index} ({fold.name}) tests {len(leaked)} clips that an encoder of "
+                f"these features was finetuned on, or whose speakers it knows, {ids[leaked[0]]} "
+                "first: take the fold that it was finetuned for (--fold), or finetune for this one"
+            )
 
 
 def make_folds(

@@ -61,7 +61,7 @@ def load_encoder(
         Modality.TEXT: _language,
         Modality.VIDEO: _pictures,
     }[modality]
-    encoder = load(settings, Layers(layer), _device(device))
+    encoder = load(settings, Layers(layer), device_of(device))
     if cache is None:
         return encoder
     return _kept(encoder, Cache(cache, f"{encoder.fingerprint} {_recipe(modality, settings)}"))
@@ -149,7 +149,7 @@ def _recipe(modality: Modality, settings: FeatureSettings) -> str:
     return repr((modality.value, *chosen))
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
     """The device that is meant; EmohopError when it is not there."""
     import torch
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """What a model reads at once of text number `text`: all of it, or a window."""
 
     text: int
@@ -65,9 +66,27 @@ class _Piece:
     """Where the text's own pieces begin among `ids`."""
     window: Window
 
+    @property
+    def first(self) -> int:
+        """The first of its states that is the text's own and kept of this window."""
+        return self.at + self.window.first - self.window.start
+
+    @property
+    def last(self) -> int:
+        """And the one behind the last."""
+        return self.at + self.window.last - self.window.start
+
+    @property
+    def steps(self) -> int:
+        """Its states in all."""
+        return len(self.ids)
+
 
 class LanguageEncoder:
     """A pretrained language model and its tokenizer."""
+
+    any_lengths = True
+    """Pieces of all lengths can be read together."""
 
     def __init__(
         self,
@@ -83,23 +102,26 @@ class LanguageEncoder:
         Raises:
             EmohopError: the model does not give a sequence of vectors, or lacks a layer.
         """
+        import torch
+
         self.name, self.pretrained, self._layers = pretrained.name, pretrained, layers
         self._tokenizer, self._device, self._context = tokenizer, device, context
         model = pretrained.model
         if model.config.is_encoder_decoder:
             model = model.get_encoder()
-        self._model = model.to(device)
+        self.network = model.to(device)
         whole, alone = tokenizer("a")["input_ids"], self._pieces("a")[0]
         at = next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)
         self._front, self._back = whole[:at], whole[at + len(alone) :]
         self._room = _positions(model, tokenizer) - len(self._front) - len(self._back)
         try:
-            states = self._states([_Piece(0, whole, at, Window(0, 1, 0, 1))])
-            count, size = len(states), int(states[-1].shape[-1])
+            with torch.inference_mode():
+                states = self.states([Piece(0, whole, at, Window(0, 1, 0, 1))])
+            count, self.state_size = len(states), int(states[-1].shape[-1])
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
             raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
         self.layers = layers.count(count, self.name)
-        self.size = size * (2 if context else 1)
+        self.size = self.state_size * (2 if context else 1)
 
     def __call__(self, texts: Sequence[Text]) -> list[Words]:
         """The words of texts and their vectors; a text without words has none."""
@@ -107,19 +129,16 @@ class LanguageEncoder:
 
         cleaned = [plain(text.words) for text in texts]
         cut = [self._pieces(text) for text in cleaned]
-        before = [text.before if self._context else () for text in texts]
-        read = [p for i in range(len(texts)) for p in self._parts(i, cut[i][0], before[i])]
+        read = [p for i, text in enumerate(texts) for p in self._parts(i, cut[i][0], text.before)]
         vectors: list[list[NDArray[np.float32]]] = [[] for _ in texts]
         found: dict[int, NDArray[np.float32]] = {}
         for chosen in _batches([len(piece.ids) for piece in read]):
             with torch.inference_mode():
-                states = self._layers.pick(self._states([read[k] for k in chosen])).float().cpu()
+                states = self._layers.pick(self.states([read[k] for k in chosen])).float().cpu()
             for k, rows in zip(chosen, states, strict=True):
-                at, window = read[k].at, read[k].window
-                begin, end = at + window.first - window.start, at + window.last - window.start
-                found[k] = rows[begin:end].numpy()
+                found[k] = rows[read[k].first : read[k].last].numpy()
                 if self._context:
-                    earlier = rows[len(self._front) : at].numpy()
+                    earlier = rows[len(self._front) : read[k].at].numpy()
                     found[k] = self._beside(found[k], earlier)
         for k, piece in enumerate(read):
             vectors[piece.text].append(found[k])
@@ -144,7 +163,19 @@ class LanguageEncoder:
         )
         return list(read["input_ids"]), [tuple(span) for span in read["offset_mapping"]]
 
-    def _parts(self, number: int, ids: list[int], before: Sequence[str]) -> list[_Piece]:
+    def pieces(self, texts: Sequence[Text]) -> list[list[Piece]]:
+        """What is read of each text: one piece, several of a long text, none of an empty one."""
+        return [
+            self._parts(i, self._pieces(plain(text.words))[0], text.before)
+            for i, text in enumerate(texts)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Write the model and its tokenizer as a folder that `load_language_encoder` takes."""
+        self.pretrained.save(folder)
+        self._tokenizer.save_pretrained(folder)
+
+    def _parts(self, number: int, ids: list[int], before: Sequence[str]) -> list[Piece]:
         """What is read of a text: with as much of the turns before it as there is room for."""
         if not ids:
             return []
@@ -152,16 +183,16 @@ class LanguageEncoder:
         parts = []
         for window in windows(len(ids), room, room // OVERLAP):
             earlier: list[int] = []
-            for turn in reversed(before):
+            for turn in reversed(before if self._context else ()):
                 earlier = [*self._pieces(plain(turn))[0], *self._back[:1], *earlier]
             free = room - (window.stop - window.start)
             earlier = earlier[len(earlier) - min(free, len(earlier)) :]
             own = ids[window.start : window.stop]
             whole = [*self._front, *earlier, *own, *self._back]
-            parts.append(_Piece(number, whole, len(self._front) + len(earlier), window))
+            parts.append(Piece(number, whole, len(self._front) + len(earlier), window))
         return parts
 
-    def _states(self, pieces: Sequence[_Piece]) -> Sequence[torch.Tensor]:
+    def states(self, pieces: Sequence[Piece]) -> Sequence[torch.Tensor]:
         """Every hidden state [pieces, longest, size]."""
         import torch
 
@@ -171,12 +202,11 @@ class LanguageEncoder:
         for row, here, piece in zip(ids, mask, pieces, strict=True):
             row[: len(piece.ids)] = torch.tensor(piece.ids)
             here[: len(piece.ids)] = 1
-        with torch.inference_mode():
-            output = self._model(
-                input_ids=ids.to(self._device),
-                attention_mask=mask.to(self._device),
-                output_hidden_states=True,
-            )
+        output = self.network(
+            input_ids=ids.to(self._device),
+            attention_mask=mask.to(self._device),
+            output_hidden_states=True,
+        )
         return states_of(output)
 
     def _words(

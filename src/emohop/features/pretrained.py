@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError, brief
+from emohop.files import write_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,6 +114,17 @@ class Pretrained:
         )
         said = sorted((k, repr(v)) for k, v in self.preprocessing.items() if not k.startswith("_"))
         return hashlib.sha256(repr((digests, said)).encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write its trained weights and preprocessing as a folder that `load` takes."""
+        weights = {k: v for k, v in self.model.state_dict().items() if k not in self.untrained}
+        import transformers
+
+        with quiet(transformers):
+            self.model.save_pretrained(folder, state_dict=weights)
+        if self.preprocessing:
+            said = json.dumps(dict(self.preprocessing), indent=1)
+            write_text(folder / "preprocessor_config.json", f"{said}\n")
 
 
 def is_pretrained(modality: Modality, name: str) -> bool:

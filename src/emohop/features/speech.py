@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
+class Piece:
     """What a model hears at once: window number `window` of sound number `sound`.
 
     Of its frames, those from `first` to `last` are kept.
@@ -52,9 +53,17 @@ class _Piece:
     last: int
     samples: Sound
 
+    @property
+    def steps(self) -> int:
+        """Its samples, filled up: only pieces of as many share a batch."""
+        return math.ceil(len(self.samples) / FILL_SAMPLES) * FILL_SAMPLES
+
 
 class SpeechEncoder:
     """A pretrained speech model over sound at 16 kHz."""
+
+    any_lengths = False
+    """Only pieces of one filled length can be heard together."""
 
     def __init__(
         self, pretrained: Pretrained, layers: Layers, pool: int = 1, device: str = "cpu"
@@ -64,6 +73,8 @@ class SpeechEncoder:
         Raises:
             EmohopError: the model does not give a sequence of vectors, or lacks a layer.
         """
+        import torch
+
         self.name, self.pretrained, self.pool = pretrained.name, pretrained, pool
         self._layers, said = layers, pretrained.preprocessing
         self._batch = BATCH_SECONDS.get(device.partition(":")[0], BATCH_SECONDS["cpu"])
@@ -72,14 +83,24 @@ class SpeechEncoder:
         self._model: _Whisper | _Waveform
         try:
             self._model = _adapted(pretrained, device)
-            states = self._states([np.zeros(FILL_SAMPLES, np.float32)])
-            count, self.size = len(states), int(states[-1].shape[-1])
+            with torch.inference_mode():
+                states = self.states([Piece(0, 0, 0, 1, np.zeros(FILL_SAMPLES, np.float32))])
+            count, self.state_size = len(states), int(states[-1].shape[-1])
         except (
             AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError,
             ZeroDivisionError,
         ) as error:  # fmt: skip
             raise EmohopError(f"{self.name} cannot be used: {line_of(error)}") from error
-        self.layers = layers.count(count, self.name)
+        self.layers, self.size = layers.count(count, self.name), self.state_size
+
+    @property
+    def network(self) -> Any:
+        """The module that is run: the whole model, of Whisper its encoder."""
+        return self._model.network
+
+    def save(self, folder: Path) -> None:
+        """Write the model as a folder that `load_speech_encoder` takes."""
+        self.pretrained.save(folder)
 
     @property
     def frames_per_second(self) -> float:
@@ -88,45 +109,50 @@ class SpeechEncoder:
 
     def __call__(self, sounds: Sequence[Sound]) -> list[Frames]:
         """The vectors of sounds `[samples]` at 16 kHz, each float32 `[frames, layers·size]`."""
-        stride = self._model.stride
-        size, shared = (s * SAMPLE_RATE_HZ // stride for s in (WINDOW_SECONDS, OVERLAP_SECONDS))
-        pieces: dict[int, list[_Piece]] = {}
+        import torch
+
+        nothing = np.empty((0, self.layers * self.size), np.float32)
+        pieces: dict[int, list[Piece]] = {}
         parts: list[list[Frames]] = []
-        for i, sound in enumerate(sounds):
-            if not len(sound):
-                parts.append([np.empty((0, self.layers * self.size), np.float32)])
-                continue
-            sound = self._model.levelled(sound)  # noqa: PLW2901
-            cut = windows(math.ceil(len(sound) / stride), size, shared)
-            parts.append([np.empty((0, 0), np.float32)] * len(cut))
-            for k, window in enumerate(cut):
-                samples = sound[window.start * stride : window.stop * stride]
-                filled = math.ceil(len(samples) / FILL_SAMPLES) * FILL_SAMPLES
-                last = window.last - window.start
-                if window.last == window.stop:  # the sequence ends here
-                    last = self._model.frames(len(samples))
-                piece = _Piece(i, k, window.first - window.start, last, samples)
-                pieces.setdefault(filled, []).append(piece)
+        for cut in self.pieces(sounds):
+            parts.append([nothing] * max(1, len(cut)))
+            for piece in cut:
+                pieces.setdefault(piece.steps, []).append(piece)
         for filled, members in pieces.items():
             batch = max(1, self._batch * SAMPLE_RATE_HZ // filled)
             for at in range(0, len(members), batch):
                 some = members[at : at + batch]
-                states = self._layers.pick(self._states([piece.samples for piece in some]))
+                with torch.inference_mode():
+                    states = self._layers.pick(self.states(some))
                 for piece, vectors in zip(some, states.cpu(), strict=True):
                     kept = vectors[piece.first : piece.last].float().numpy()
                     parts[piece.sound][piece.window] = kept
         return [pooled(np.concatenate(part), self.pool) for part in parts]
 
-    def _states(self, sounds: Sequence[Sound]) -> Sequence[Tensor]:
-        """Every hidden state `[sounds, frames, size]` of sounds of one filled length."""
-        import torch
+    def pieces(self, sounds: Sequence[Sound]) -> list[list[Piece]]:
+        """What is heard of each sound: one piece, several of a long sound, none of an empty one."""
+        stride = self._model.stride
+        size, shared = (s * SAMPLE_RATE_HZ // stride for s in (WINDOW_SECONDS, OVERLAP_SECONDS))
+        found: list[list[Piece]] = []
+        for i, sound in enumerate(sounds):
+            found.append([])
+            if not len(sound):
+                continue
+            levelled = self._model.levelled(sound)
+            for k, window in enumerate(windows(math.ceil(len(sound) / stride), size, shared)):
+                samples = levelled[window.start * stride : window.stop * stride]
+                last = window.last - window.start
+                if window.last == window.stop:  # the sequence ends here
+                    last = self._model.frames(len(samples))
+                found[i].append(Piece(i, k, window.first - window.start, last, samples))
+        return found
 
-        filled = math.ceil(len(sounds[0]) / FILL_SAMPLES) * FILL_SAMPLES
-        samples = np.zeros((len(sounds), filled), np.float32)
-        for row, sound in zip(samples, sounds, strict=True):
-            row[: len(sound)] = sound
-        with torch.inference_mode():
-            return self._model.states(samples, [len(sound) for sound in sounds])
+    def states(self, pieces: Sequence[Piece]) -> Sequence[Tensor]:
+        """Every hidden state `[pieces, frames, size]` of pieces of one filled length."""
+        samples = np.zeros((len(pieces), pieces[0].steps), np.float32)
+        for row, piece in zip(samples, pieces, strict=True):
+            row[: len(piece.samples)] = piece.samples
+        return self._model.states(samples, [len(piece.samples) for piece in pieces])
 
 
 def _adapted(pretrained: Pretrained, device: str) -> _Whisper | _Waveform:
@@ -156,7 +182,7 @@ class _Waveform:
     """Models that hear samples: Wav2Vec2 and its family."""
 
     def __init__(self, pretrained: Pretrained, device: str) -> None:
-        self._net = pretrained.model.to(device)
+        self.network = pretrained.model.to(device)
         self._device = device
         said = pretrained.preprocessing
         self._normalise = bool(said.get("do_normalize", True))
@@ -172,7 +198,7 @@ class _Waveform:
 
     def frames(self, samples: int) -> int:
         """How many of a filled sound's frames are of its own samples; one at least."""
-        return max(1, int(self._net._get_feat_extract_output_lengths(samples)))
+        return max(1, int(self.network._get_feat_extract_output_lengths(samples)))
 
     def states(self, samples: NDArray[np.float32], lengths: Sequence[int]) -> Sequence[Tensor]:
         import torch
@@ -181,7 +207,7 @@ class _Waveform:
         if self._masked:
             mask = np.arange(samples.shape[1]) < np.asarray(lengths)[:, None]
             inputs["attention_mask"] = torch.from_numpy(mask.astype(np.int64)).to(self._device)
-        return states_of(self._net(**inputs, output_hidden_states=True))
+        return states_of(self.network(**inputs, output_hidden_states=True))
 
 
 class _Whisper:
@@ -190,13 +216,13 @@ class _Whisper:
     def __init__(self, pretrained: Pretrained, device: str) -> None:
         import transformers
 
-        self._encoder = pretrained.model.get_encoder().to(device)
+        self.network = pretrained.model.get_encoder().to(device)
         self._device = device
         with quiet(transformers):
             read: Any = transformers.WhisperFeatureExtractor.from_dict
             self._mel = read(dict(pretrained.preprocessing))
         self.stride = 2 * int(self._mel.hop_length)  # the second convolution takes every other one
-        most, needed = len(self._encoder.embed_positions.weight), WINDOW_SECONDS * SAMPLE_RATE_HZ
+        most, needed = len(self.network.embed_positions.weight), WINDOW_SECONDS * SAMPLE_RATE_HZ
         if most * self.stride < needed:
             raise ValueError(f"its encoder hears {most} frames, fewer than {WINDOW_SECONDS} s")
 
@@ -216,14 +242,14 @@ class _Whisper:
         )
         mel = torch.from_numpy(found["input_features"]).to(self._device)
         with self._shortened(mel.shape[2] // 2):
-            return states_of(self._encoder(mel, output_hidden_states=True))
+            return states_of(self.network(mel, output_hidden_states=True))
 
     @contextmanager
     def _shortened(self, frames: int) -> Iterator[None]:
         """The encoder as one whose input is so many frames: it refuses others."""
         import torch
 
-        encoder = self._encoder
+        encoder = self.network
         whole, most = encoder.embed_positions, encoder.config.max_source_positions
         first: Any = torch.nn.Embedding.from_pretrained
         encoder.embed_positions = first(whole.weight[:frames])

@@ -19,9 +19,12 @@ from emohop import corpora, processes
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.corpora.checks import NO_LABEL
+from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError
+from emohop.features.adapting import read_record
+from emohop.features.extraction import Extractor
 from emohop.files import csv_text
-from emohop.preparation.plan import begin, cut, is_begun, make_plan, with_turns_before
+from emohop.preparation.plan import begin, cut, is_begun, make_plan
 from emohop.preparation.work import (
     Running,
     Task,
@@ -272,6 +275,7 @@ def _finish(
         sizes=job.task(0, "", strict=False).sizes,
         layers={m.value: e.layers for m, e in extractor.encoders.items() if e.layers > 1},
         encoders={m.value: e.fingerprint for m, e in extractor.encoders.items() if e.fingerprint},
+        adapted=_adapted(job.plan["corpus"], extractor, [id_ for id_, _ in index]),
         label_counts={label: found[label] for label in job.labels.labels},
         dropped=dict(sorted(job.dropped.items())),
         problems=len(problems),
@@ -279,6 +283,17 @@ def _finish(
         fingerprint=fingerprint(job.plan, shards),
     )
     job.out.put(MANIFEST, manifest.to_bytes())
+
+
+def _adapted(corpus: str, extractor: Extractor, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """By modality, which of these clips its encoder was finetuned on, or chosen by."""
+    found = {}
+    for modality, encoder in extractor.encoders.items():
+        record = None if encoder.pretrained is None else read_record(encoder.pretrained.source)
+        if record is not None and record.corpus == corpus:
+            seen = {*record.train, *record.dev}
+            found[modality.value] = tuple(id_ for id_ in ids if id_ in seen)
+    return found
 
 
 def _tidy(job: _Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from emohop.clips import Clip, LabelSet
@@ -37,26 +37,6 @@ def cut(clips: Sequence[Clip]) -> list[list[Clip]]:
             else:
                 groups.append(list(part))
     return groups
-
-
-def with_turns_before(clips: Sequence[Clip], turns: int) -> list[Clip]:
-    """The clips with the transcripts of up to `turns` turns of their dialog before each.
-
-    Turns are in the order of the corpus, those of classes that are left out included.
-    Raises EmohopError when no clip is in a dialog.
-    """
-    if all(clip.dialog is None for clip in clips):
-        raise EmohopError("context: this corpus has no dialogs: leave --context out")
-    dialogs: dict[str, list[str]] = {}
-    found = []
-    for clip in clips:
-        if clip.dialog is None:
-            found.append(clip)
-            continue
-        said = dialogs.setdefault(clip.dialog, [])
-        found.append(replace(clip, before=tuple(said[-turns:])))
-        said.append(clip.transcript or "")
-    return found
 
 
 def make_plan(

@@ -74,6 +74,7 @@ def join(
         fingerprint=hashlib.sha256(json.dumps(known).encode()).hexdigest(),
         layers=first.layers,
         encoders=first.encoders,
+        adapted=_adapted(names, manifests),
         parts=parts,
     )
     joined = (out / MANIFEST).exists()
@@ -128,6 +129,15 @@ def _names(folders: Sequence[Path], manifests: Sequence[Manifest]) -> list[str]:
         again = next(name for name in names if names.count(name) > 1)
         raise EmohopError(f"two corpora are named {again}: rename a folder, or name each once")
     return names
+
+
+def _adapted(names: Sequence[str], manifests: Sequence[Manifest]) -> dict[str, tuple[str, ...]]:
+    """The clips that encoders were finetuned on, by the ids that they have together."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, manifest in zip(names, manifests, strict=True):
+        for modality, ids in manifest.adapted.items():
+            found[modality] = (*found.get(modality, ()), *(f"{name}/{id_}" for id_ in ids))
+    return found
 
 
 def _seen_from(out: Path, folder: Path) -> str:

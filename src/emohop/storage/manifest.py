@@ -72,6 +72,8 @@ class Manifest:
     """Hidden states that stand side by side in a modality's frames, where they are several."""
     encoders: Mapping[str, str] = field(default_factory=dict)
     """The fingerprint of each modality's pretrained encoder."""
+    adapted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By modality, the ids of those clips that its encoder was finetuned on, or chosen by."""
     parts: tuple[Part, ...] = ()
     """Of a joined corpus, whose `shards` are those of its parts, one part behind the other."""
     version: int = FORMAT_VERSION
@@ -80,6 +82,11 @@ class Manifest:
     def clips(self) -> int:
         """Rows of all shards together."""
         return sum(shard.clips for shard in self.shards)
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The ids of the clips that some encoder was finetuned on, or chosen by."""
+        return frozenset(id_ for ids in self.adapted.values() for id_ in ids)
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -176,6 +183,7 @@ def _manifest(values: Mapping[str, Any]) -> Manifest:
         word_vectors=_vector_files(values.get("word_vectors")),
         layers={str(k): max(1, _count(v)) for k, v in values.get("layers", {}).items()},
         encoders={str(k): _line(v) for k, v in values.get("encoders", {}).items()},
+        adapted={str(k): tuple(map(_line, v)) for k, v in values.get("adapted", {}).items()},
         parts=parts,
     )
 

@@ -19,7 +19,13 @@ from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, check_complete, write_json
 from emohop.evaluation.runs import CLIPS, FACTS, RECIPE, is_taken
-from emohop.evaluation.splits import Fold, default_protocol, leak_of, make_folds
+from emohop.evaluation.splits import (
+    Fold,
+    check_unseen,
+    default_protocol,
+    leak_of,
+    make_folds,
+)
 from emohop.evaluation.summary import RESULT_LINES, RESULTS, UnitResult, result_lines, summarise
 from emohop.files import csv_text, write_text
 from emohop.inputs import check_fit
@@ -119,14 +125,16 @@ def resolve(corpus: PreparedCorpus, recipe: Recipe) -> tuple[Recipe, list[Fold]]
 def choose_folds(corpus: PreparedCorpus, recipe: Recipe) -> list[Fold]:
     """The folds that a recipe asks for."""
     folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed, recipe.groups)
-    if recipe.folds is None:
-        return folds
-    strange = sorted(set(recipe.folds) - set(range(len(folds))))
-    if strange:
-        raise EmohopError(
-            f"no fold {strange[0]}: protocol {recipe.protocol} has 0..{len(folds) - 1}"
-        )
-    return [folds[i] for i in sorted(set(recipe.folds))]
+    if recipe.folds is not None:
+        strange = sorted(set(recipe.folds) - set(range(len(folds))))
+        if strange:
+            raise EmohopError(
+                f"no fold {strange[0]}: protocol {recipe.protocol} has 0..{len(folds) - 1}"
+            )
+        folds = [folds[i] for i in sorted(set(recipe.folds))]
+    protocol = recipe.protocol or default_protocol(corpus.facts)
+    check_unseen(protocol, folds, corpus.facts, corpus.manifest.seen)
+    return folds
 
 
 def stored_recipe(out: Path) -> dict[str, Any] | None:

@@ -1,0 +1,103 @@
+"""emohop finetune: a pretrained encoder, trained further on one fold's training part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emohop.cli.commands import Protocol, command, fail, given_only
+from emohop.cli.data import Channel, Corpus, Outside
+
+
+@command
+def finetune(
+    corpus: Corpus,
+    source: Annotated[Path, typer.Argument(help="The corpus's folder, or table.", metavar="DIR")],
+    out: Annotated[Path, typer.Argument(help="The encoder's new folder, continued if begun.")],
+    text: Annotated[
+        str | None,
+        typer.Option(help="The language model to start from: short name, hub name or folder."),
+    ] = None,
+    audio: Annotated[
+        str | None, typer.Option(help="The speech model to start from, in place of --text.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option(help="Layers that change, from the last; or all. [default: 2]")
+    ] = None,
+    lora: Annotated[
+        int | None,
+        typer.Option(help="Train low-rank updates of this rank in their place (extra lora)."),
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help="Class set, as in prepare.")] = None,
+    context: Annotated[
+        int, typer.Option(min=0, help="Turns of the dialog before a clip that are read too.")
+    ] = 0,
+    protocol: Protocol = None,
+    groups: Annotated[
+        int | None, typer.Option(help="Of protocol speaker: groups of speakers.")
+    ] = None,
+    fold: Annotated[int, typer.Option(min=0, help="The fold whose test clips stay unseen.")] = 0,
+    epochs: Annotated[
+        int | None, typer.Option(help="Times that each clip is seen. [default: 4]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same encoder.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting as learning_rate=1e-4 (docs/finetuning.md)."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, or auto (a GPU if there is one).")
+    ] = "auto",
+    channel: Channel = None,
+    outside: Outside = False,
+) -> None:
+    """Train a pretrained encoder further on the training part of one fold. Then prepare with it.
+
+    `emohop prepare … --text OUT` notes which clips it has seen, and train and evaluate refuse
+    folds that would test on them.
+    """
+    from emohop.clips import Modality
+    from emohop.config import FinetuningSettings, checked
+    from emohop.recipes import read_settings
+    from emohop.training.finetuning import Line
+    from emohop.training.finetuning import finetune as run
+
+    if (text is None) == (audio is None):
+        fail("name one encoder to start from: --text NAME or --audio NAME")
+    values = {**read_settings(set_ or ()), **given_only(lora=lora, epochs=epochs)}
+    if last is not None:
+        values["last"] = None if last == "all" else last
+    settings = checked(FinetuningSettings, values)
+
+    def report(line: Line) -> None:
+        typer.echo(
+            f"epoch {line['epoch']} of {settings.epochs}: loss {line['loss']:.3f}, dev "
+            f"{settings.select} {line[settings.select]:.3f}"
+        )
+
+    record = run(
+        corpus,
+        source,
+        out,
+        Modality.AUDIO if text is None else Modality.TEXT,
+        str(text or audio),
+        settings,
+        labels=labels,
+        context=context,
+        protocol=protocol,
+        groups=groups,
+        fold=fold,
+        seed=seed,
+        device=device,
+        report=report,
+        **given_only(channel=channel, outside=outside),
+    )
+    for part, scores in record.facts["scores"].items():
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        typer.echo(f"{part}, by a linear layer on its mean state: {shown}")
+    asked = f"--audio {out}" if text is None else f"--text {out}"
+    if context:
+        asked += f" --context {context}"
+    typer.echo(f"\nfeatures with it: emohop prepare {corpus} {source} PREPARED {asked}")
