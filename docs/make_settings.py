@@ -6,7 +6,7 @@ import json
 
 from pydantic import BaseModel
 
-from emohop.config import FeatureSettings, Recipe
+from emohop.config import FeatureSettings, FinetuningSettings, Recipe
 
 INTRODUCTION = """# Settings
 
@@ -23,6 +23,7 @@ def page() -> str:
     """The whole page."""
     parts = [INTRODUCTION, "## Features: options of `emohop prepare`\n", table(FeatureSettings)]
     parts += ["\n## Recipe: settings of `emohop train`\n", table(Recipe)]
+    parts += ["\n## Finetuning: settings of `emohop finetune`\n", table(FinetuningSettings)]
     return "\n".join(parts) + "\n"
 
 
