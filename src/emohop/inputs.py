@@ -147,10 +147,11 @@ class Inputs:
         for first in range(0, len(rows), size):
             yield self.batch([corpus[int(i)] for i in rows[first : first + size]])
 
-    def batch(self, rows: Sequence[Row]) -> Batch:
+    def batch(self, rows: Sequence[Row], *, labelled: bool = True) -> Batch:
         """One batch; steps beyond `max_steps` are cut off, classes are numbers of `labels`.
 
-        EmohopError names a clip whose features hold NaN or infinity.
+        Rows that are not `labelled` have no classes. EmohopError names a clip whose features hold
+        NaN or infinity.
         """
         steps, lengths, present = {}, {}, {}
         for modality in self.max_steps:
@@ -162,7 +163,7 @@ class Inputs:
         if self.sizes.prosody:
             prosody = torch.from_numpy(np.stack([self._prosody(row) for row in rows]))
         numbers = {label: number for number, label in enumerate(self.labels)}
-        for row in rows:
+        for row in rows if labelled else ():
             if row.label not in numbers:
                 known = brief(", ".join(self.labels))
                 raise EmohopError(
@@ -173,7 +174,7 @@ class Inputs:
             steps=steps,
             lengths=lengths,
             prosody=prosody,
-            classes=torch.tensor([numbers[row.label] for row in rows]),
+            classes=torch.tensor([numbers[r.label] for r in rows]) if labelled else None,
             present=present,
             votes=_votes(rows),
         )

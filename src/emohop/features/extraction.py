@@ -128,16 +128,20 @@ class Extractor:
             samples, rate = found
             if on_sound is not None:
                 samples = on_sound(clips[i], samples, rate)
-            samples = sound_16k(samples, rate)  # once for all features
-            if len(samples) < WINDOW_SAMPLES:
-                raise too_short(samples)
-            if not self.settings.prosody:
-                return samples, {}
-            return samples, {"prosody": self._prosody(samples, SAMPLE_RATE_HZ)}
+            return self._heard(samples, rate)
 
         found = _Pending(self, Modality.AUDIO)
         found.read([clip.sound for clip in clips], read_sounds, prepare)
         return found.finish()
+
+    def _heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
+        """What an encoder is given of a sound, and its prosody."""
+        samples = sound_16k(samples, rate)  # once for all features
+        if len(samples) < WINDOW_SAMPLES:
+            raise too_short(samples)
+        if not self.settings.prosody:
+            return samples, {}
+        return samples, {"prosody": self._prosody(samples, SAMPLE_RATE_HZ)}
 
     def _pictures(self, clips: Sequence[Clip], on_pictures: OnPictures | None) -> Results:
         from emohop.features.video import Cropped, crops_of
@@ -150,11 +154,49 @@ class Extractor:
         def prepare(i: int, cropped: Cropped) -> tuple[Any, Arrays]:
             del i
             pictures = cropped.pictures if on_pictures is None else on_pictures(cropped.pictures)
-            return pictures, {"face": cropped.found[:, None].astype(np.float32)} if face else {}
+            return self._watched(pictures, cropped.found)
 
         found = _Pending(self, Modality.VIDEO)
         found.read([clip.picture for clip in clips], read, prepare)
         return found.finish()
+
+    def _watched(self, pictures: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
+        """What an encoder is given of pictures, and where a face was found."""
+        face = self.settings.crop == "face"
+        return pictures, {"face": found[:, None].astype(np.float32)} if face else {}
+
+    def of_media(
+        self,
+        sound: tuple[NDArray[np.float32], int] | None = None,
+        pictures: Faces | None = None,
+        text: Text | None = None,
+    ) -> Arrays:
+        """The arrays of one clip that is decoded already; what is None it lacks.
+
+        `sound` is samples [n] and samples a second; `pictures` is uint8 [n, height, width, 3],
+        `frames_per_second` of them. Raises MediaError when features cannot be made of them.
+        """
+        from emohop.features.video import cropped
+
+        arrays: dict[str, NDArray[Any]] = {}
+        for modality, encoder in self.encoders.items():
+            item: Any
+            more: Arrays = {}
+            if modality is Modality.AUDIO and sound is not None:
+                item, more = self._heard(*sound)
+            elif modality is Modality.VIDEO and pictures is not None:
+                seen = cropped(pictures, face=self.settings.crop == "face")
+                item, more = self._watched(seen.pictures, seen.found)
+            elif modality is Modality.TEXT and text is not None:
+                item = text
+            else:
+                arrays |= self.empty(modality)
+                continue
+            (found,) = encoder.encode([item])
+            if isinstance(found, MediaError):
+                raise found
+            arrays |= {**found, **more}
+        return arrays
 
     def empty(self, modality: Modality) -> Arrays:
         """The arrays of a clip that lacks a modality: no steps, and prosody of zeros."""

@@ -95,6 +95,15 @@ class Cropped:
     found: NDArray[np.bool_]
 
 
+def cropped(frames: Faces, *, face: bool = False, size: int = CROP_PIXELS) -> Cropped:
+    """The crops of frames uint8 `[n, height, width, 3]`, as `crops_of` makes them of a file's."""
+    pairs = [
+        face_crop(frame, None, size) if face else (crop(frame, None, size), False)
+        for frame in frames
+    ]
+    return Cropped(np.stack([shown for shown, _ in pairs]), np.array([found for _, found in pairs]))
+
+
 def crops_of(
     spans: Sequence[Span],
     frames_per_second: float,

@@ -1,0 +1,314 @@
+"""A trained model, rebuilt from its folder alone, and what it says of clips."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from emohop.clips import Clip, Modality
+from emohop.config import ModelSettings, Recipe, checked
+from emohop.errors import DAMAGED, EmohopError, MediaError, brief
+from emohop.evaluation.calibration import apply_temperature
+from emohop.evaluation.results import Predictions
+from emohop.evaluation.splits import Fold, make_folds
+from emohop.features.audio import SAMPLE_RATE_HZ
+from emohop.features.extraction import Arrays, Extractor, Failure
+from emohop.features.text import Text
+from emohop.inputs import Inputs
+from emohop.models.batch import Batch
+from emohop.models.checkpoint import CARD, load_network, read_card
+from emohop.models.inference import BATCH_SIZE
+from emohop.prediction.answers import Hop, Prediction, Word
+from emohop.prediction.looking import Look, hops_of
+from emohop.prediction.sources import (
+    Sound,
+    Source,
+    source_of_arrays,
+    source_of_file,
+    source_of_words,
+)
+from emohop.scoring import score, score_fold
+from emohop.storage import PreparedCorpus, Row
+
+__all__ = ["Hop", "Look", "Prediction", "Predictor", "Source", "Word"]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with what it needs to read clips as it was trained to."""
+
+    network: nn.Module
+    inputs: Inputs
+    card: dict[str, Any]
+    encoders: Mapping[Modality, str] = field(default_factory=dict)
+    """Where pretrained encoders lie here, if not where they lay when the model was trained."""
+    device: str = "auto"
+    """Of pretrained encoders; the model itself is small and stays on the CPU."""
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Predictor:
+        """Rebuild a model from its folder; EmohopError when the folder is damaged or newer."""
+        folder = Path(folder)
+        card = read_card(folder)
+        try:
+            inputs = Inputs.from_json(card["inputs"])
+            settings = checked(ModelSettings, card["model"])
+            if set(settings.uses) != set(inputs.max_steps):
+                raise ValueError("its model does not look at what its inputs are")
+        except (*DAMAGED, EmohopError) as error:
+            raise EmohopError(f"{folder / CARD} is damaged: {_told(error)}") from None
+        return cls(load_network(folder, settings, inputs.sizes), inputs, card)
+
+    @property
+    def temperature(self) -> float:
+        """What dev says the probabilities' logarithms should be divided by; see `calibration`."""
+        try:
+            return float(self.card["calibration"]["temperature"])
+        except DAMAGED as error:
+            raise EmohopError(
+                f"this model's {CARD} holds no temperature ({_told(error)})"
+            ) from None
+
+    def evaluate(self, corpus: PreparedCorpus) -> Predictions:
+        """Predictions on the clips of a corpus that this model may be judged by.
+
+        On the corpus that it was trained on, those are the dev and test clips of its own fold,
+        and the numbers are those of its run. On any other corpus, every clip is `test`.
+        Raises EmohopError when classes or features differ from the model's, or an encoder was
+        finetuned on clips that would be `test`.
+        """
+        fold, inputs = self._fold(corpus), self.inputs.adapted(corpus)
+        if fold is None:
+            return score(corpus, range(len(corpus)), "test", self.network, inputs)
+        return score_fold(corpus, fold, self.network, inputs)
+
+    def adapted(self, corpus: PreparedCorpus) -> Predictor:
+        """The same model for the rows of one corpus; see `Inputs.adapted`."""
+        return replace(self, inputs=self.inputs.adapted(corpus))
+
+    def test_rows(self, corpus: PreparedCorpus) -> list[int]:
+        """The rows that `evaluate` calls test."""
+        fold = self._fold(corpus)
+        return list(range(len(corpus))) if fold is None else fold.test.tolist()
+
+    def _fold(self, corpus: PreparedCorpus) -> Fold | None:
+        """The model's own fold of the corpus that it was trained on; None for any other."""
+        self.inputs.check(corpus)
+        if not len(corpus):
+            raise EmohopError(f"{corpus.folder} holds no clips")
+        try:
+            if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
+                _check_unseen(corpus)
+                return None
+            recipe, number = checked(Recipe, self.card["recipe"]), int(self.card["fold"])
+        except (*DAMAGED, EmohopError) as error:
+            raise EmohopError(f"this model's {CARD} is damaged: {_told(error)}") from None
+        folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed, recipe.groups)
+        if not 0 <= number < len(folds):
+            raise EmohopError(f"this model's {CARD} names fold {brief(number)} of {len(folds)}")
+        return folds[number]
+
+    def __call__(
+        self,
+        source: str | Path | Sound | Mapping[str, Any] | None = None,
+        text: str | None = None,
+        *,
+        before: Sequence[str] = (),
+        sample_rate: int = SAMPLE_RATE_HZ,
+    ) -> Prediction:
+        """The emotion of one clip: a file, an array of sound, a mapping of arrays, or words alone.
+
+        `text` is what is said; without it, a transcript beside the file is taken, if there is one.
+        `before` are the turns before it, the earliest first, for a model that was trained with
+        context. Arrays are as in `source_of_arrays`. Raises EmohopError when there is nothing to
+        look at, or it cannot be read.
+        """
+        if source is None:
+            if text is None:
+                raise EmohopError("nothing to predict: give a file, an array or text")
+            wanted = source_of_words(text, before)
+        elif isinstance(source, (str, Path)):
+            wanted = source_of_file(source, text, before)
+        else:
+            rate = self.inputs.features.frames_per_second
+            wanted = source_of_arrays(source, sample_rate, rate, text, before)
+        ((_, found),) = self.predict([wanted])
+        if isinstance(found, MediaError):
+            raise found
+        return found
+
+    def predict(
+        self, sources: Iterable[Source]
+    ) -> Iterator[tuple[Source, Prediction | MediaError]]:
+        """What the model says of clips, in their order; a clip that cannot be read has its error.
+
+        Clips are read and computed BATCH_SIZE at a time.
+        """
+        waiting = iter(sources)
+        while chosen := list(itertools.islice(waiting, BATCH_SIZE)):
+            rows = self.rows(chosen)
+            known = [
+                (row, source)
+                for row, source in zip(rows, chosen, strict=True)
+                if not isinstance(row, MediaError)
+            ]
+            answers = iter(self.answers(known))
+            for source, row in zip(chosen, rows, strict=True):
+                yield source, row if isinstance(row, MediaError) else next(answers)
+
+    def rows(self, sources: Sequence[Source]) -> list[Row | MediaError]:
+        """Clips' features, or why there are none; each file is decoded once."""
+        clips = [source.clip for source in sources if not source.decoded]
+        computed = iter(self.extractor.extract(clips))
+        found: list[Row | MediaError] = []
+        for source in sources:
+            try:
+                found.append(self._row(source, self._arrays(source, computed)))
+            except MediaError as error:
+                found.append(error)
+        return found
+
+    def _arrays(self, source: Source, computed: Iterator[tuple[Clip, Arrays | Failure]]) -> Arrays:
+        """A source's arrays: of what is decoded already, else the next that are computed."""
+        if source.decoded:
+            clip = source.clip
+            text = None if clip.transcript is None else Text(clip.transcript, clip.before)
+            return self.extractor.of_media(source.sound, source.pictures, text)
+        _, arrays = next(computed)
+        if isinstance(arrays, Failure):
+            raise MediaError(arrays.reason)
+        return arrays
+
+    def _row(self, source: Source, arrays: Arrays) -> Row:
+        clip = source.clip
+        row = Row(
+            id=clip.id, speaker=clip.speaker, gender=clip.gender, session=clip.session, split=None,
+            label="", transcript=clip.transcript, start=clip.start, end=clip.end, arrays=arrays,
+        )  # fmt: skip
+        if not any(row.has(modality) for modality in self.inputs.max_steps):
+            wanted = ", ".join(m.value for m in self.inputs.max_steps)
+            raise MediaError(f"{clip.id}: it has nothing that this model looks at: {wanted}")
+        return row
+
+    def answers(self, clips: Sequence[tuple[Row, Source]]) -> list[Prediction]:
+        """What the model says of clips whose features are computed."""
+        if not clips:
+            return []
+        batch = self.inputs.batch([row for row, _ in clips], labelled=False)
+        with torch.inference_mode():
+            output = self.network(batch)
+        looks = self._looks(output.hops, batch)
+        plain = torch.softmax(output.logits, dim=-1).numpy()
+        calibrated = apply_temperature(plain, self.temperature)
+        return [
+            self._answer(row, source, mine, seen)
+            for (row, source), mine, seen in zip(clips, calibrated, looks, strict=True)
+        ]
+
+    def _answer(
+        self, row: Row, source: Source, probabilities: NDArray[np.float64], looks: Sequence[Look]
+    ) -> Prediction:
+        used = tuple(m for m in self.inputs.max_steps if row.has(m))
+        notes = list(source.notes)
+        for modality in used:
+            steps, most = len(row.arrays[modality.value]), self.inputs.max_steps[modality]
+            if steps > most:
+                notes.append(
+                    f"{modality}: the model reads {most} steps, of {steps} that are there: the "
+                    "rest was cut off"
+                )
+        words = self.inputs.vocabulary
+        unknown = [] if words is None or Modality.TEXT not in used else words.unknown(row.text)
+        transcript = source.transcript
+        return Prediction(
+            source=row.id,
+            start=row.start,
+            end=row.end,
+            speaker=row.speaker,
+            label=self.inputs.labels[int(probabilities.argmax())],
+            probabilities={
+                label: round(float(p), 6)
+                for label, p in zip(self.inputs.labels, probabilities, strict=True)
+            },
+            used=used,
+            missing=tuple(m for m in self.inputs.max_steps if m not in used),
+            transcript=None if transcript is None else transcript.text,
+            transcript_from=None if transcript is None else transcript.origin,
+            words=() if transcript is None else transcript.words,
+            unknown_words=tuple(dict.fromkeys(unknown)),
+            attention=hops_of(looks, row, self._stacks, transcript),
+            notes=tuple(notes),
+        )
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """What computes features as they were when the model was trained.
+
+        EmohopError when a pretrained encoder is not there, or is another one.
+        """
+        features = self.inputs.features.model_copy(
+            update={
+                **{m.value: None for m in Modality if m not in self.inputs.max_steps},
+                **{m.value: name for m, name in self.encoders.items()},
+                "prosody": self.inputs.sizes.prosody > 0,
+                "incomplete": True,
+                "precision": "float32",
+            }
+        )
+        extractor = Extractor(features, self.device)
+        for modality, encoder in extractor.encoders.items():
+            if encoder.fingerprint != self.inputs.encoders.get(modality):
+                raise EmohopError(
+                    f"{brief(getattr(features, modality.value))} is not the {modality} encoder "
+                    f"that this model was trained with: name that one, --encoder {modality}=FOLDER"
+                )
+        return extractor
+
+    @property
+    def _stacks(self) -> dict[Modality, int]:
+        return {m: self.settings.encoder(m).stack for m in self.inputs.max_steps}
+
+    def looks(self, rows: Sequence[Row]) -> list[tuple[Look, ...]]:
+        """Where each hop looked in each of these clips; nothing for models without attention."""
+        batch = self.inputs.batch(rows, labelled=False)
+        with torch.inference_mode():
+            return self._looks(self.network(batch).hops, batch)
+
+    def _looks(self, hops: Sequence[Any], batch: Batch) -> list[tuple[Look, ...]]:
+        stacks = self._stacks
+        return [
+            tuple(
+                Look(hop.target, hop.weights[i, : -(-length // stacks[hop.target])].numpy())
+                for hop, length in ((hop, int(batch.lengths[hop.target][i])) for hop in hops)
+            )
+            for i in range(len(batch))
+        ]
+
+    @cached_property
+    def settings(self) -> ModelSettings:
+        """The network's settings."""
+        return checked(ModelSettings, self.card["model"])
+
+
+def _check_unseen(corpus: PreparedCorpus) -> None:
+    """EmohopError when an encoder of a corpus's features was finetuned on some of its clips."""
+    if seen := corpus.manifest.seen:
+        raise EmohopError(
+            f"an encoder of {corpus.folder} was finetuned on {len(seen)} of its clips, which can "
+            "test no model: evaluate on the corpus that this model was trained on, or on clips "
+            "that the encoder has not seen"
+        )
+
+
+def _told(error: Exception) -> str:
+    """What an error says; of a value that is not there, that it is not."""
+    return f"no {error}" if isinstance(error, KeyError) else brief(error)

@@ -1,0 +1,79 @@
+"""What a model says of one clip: for people, programs and the web page alike."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from emohop.clips import Modality
+
+VERSION = 1
+"""Of the JSON. It grows when a key goes or changes its meaning, not when one is added."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Word(_Answer):
+    """A word of the transcript."""
+
+    text: str
+    """As it was written, or heard."""
+    start: float | None = None
+    """Seconds from the start of the clip; null where words have no times."""
+    end: float | None = None
+    """Seconds from the start of the clip."""
+
+
+class Hop(_Answer):
+    """Where one hop of attention looked."""
+
+    hop: int = Field(ge=1)
+    """Counted from 1."""
+    target: Modality
+    """What it looked at."""
+    entropy: float
+    """1 is everywhere alike, 0 is one step only."""
+    weights: tuple[float, ...]
+    """Of each step, in order; they sum to 1."""
+    starts: tuple[float | None, ...]
+    """Of each step, in seconds from the start of the clip; null for words without times."""
+    ends: tuple[float | None, ...]
+    """Of each step, as starts."""
+    words: tuple[str, ...] | None = None
+    """The word of each step, if it looked at text."""
+
+
+class Prediction(_Answer):
+    """A clip's emotion, by one model."""
+
+    version: int = VERSION
+    """Of this format."""
+    source: str
+    """The file, as it was named, or what stands for it."""
+    start: float = 0.0
+    """Seconds in the file at which the clip begins."""
+    end: float | None = None
+    """Where it ends; null for text alone."""
+    speaker: str | None = None
+    """Who speaks, where that is known."""
+    label: str
+    """The most probable class."""
+    probabilities: dict[str, float]
+    """Of each class, as calibrated on the dev part of the training corpus; they sum to 1."""
+    used: tuple[Modality, ...]
+    """What the model looked at."""
+    missing: tuple[Modality, ...]
+    """What it would have looked at, had the clip had it."""
+    transcript: str | None = None
+    """What is said, where it is known."""
+    transcript_from: str | None = None
+    """given, the name of a file, or the speech recognition's model."""
+    words: tuple[Word, ...] = ()
+    """The transcript's words with their times, where these are known."""
+    unknown_words: tuple[str, ...] = ()
+    """Words that the model's vocabulary lacks: it reads them all as one."""
+    attention: tuple[Hop, ...] = ()
+    """Empty for models without attention. Not by itself an explanation."""
+    notes: tuple[str, ...] = ()
+    """What was cut off or left out."""

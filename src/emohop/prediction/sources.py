@@ -1,0 +1,127 @@
+"""What a prediction is asked of: files, arrays and words, as clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Clip, Span
+from emohop.errors import EmohopError, MediaError
+from emohop.media import probe
+from emohop.prediction.transcripts import Transcript, transcript_beside
+
+Sound = NDArray[np.floating[Any]]
+Pictures = NDArray[np.uint8]
+ARRAYS = ("sound", "pictures")
+WORDS_ALONE = "text"
+"""The source of a prediction on words alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A clip to be predicted, with its transcript; decoded already, if it came as arrays."""
+
+    clip: Clip
+    transcript: Transcript | None = None
+    sound: tuple[NDArray[np.float32], int] | None = None
+    """Samples [n] and samples a second, where they came as an array."""
+    pictures: Pictures | None = None
+    """uint8 [n, height, width, 3], where they came as an array."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def decoded(self) -> bool:
+        """It came as arrays: there is no file to read."""
+        return self.sound is not None or self.pictures is not None
+
+
+def source_of_file(path: str | Path, text: str | None = None, before: Sequence[str] = ()) -> Source:
+    """The whole of a file; its transcript is `text`, or in a file beside it.
+
+    Raises:
+        MediaError: the file is missing, or holds neither sound nor a moving picture.
+        EmohopError: the transcript beside it cannot be read.
+    """
+    file = Path(path)
+    media = probe(file)
+    transcript = transcript_beside(file) if text is None else Transcript(text)
+    return Source(
+        Clip(
+            id=str(path),
+            end=media.duration,
+            transcript=None if transcript is None else transcript.text,
+            before=tuple(before),
+            sound=Span(file) if media.has_audio else None,
+            picture=None if media.picture_duration is None else Span(file),
+        ),
+        transcript,
+    )
+
+
+def source_of_words(text: str, before: Sequence[str] = ()) -> Source:
+    """Words alone."""
+    clip = Clip(id=WORDS_ALONE, transcript=text, before=tuple(before))
+    return Source(clip, Transcript(text))
+
+
+def source_of_arrays(
+    arrays: Sound | Mapping[str, Any],
+    sample_rate: int,
+    pictures_per_second: float,
+    text: str | None = None,
+    before: Sequence[str] = (),
+) -> Source:
+    """Sound `[n]` or `[n, channels]`, or a mapping of `sound` and `pictures`.
+
+    Pictures are uint8 `[n, height, width, 3]`, of which the model wants `pictures_per_second`.
+    Raises EmohopError for arrays of another shape or kind, or that hold NaN or infinity.
+    """
+    found: Mapping[str, Any] = arrays if isinstance(arrays, Mapping) else {"sound": arrays}
+    if strange := sorted(set(found) - set(ARRAYS)):
+        raise EmohopError(f"no arrays {strange[0]!r}: {' and '.join(ARRAYS)} are accepted")
+    sound = None if found.get("sound") is None else _sound(found["sound"], sample_rate)
+    pictures = None if found.get("pictures") is None else _pictures(found["pictures"])
+    if sound is None and pictures is None:
+        raise EmohopError("no arrays: sound, pictures or both are needed; or give text alone")
+    seconds = [] if sound is None else [len(sound) / sample_rate]
+    if pictures is not None:
+        seconds.append(len(pictures) / pictures_per_second)
+    return Source(
+        Clip(id="array", end=max(seconds), transcript=text, before=tuple(before)),
+        None if text is None else Transcript(text),
+        None if sound is None else (sound, sample_rate),
+        pictures,
+    )
+
+
+def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
+    samples = np.asarray(array)
+    if samples.ndim == 2 and samples.shape[1] <= 32:
+        samples = samples.mean(axis=1)
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise EmohopError(
+            f"sound of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
+            "float32 or float64, [samples] or [samples, channels], are accepted"
+        )
+    if not np.isfinite(samples).all():
+        raise MediaError("sound holds NaN or infinity")
+    if not 1000 <= sample_rate <= 1_000_000:
+        raise EmohopError(f"sample_rate = {sample_rate}: 1000 to 1000000 a second are accepted")
+    return np.ascontiguousarray(samples, np.float32)
+
+
+def _pictures(array: Any) -> Pictures:
+    pictures = np.asarray(array)
+    if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8:
+        raise EmohopError(
+            f"pictures of shape {pictures.shape} and type {pictures.dtype}: uint8 "
+            "[pictures, height, width, 3] are accepted"
+        )
+    if 0 in pictures.shape:
+        raise MediaError(f"pictures of shape {pictures.shape}: there is nothing to see")
+    return pictures
