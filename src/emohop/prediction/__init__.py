@@ -16,7 +16,7 @@ from torch import nn
 
 from emohop.clips import Clip, Modality
 from emohop.config import ModelSettings, Recipe, checked
-from emohop.errors import DAMAGED, EmohopError, MediaError, brief
+from emohop.errors import DAMAGED, EmohopError, MediaError, MissingExtraError, brief
 from emohop.evaluation.calibration import apply_temperature
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import Fold, make_folds
@@ -264,7 +264,17 @@ class Predictor:
                 "precision": "float32",
             }
         )
-        extractor = Extractor(features, self.device)
+        try:
+            extractor = Extractor(features, self.device)
+        except MissingExtraError:
+            raise
+        except EmohopError as error:
+            if not self.inputs.encoders:
+                raise
+            raise EmohopError(
+                f"{error}. The model's encoders are looked for where they lay when it was trained: "
+                f"say where they are, --encoder {next(iter(self.inputs.encoders))}=FOLDER"
+            ) from error
         for modality, encoder in extractor.encoders.items():
             if encoder.fingerprint != self.inputs.encoders.get(modality):
                 raise EmohopError(

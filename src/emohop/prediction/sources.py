@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from emohop.clips import Clip, Span
 from emohop.errors import EmohopError, MediaError
-from emohop.media import probe
+from emohop.features.audio import sound_16k
+from emohop.features.transcription import Transcriber
+from emohop.media import probe, read_audio
+from emohop.prediction.answers import Word
 from emohop.prediction.transcripts import Transcript, transcript_beside
 
 Sound = NDArray[np.floating[Any]]
@@ -125,3 +128,27 @@ def _pictures(array: Any) -> Pictures:
     if 0 in pictures.shape:
         raise MediaError(f"pictures of shape {pictures.shape}: there is nothing to see")
     return pictures
+
+
+def with_transcript(source: Source, transcript: Transcript) -> Source:
+    """The same clip, in which this is said."""
+    return replace(
+        source, clip=replace(source.clip, transcript=transcript.text), transcript=transcript
+    )
+
+
+def transcribed(source: Source, transcriber: Transcriber) -> Source:
+    """The same clip with what a speech recogniser hears in it; as it is without sound.
+
+    Raises MediaError when its sound cannot be read.
+    """
+    if source.sound is not None:
+        sound = source.sound
+    elif source.clip.sound is not None:
+        sound = read_audio(source.clip.sound)
+    else:
+        return source
+    heard = transcriber(sound_16k(*sound))
+    words = tuple(Word(text=one.word, start=one.start, end=one.end) for one in heard)
+    text = " ".join(word.text for word in words)
+    return with_transcript(source, Transcript(text, transcriber.name, words))

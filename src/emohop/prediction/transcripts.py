@@ -66,7 +66,7 @@ def transcript_beside(path: Path) -> Transcript | None:
 
 def read_transcript(path: Path) -> Transcript:
     """The transcript in an .srt, .vtt or .txt file; EmohopError when it cannot be read."""
-    text = _text_of(path)
+    text = text_of(path)
     if path.suffix.lower() == ".txt":
         return Transcript(" ".join(text.split()), path.name)
     cues = list(read_cues(text, path))
@@ -102,7 +102,8 @@ def read_cues(text: str, path: Path) -> Iterator[Cue]:
         yield Cue(start, end, cleaned, voice.group(1).strip() if voice else None)
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A file's text in UTF-8; EmohopError when it is something else, or far too long."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise EmohopError(f"{path}: over {MOST_BYTES >> 20} MB: no transcript is as long")

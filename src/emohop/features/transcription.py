@@ -1,0 +1,127 @@
+"""Speech recognition: what is said in a sound, and when, by a Whisper model of transformers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Modality
+from emohop.errors import EmohopError, MissingExtraError
+from emohop.features.activity import utterances
+from emohop.features.audio import SAMPLE_RATE_HZ
+from emohop.features.encoding import device_of
+from emohop.features.pretrained import from_cache_or_hub, line_of, quiet, source_of
+
+WINDOW_SECONDS = 30.0
+"""What Whisper hears at once."""
+PAUSE_SECONDS = 3.0
+"""Utterances that are closer are heard together; in longer silence Whisper hears words."""
+MOST_TOKENS_A_SECOND = 12
+"""Nobody speaks faster; a model that repeats itself without end is stopped."""
+FEWEST_TOKENS = 16
+FEWEST_PIECES = 256
+"""Of a vocabulary that can write anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A word that was heard, and from when to when, in seconds."""
+
+    word: str
+    start: float
+    end: float
+
+
+class Transcriber:
+    """A speech recogniser."""
+
+    def __init__(self, name: str, device: str = "auto") -> None:
+        """Load a Whisper model by short name (whisper-tiny.en), hub name or folder.
+
+        Raises:
+            EmohopError: there is no such model, or it is of another kind.
+            MissingExtraError: transformers is not installed.
+        """
+        self.name = name
+        source, what = source_of(Modality.AUDIO, name), f"the speech recogniser {name}"
+        try:
+            import transformers
+        except ImportError:
+            raise MissingExtraError(what, "encoders") from None
+
+        with quiet(transformers):
+            config = from_cache_or_hub(what, source, transformers.AutoConfig.from_pretrained)
+            if config.model_type != "whisper":
+                raise EmohopError(
+                    f"{name} is a model of type {config.model_type}: speech is recognised by "
+                    "Whisper models, such as whisper-tiny.en or whisper-base"
+                )
+            kinds: dict[str, Any] = {
+                "model": transformers.WhisperForConditionalGeneration,
+                "tokenizer": transformers.AutoTokenizer,
+                "feature_extractor": transformers.WhisperFeatureExtractor,
+            }
+            loaded = {
+                part: from_cache_or_hub(what, source, kind.from_pretrained)
+                for part, kind in kinds.items()
+            }
+            if len(loaded["tokenizer"]) < FEWEST_PIECES:
+                raise EmohopError(f"{name} has no tokenizer (tokenizer.json): no words can be made")
+            if getattr(loaded["model"].generation_config, "alignment_heads", None) is None:
+                raise EmohopError(
+                    f"{name} does not say when words are spoken: its generation_config.json has "
+                    "no alignment_heads; take one of OpenAI's Whisper models"
+                )
+            loaded["model"] = loaded["model"].float().eval()
+            self._pipeline: Any = transformers.pipeline(
+                "automatic-speech-recognition", device=device_of(device), **loaded
+            )
+
+    def __call__(self, sound: NDArray[np.float32]) -> list[Heard]:
+        """The words of a sound [samples] at 16 kHz, in order; none where nobody speaks.
+
+        Each utterance is heard by itself, so that silence is never taken for words and the first
+        word starts where speech does.
+        """
+        import transformers
+
+        heard = []
+        with quiet(transformers):
+            for start, end in _windows(sound):
+                first, last = (round(seconds * SAMPLE_RATE_HZ) for seconds in (start, end))
+                heard += self._hear(sound[first:last], start, end)
+        return heard
+
+    def _hear(self, sound: NDArray[np.float32], start: float, end: float) -> list[Heard]:
+        seconds = end - start
+        most = max(FEWEST_TOKENS, math.ceil(seconds * MOST_TOKENS_A_SECOND))
+        try:
+            found = self._pipeline(
+                {"raw": sound, "sampling_rate": SAMPLE_RATE_HZ},
+                return_timestamps="word",
+                generate_kwargs={"max_new_tokens": min(most, 400)},
+            )
+        except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
+            raise EmohopError(f"{self.name} cannot recognise speech: {line_of(error)}") from error
+        words = []
+        for chunk in found["chunks"]:
+            begin, until = (start + min(max(0.0, t or 0.0), seconds) for t in chunk["timestamp"])
+            if word := chunk["text"].strip():
+                words.append(Heard(word, round(begin, 3), round(max(begin, until), 3)))
+        return words
+
+
+def _windows(sound: NDArray[np.float32]) -> list[tuple[float, float]]:
+    """The utterances of a sound, in seconds, neighbours together as far as a window reaches."""
+    windows: list[tuple[float, float]] = []
+    for start, end in utterances([sound]):
+        near = bool(windows) and start - windows[-1][1] <= PAUSE_SECONDS
+        if near and end - windows[-1][0] <= WINDOW_SECONDS:
+            windows[-1] = (windows[-1][0], end)
+        else:
+            windows.append((start, end))
+    return windows

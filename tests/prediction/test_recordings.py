@@ -1,0 +1,167 @@
+"""Long recordings: where they are cut, and what becomes of their parts."""
+
+from __future__ import annotations
+
+import tracemalloc
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from emohop.errors import EmohopError, MediaError
+from emohop.prediction import Prediction, Predictor
+from emohop.prediction.recordings import clips_of, segments_of
+from emohop.prediction.sources import Source
+from tests.features.test_activity import RECORDING, silence, voice
+from tests.media.making import write_video
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recording") / "talk.wav"
+    soundfile.write(path, RECORDING, 16_000)
+    return path
+
+
+def spans(sources: list[Source]) -> list[tuple[float, float]]:
+    return [(source.clip.start, source.clip.end or 0.0) for source in sources]
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_where_somebody_speaks(recording: Path) -> None:
+    found = list(segments_of(recording, "speech"))
+    np.testing.assert_allclose(spans(found), [(0.9, 4.4), (7.3, 8.9)], atol=0.25)
+    assert found[0].clip.sound is not None
+    assert found[0].clip.sound.end == pytest.approx(found[0].clip.end, abs=1e-3)
+    assert found[0].clip.picture is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "edges"),
+    [("4", [0, 4, 8.9]), ("2.5", [0, 2.5, 5, 7.5, 8.9]), ("100", [0, 8.9]), ("8.8", [0, 8.9])],
+)
+def test_evenly(seconds: str, edges: list[float], recording: Path) -> None:
+    assert spans(list(segments_of(recording, seconds))) == list(pairwise(edges))
+
+
+def test_a_table(recording: Path, tmp_path: Path) -> None:
+    table = write(tmp_path / "s.csv", "speaker,start,end,text\nann,5,9,What?\n,0.5,2,\n")
+    first, second = segments_of(recording, table)
+    assert spans([first, second]) == [(0.5, 2.0), (5.0, 8.9)]
+    assert (first.clip.speaker, second.clip.speaker) == (None, "ann")
+    assert (first.clip.transcript, second.clip.transcript) == ("", "What?")
+    assert second.transcript is not None
+    assert second.transcript.origin == "s.csv"
+
+
+def test_rttm_and_subtitles(recording: Path, tmp_path: Path) -> None:
+    rttm = write(tmp_path / "s.rttm", ";; x\nSPEAKER talk 1 0.5 1.5 <NA> <NA> ann <NA> <NA>\n")
+    (one,) = segments_of(recording, rttm)
+    assert (one.clip.start, one.clip.end, one.clip.speaker) == (0.5, 2.0, "ann")
+    assert one.transcript is None
+    vtt = write(tmp_path / "s.vtt", "WEBVTT\n\n00:01.000 --> 00:03.000\n<v Bo>Hey you\n")
+    (one,) = segments_of(recording, vtt)
+    assert (one.clip.speaker, one.clip.transcript) == ("Bo", "Hey you")
+
+
+def test_what_is_said_comes_from_subtitles_beside(recording: Path, tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(recording.read_bytes())
+    write(
+        tmp_path / "talk.srt",
+        "00:00:01,000 --> 00:00:03,000\nOh no\n\n00:00:07,500 --> 00:00:08,500\nbye\n",
+    )
+    one, other = segments_of(path, "speech")
+    assert (one.clip.transcript, other.clip.transcript) == ("Oh no", "bye")
+    assert one.transcript is not None
+    assert one.transcript.words[0].start == pytest.approx(1.0 - one.clip.start, abs=1e-3)
+    write(tmp_path / "talk.srt", "00:00:01,000 --> 00:00:03,000\nOh no\n")
+    _, other = segments_of(path, "speech")
+    assert other.clip.transcript == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("s.csv", "start,stop\n1,2\n", "has no column end: start and end in seconds"),
+        ("s.csv", "start,end\n1,2\n3,3\n", "line 3: '3' and '3' are no start and end"),
+        ("s.csv", "start,end\nx,2\n", "line 2: 'x' and '2'"),
+        ("s.csv", "start,end\n-1,2\n", "line 2"),
+        ("s.csv", "start,end\n", "there are no segments in it"),
+        ("s.csv", "start,end\n9,10\n", "begins at 9 s, .* is 8.90 s"),
+        ("s.rttm", "SPEAKER talk 1 0.5\n", "line 1: 4 fields, 8 at least"),
+        ("s.rttm", "SPEAKER a 1 0.5 0 <NA> <NA> x\n", "no start and length"),
+        ("s.json", "{}", "speech, a number of seconds, or a file"),
+    ],
+)
+def test_segments_that_cannot_be(
+    name: str, text: str, said: str, recording: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EmohopError, match=said):
+        list(segments_of(recording, write(tmp_path / name, text)))
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "4000", "nan"])
+def test_seconds_that_cannot_be(seconds: str, recording: Path) -> None:
+    with pytest.raises(EmohopError, match=r"0.1 to 3600 seconds are accepted"):
+        list(segments_of(recording, seconds))
+
+
+def test_nobody_speaks_and_nothing_is_heard(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", silence(3), 16_000)
+    with pytest.raises(MediaError, match="nobody speaks in it: give --segments SECONDS"):
+        list(segments_of(tmp_path / "a.wav", "speech"))
+    pictures = [np.full((64, 64, 3), k, np.uint8) for k in range(20)]
+    write_video(tmp_path / "b.mp4", pictures, Fraction(10))
+    with pytest.raises(EmohopError, match=r"b\.mp4 has no sound"):
+        list(segments_of(tmp_path / "b.mp4", "speech"))
+    assert len(list(segments_of(tmp_path / "b.mp4", "1"))) == 2
+
+
+def test_only_a_long_file_is_cut_by_itself(recording: Path, tmp_path: Path) -> None:
+    (whole,) = clips_of(recording, "Oh no")
+    assert whole.clip.transcript == "Oh no"
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.concatenate([voice(2), silence(60), voice(2)]), 16_000)
+    assert len(list(clips_of(path))) == 2
+    with pytest.raises(EmohopError, match="--text is one clip's"):
+        list(clips_of(path, "Oh no"))
+    with pytest.raises(EmohopError, match="--text is one clip's"):
+        list(clips_of(recording, "Oh no", segments="2"))
+
+
+def test_its_parts_are_predicted_as_clips_of_their_own(
+    recording: Path, predictor: Predictor, tmp_path: Path
+) -> None:
+    answers = list(predictor.predict(segments_of(recording, "speech")))
+    samples, _ = soundfile.read(recording, dtype="float32")
+    for number, (source, found) in enumerate(answers):
+        assert isinstance(found, Prediction)
+        first, last = (round(t * 16_000) for t in (source.clip.start, source.clip.end or 0))
+        soundfile.write(tmp_path / f"{number}.wav", samples[first:last], 16_000, subtype="FLOAT")
+        alone = predictor(tmp_path / f"{number}.wav")
+        for label, p in alone.probabilities.items():
+            assert found.probabilities[label] == pytest.approx(p, abs=1e-3)
+        assert found.attention[1].starts[0] == 0  # seconds from the start of the clip
+
+
+@pytest.mark.parametrize("suffix", ["wav", "mp3"])
+def test_memory_does_not_grow_with_the_recording(suffix: str, tmp_path: Path) -> None:
+    peaks = []
+    for minutes in (4, 16):
+        path = tmp_path / f"{minutes}.{suffix}"
+        with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+            for _ in range(minutes):
+                file.write(np.concatenate([voice(5), silence(55)]))
+        tracemalloc.start()
+        assert sum(1 for _ in segments_of(path, "speech")) == minutes
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.25 * peaks[0]
