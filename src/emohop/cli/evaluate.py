@@ -34,6 +34,13 @@ def evaluate(
         Path | None,
         typer.Option(help="Write the scores under damage here. [default: RUN/robustness.json]"),
     ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            help="Score test on words as a Whisper model hears them, beside the given ones; with "
+            "--source. What it heard is kept in RUN/heard.csv, or in --out."
+        ),
+    ] = None,
     jobs: Jobs = None,
 ) -> None:
     """Score a trained model: dev and test of its own fold, or all of another corpus."""
@@ -44,6 +51,11 @@ def evaluate(
     from emohop.storage import open_prepared
 
     corpus = open_prepared(prepared)
+    if asr is not None:
+        if degrade or source is None:
+            raise EmohopError("--asr needs --source, the corpus's folder, and no --degrade")
+        _heard(model, corpus, asr, source, out, processes(jobs), as_json)
+        return
     if degrade:
         _damaged(model, corpus, degrade, source, out, processes(jobs), as_json)
         return
@@ -102,3 +114,29 @@ def _damaged(
         typer.echo(json.dumps(result, indent=1))
     else:
         show(robustness_table(result))
+
+
+def _heard(
+    model: Path,
+    corpus: Any,
+    name: str,
+    source: Path,
+    out: Path | None,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    from emohop.evaluation.runs import RECIPE
+    from emohop.reports.tables import robustness_table
+    from emohop.reports.terminal import progress_bar, show
+    from emohop.robustness.hearing import evaluate_heard
+
+    heard = out or (model / "heard.csv" if (model / RECIPE).exists() else None)
+    with progress_bar("clips") as progress:
+        result = evaluate_heard(
+            model, corpus, source, name, heard=heard, jobs=jobs, progress=progress
+        )
+    if as_json:
+        typer.echo(json.dumps(result, indent=1))
+        return
+    show(robustness_table(result))
+    typer.echo(f"word error rate of {name}: {result['conditions'][1]['wer']:.3f}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,16 @@ from emohop import processes
 from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.evaluation.metrics import SCORES, metrics
 from emohop.evaluation.results import write_json
-from emohop.evaluation.runs import MODEL, RECIPE, read_runs
-from emohop.evaluation.significance import cluster_intervals
+from emohop.evaluation.runs import RECIPE
 from emohop.features.degradation import Condition, kept_pictures, wrong_words
-from emohop.features.encoding import Encoder, load_encoder
+from emohop.features.pretrained import is_pretrained
 from emohop.features.text import Text
 from emohop.files import sha256
 from emohop.models.checkpoint import WEIGHTS
-from emohop.models.inference import BATCH_SIZE, probabilities
 from emohop.prediction import Predictor
 from emohop.robustness.media import Media
+from emohop.robustness.units import Unit, encoded, entry_of, models_of, scored, units_of
 from emohop.storage import PreparedCorpus, Row
 
 ROBUSTNESS = "robustness.json"
@@ -57,9 +54,9 @@ def evaluate_damaged(
     `robustness.json`, is written after each condition; what stands there of the same models and
     clips is kept. EmohopError for what the models or the corpus do not have.
     """
-    folders = _models(Path(model))
+    folders = models_of(Path(model))
     path = Path(out) if out is not None else _place(Path(model))
-    units = [_Unit.load(folder, corpus) for folder in folders]
+    units = units_of(model, corpus)
     _check(units, conditions, source)
     fingerprint = _fingerprint(folders, corpus)
     known = _known(path, fingerprint)
@@ -85,7 +82,7 @@ def evaluate_damaged(
 
 def looks_of(model: str | Path) -> tuple[Modality, ...]:
     """What a model, or the first model of a run, looks at."""
-    return Predictor.load(_models(Path(model))[0]).settings.uses
+    return Predictor.load(models_of(Path(model))[0]).settings.uses
 
 
 def read_robustness(path: Path) -> list[dict[str, Any]]:
@@ -104,34 +101,12 @@ def read_robustness(path: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda entry: entry["name"] != "clean")
 
 
-@dataclass(frozen=True)
-class _Unit:
-    """A model and the rows that it is judged by."""
-
-    predictor: Predictor
-    rows: tuple[int, ...]
-
-    @classmethod
-    def load(cls, folder: Path, corpus: PreparedCorpus) -> _Unit:
-        predictor = Predictor.load(folder)
-        rows = tuple(predictor.test_rows(corpus))  # which checks that it fits
-        return cls(predictor.adapted(corpus), rows)
-
-
-def _models(model: Path) -> list[Path]:
-    """The model folders of a run, or the one given."""
-    if not (model / RECIPE).exists():
-        return [model]
-    (run,) = read_runs([model])
-    return [unit.folder / MODEL for unit in run.units]
-
-
 def _place(model: Path) -> Path | None:
     return model / ROBUSTNESS if (model / RECIPE).exists() else None
 
 
 def _check(
-    units: Sequence[_Unit], conditions: Sequence[Condition], source: str | Path | None
+    units: Sequence[Unit], conditions: Sequence[Condition], source: str | Path | None
 ) -> None:
     looks = set(units[0].predictor.inputs.max_steps)
     for condition in conditions:
@@ -172,7 +147,7 @@ def _known(path: Path | None, fingerprint: str) -> dict[str, Any]:
 
 
 def _score(
-    units: Sequence[_Unit],
+    units: Sequence[Unit],
     condition: Condition,
     corpus: PreparedCorpus,
     media: Media | None,
@@ -180,8 +155,7 @@ def _score(
     progress: processes.Progress | None,
 ) -> dict[str, Any]:
     words = _words(corpus) if any(part.kind == "words" for part in condition.parts) else ()
-    tables, true, speakers = [], [], []
-    labels = units[0].predictor.inputs.labels
+    tables = []
     total, finished = sum(len(unit.rows) for unit in units), 0
     arrays: dict[int, Mapping[str, NDArray[Any]]] = {}
     for unit in units:
@@ -191,25 +165,15 @@ def _score(
             _damaged_row(corpus[i], condition, words, arrays.get(i), corpus.manifest.features)
             for i in unit.rows
         )
-        tables.append(probabilities(unit.predictor.network, _batches(unit, rows)))
-        facts = {name: corpus.facts(name) for name in ("label", "speaker")}
-        true += [labels.index(facts["label"][i]) for i in unit.rows]
-        speakers += [facts["speaker"][i] for i in unit.rows]
+        tables.append(scored(unit, rows))
         finished += len(unit.rows)
         if progress is not None:
             progress(finished, total)
-    table = np.concatenate(tables)
-    intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
-    if None not in speakers and len(set(speakers)) > 1:
-        found = cluster_intervals(true, table.argmax(axis=1), speakers, len(labels))
-        intervals.update({name: list(ends) for name, ends in found.items()})
     single = condition.parts[0] if len(condition.parts) == 1 else None
     return {
-        "name": str(condition),
+        **entry_of(str(condition), units, corpus, np.concatenate(tables)),
         "kind": _kind(condition),
         "level": None if single is None else single.level,
-        "metrics": metrics(true, table),
-        "interval_95": intervals,
     }
 
 
@@ -218,18 +182,6 @@ def _kind(condition: Condition) -> str:
         part.kind.partition(":")[0] if part.level is None else part.kind for part in condition.parts
     ]
     return "+".join(kinds) or "clean"
-
-
-def _batches(unit: _Unit, rows: Iterator[Row]) -> Iterator[Any]:
-    """Batches of the size that every score is computed with."""
-    part: list[Row] = []
-    for row in rows:
-        part.append(row)
-        if len(part) == BATCH_SIZE:
-            yield unit.predictor.inputs.batch(part)
-            part = []
-    if part:
-        yield unit.predictor.inputs.batch(part)
 
 
 def _damaged_row(
@@ -244,7 +196,7 @@ def _damaged_row(
     for part in condition.parts:
         if part.kind == "words":
             said = wrong_words(row.text.tolist(), part.level or 0.0, words, row.id)
-            arrays |= _encoded(said, features)
+            arrays |= _words_again(said, features)
         elif part.kind == "video:drop":
             kept = kept_pictures(len(arrays["video"]), part.level or 0.0, row.id)
             arrays["video"] = arrays["video"][kept]
@@ -256,23 +208,13 @@ def _damaged_row(
     return damaged
 
 
-def _encoded(words: Sequence[str], features: FeatureSettings) -> Mapping[str, NDArray[Any]]:
-    """The arrays of words, by the language model that read the corpus, if one did."""
-    encoder = _language_model(features)
-    if not encoder.width:
-        return {"text": np.array(words, dtype=np.str_)}
-    (arrays,) = encoder.encode([Text(" ".join(words))])
-    if isinstance(arrays, EmohopError):
-        raise arrays
-    return arrays
-
-
-@cache
-def _language_model(features: FeatureSettings) -> Encoder:
-    """The encoder of a corpus's text, loaded once."""
-    return load_encoder(Modality.TEXT, features, "auto", None)
-
-
 def _words(corpus: PreparedCorpus) -> tuple[str, ...]:
     """Every word of a corpus, in order: what wrong words are drawn from."""
     return tuple(sorted({word for row in corpus for word in row.text.tolist()}))
+
+
+def _words_again(words: Sequence[str], features: FeatureSettings) -> Mapping[str, NDArray[Any]]:
+    """The arrays of words, which are tokens already where no language model read the corpus."""
+    if not is_pretrained(Modality.TEXT, str(features.text)):
+        return {"text": np.array(words, dtype=np.str_)}
+    return encoded(Text(" ".join(words)), features)

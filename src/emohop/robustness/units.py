@@ -1,0 +1,100 @@
+"""The models that are judged, each by its own test clips, and what is said of their predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Modality
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.evaluation.metrics import SCORES, metrics
+from emohop.evaluation.runs import MODEL, RECIPE, read_runs
+from emohop.evaluation.significance import cluster_intervals
+from emohop.features.encoding import Encoder, load_encoder
+from emohop.features.text import Text
+from emohop.models.batch import Batch
+from emohop.models.inference import BATCH_SIZE, probabilities
+from emohop.prediction import Predictor
+from emohop.storage import PreparedCorpus, Row
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A model and the rows that it is judged by."""
+
+    predictor: Predictor
+    rows: tuple[int, ...]
+
+    @classmethod
+    def load(cls, folder: Path, corpus: PreparedCorpus) -> Unit:
+        """A model folder; EmohopError unless the corpus fits it."""
+        predictor = Predictor.load(folder)
+        rows = tuple(predictor.test_rows(corpus))  # which checks that it fits
+        return cls(predictor.adapted(corpus), rows)
+
+
+def models_of(model: Path) -> list[Path]:
+    """The model folders of a run, or the one given."""
+    if not (model / RECIPE).exists():
+        return [model]
+    (run,) = read_runs([model])
+    return [unit.folder / MODEL for unit in run.units]
+
+
+def units_of(model: str | Path, corpus: PreparedCorpus) -> list[Unit]:
+    """A model, or every unit of a run, with the rows of a corpus that it is judged by."""
+    return [Unit.load(folder, corpus) for folder in models_of(Path(model))]
+
+
+def scored(unit: Unit, rows: Iterable[Row]) -> NDArray[np.float32]:
+    """A unit's probabilities of rows, [rows, classes]."""
+    return probabilities(unit.predictor.network, _batches(unit, rows))
+
+
+def _batches(unit: Unit, rows: Iterable[Row]) -> Iterator[Batch]:
+    """Batches of the size that every score is computed with."""
+    part: list[Row] = []
+    for row in rows:
+        part.append(row)
+        if len(part) == BATCH_SIZE:
+            yield unit.predictor.inputs.batch(part)
+            part = []
+    if part:
+        yield unit.predictor.inputs.batch(part)
+
+
+def entry_of(
+    name: str, units: Sequence[Unit], corpus: PreparedCorpus, table: NDArray[np.float32]
+) -> dict[str, Any]:
+    """The scores of all units' probabilities [rows, classes] together, with their intervals."""
+    labels = units[0].predictor.inputs.labels
+    facts = {fact: corpus.facts(fact) for fact in ("label", "speaker")}
+    rows = [row for unit in units for row in unit.rows]
+    true = [labels.index(facts["label"][row]) for row in rows]
+    speakers = [facts["speaker"][row] for row in rows]
+    intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
+    if None not in speakers and len(set(speakers)) > 1:
+        found = cluster_intervals(true, table.argmax(axis=1), speakers, len(labels))
+        intervals.update({score: list(ends) for score, ends in found.items()})
+    return {"name": name, "metrics": metrics(true, table), "interval_95": intervals}
+
+
+def encoded(text: Text, features: FeatureSettings) -> Mapping[str, NDArray[Any]]:
+    """The arrays of a text, by the language model that read the corpus, if one did."""
+    (arrays,) = _language_model(features).encode([text])
+    if isinstance(arrays, EmohopError):
+        raise arrays
+    return arrays
+
+
+@cache
+def _language_model(features: FeatureSettings) -> Encoder:
+    """The encoder of a corpus's text, loaded once."""
+    return load_encoder(Modality.TEXT, features, "auto", None)
