@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -266,3 +268,15 @@ def test_the_schema_is_documented() -> None:
     for kind in ("Hop", "Word"):
         for name in Prediction.model_json_schema()["$defs"][kind]["properties"]:
             assert f"`{name}`" in page, name
+
+
+def test_a_model_is_loaded_without_torch_s_compiler(model: Path) -> None:
+    code = (
+        "import sys, emohop; p = emohop.load(sys.argv[1]); p(text='No way!');"
+        "print([m for m in ('torch._dynamo', 'lightning', 'transformers', 'matplotlib')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

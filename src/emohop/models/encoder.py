@@ -13,14 +13,12 @@ from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
 from emohop.models.batch import Batch
 from emohop.models.gru import GRU
+from emohop.models.linear import draw_normal, embedding
 from emohop.models.missing import Absent
 from emohop.models.ragged import Ragged, step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
-INITIAL_DEVIATION = 0.01
-"""Word vectors, the projection of a residual encoder and classifiers of pooled steps start normal
-with this deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +84,7 @@ class Steps(nn.Module):
         super().__init__()
         self.embedding: nn.Embedding | None = None
         if words and isinstance(settings, TextEncoderSettings):
-            self.embedding = nn.Embedding(size, settings.embedding, padding_idx=PADDING)
-            nn.init.normal_(self.embedding.weight, 0.0, INITIAL_DEVIATION)
-            with torch.no_grad():
-                self.embedding.weight[PADDING] = 0.0
+            self.embedding = embedding(size, settings.embedding, PADDING)
             size = settings.embedding
         self.mix = LayerMix(layers) if layers > 1 else None
         self.stack = settings.stack
@@ -97,7 +92,7 @@ class Steps(nn.Module):
         self.project: nn.Linear | None = None
         if settings.residual:
             self.project = nn.Linear(size, settings.hidden)
-            nn.init.normal_(self.project.weight, 0.0, INITIAL_DEVIATION)
+            draw_normal(self.project.weight)
             nn.init.zeros_(self.project.bias)
             size = settings.hidden
         self.size = size

@@ -13,7 +13,8 @@ from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings
 from emohop.models.batch import Batch, Hop, Output
 from emohop.models.dropout import dropout
-from emohop.models.encoder import INITIAL_DEVIATION, Sizes, Steps
+from emohop.models.encoder import Sizes, Steps
+from emohop.models.linear import draw_normal
 from emohop.models.missing import Absent
 from emohop.models.ragged import Ragged
 
@@ -101,7 +102,7 @@ class StatisticsPooling(nn.Module):
             widths[Modality.AUDIO] += self.prosody
         self.absent = Absent(widths) if settings.absent == "learned" else None
         self.classify = nn.Linear(sum(widths.values()), sizes.classes)
-        nn.init.normal_(self.classify.weight, 0.0, INITIAL_DEVIATION)
+        draw_normal(self.classify.weight)
         nn.init.zeros_(self.classify.bias)
 
     def forward(self, batch: Batch) -> Output:
