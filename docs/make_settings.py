@@ -1,4 +1,4 @@
-"""Print docs/settings.md: every setting, its default, its meaning, from emohop/config.py."""
+"""Print docs/settings.md: every setting, its default, its meaning, from emohop/config/."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emohop.config import FeatureSettings, FinetuningSettings, Recipe
 
 INTRODUCTION = """# Settings
 
-Made from `src/emohop/config.py` by `python docs/make_settings.py > docs/settings.md`.
+Made from `src/emohop/config/` by `python docs/make_settings.py > docs/settings.md`.
 
 A recipe is a YAML file with any of these left out; `--recipe` takes its path, or the name of one
 that ships with emohop ([training.md](training.md) lists them). `--set key=value` changes one

@@ -16,10 +16,10 @@ from emohop.clips import Clip, Modality, Span
 from emohop.config import FeatureSettings, Recipe
 from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError, MediaError
-from emohop.features import extraction
+from emohop.features import pending
 from emohop.features.cache import Cache
 from emohop.features.encoding import Encoder
-from emohop.features.extraction import Extractor
+from emohop.features.extraction import Arrays, Extractor, Failure
 from emohop.features.text import CONTEXT_WORDS, TURN, Text, said
 from emohop.preparation import Running, prepare
 from emohop.storage import open_prepared
@@ -177,7 +177,7 @@ def test_two_processes_and_a_cache_give_the_same_bytes(
 def test_the_cache_knows_content_settings_and_damage(tmp_path: Path) -> None:
     calls: list[int] = []
 
-    def encode(items: list[bytes]) -> list[extraction.Arrays | MediaError]:
+    def encode(items: list[bytes]) -> list[Arrays | MediaError]:
         calls.append(len(items))
         return [
             MediaError("bad") if item == b"bad" else {"audio": np.array([[len(item)]], np.float32)}
@@ -216,12 +216,12 @@ def test_lacking_and_unreadable_are_not_the_same(
     silent = Clip("silent", transcript="", sound=Span(clips / "00.wav"))
     keep = Extractor(settings(speech, language, incomplete=True))
     found = dict(zip("abc", (a for _, a in keep.extract([bad, bare, silent])), strict=True))
-    assert isinstance(found["a"], extraction.Failure)
-    assert not isinstance(found["b"], extraction.Failure)
+    assert isinstance(found["a"], Failure)
+    assert not isinstance(found["b"], Failure)
     assert {name: len(array) for name, array in found["b"].items()} == {
         "audio": 0, "text": 0, "text_states": 0,
     }  # fmt: skip
-    assert not isinstance(found["c"], extraction.Failure)
+    assert not isinstance(found["c"], Failure)
     assert len(found["c"]["audio"]) > 0
     with pytest.raises(MediaError, match="no sound"):
         Extractor(settings(speech, language))(bare)
@@ -239,10 +239,10 @@ def test_media_that_wait_are_encoded_in_parts(
         lambda items: calls.append(len(items)) or encoder.encode(items),  # type: ignore[func-returns-value]
         encoder.width,
     )
-    monkeypatch.setattr(extraction, "PENDING_BYTES", 1)
+    monkeypatch.setattr(pending, "PENDING_BYTES", 1)
     for (_, alone), (_, whole) in zip(extract.extract(spans), together, strict=True):
-        assert not isinstance(alone, extraction.Failure)
-        assert not isinstance(whole, extraction.Failure)
+        assert not isinstance(alone, Failure)
+        assert not isinstance(whole, Failure)
         np.testing.assert_allclose(alone["audio"], whole["audio"], atol=2e-5)
     assert calls == [1, 1, 1]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +14,17 @@ from emohop.config import FeatureSettings
 from emohop.errors import MediaError
 from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
 from emohop.features.encoding import Arrays, Encoder, load_encoder
+from emohop.features.pending import Failure, Pending, Results
 from emohop.features.text import Text
 from emohop.media import read_sounds
 
 __all__ = ["Arrays", "Extractor", "Failure", "OnPictures", "OnSound"]
-
-PENDING_BYTES = 32 << 20
-"""Media that wait to be encoded together: eight minutes of sound, or 220 pictures."""
 
 OnSound = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
 """Samples [n] and samples a second of a clip, to samples."""
 Faces = NDArray[np.uint8]
 OnPictures = Callable[[Faces], Faces]
 """Pictures [n, side, side, 3] to pictures."""
-Medium = TypeVar("Medium")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a clip has no features: the stage (audio, text, video) and one line."""
-
-    stage: str
-    reason: str
-
-
-Results = dict[int, Arrays | Failure]
-"""By the numbers of the clips."""
 
 
 class Extractor:
@@ -111,16 +94,17 @@ class Extractor:
             else:
                 yield clip, arrays
 
+    def _pending(self, modality: Modality) -> Pending:
+        absent = self.empty(modality) if self.settings.incomplete else None
+        return Pending(modality, self.encoders[modality], absent)
+
     def _texts(self, clips: Sequence[Clip]) -> Results:
-        found = _Pending(self, Modality.TEXT)
+        found = self._pending(Modality.TEXT)
         for i, clip in enumerate(clips):
             if clip.transcript is not None:
                 found.add(i, Text(clip.transcript, clip.before), None)
-            elif self.settings.incomplete:
-                found.done[i] = self.empty(Modality.TEXT)
             else:
-                reason = "the clip has no transcript: leave it out with --text none"
-                found.done[i] = Failure("text", reason)
+                found.lack(i)
         return found.finish()
 
     def _sounds(self, clips: Sequence[Clip], on_sound: OnSound | None) -> Results:
@@ -130,7 +114,7 @@ class Extractor:
                 samples = on_sound(clips[i], samples, rate)
             return self._heard(samples, rate)
 
-        found = _Pending(self, Modality.AUDIO)
+        found = self._pending(Modality.AUDIO)
         found.read([clip.sound for clip in clips], read_sounds, prepare)
         return found.finish()
 
@@ -156,7 +140,7 @@ class Extractor:
             pictures = cropped.pictures if on_pictures is None else on_pictures(cropped.pictures)
             return self._watched(pictures, cropped.found)
 
-        found = _Pending(self, Modality.VIDEO)
+        found = self._pending(Modality.VIDEO)
         found.read([clip.picture for clip in clips], read, prepare)
         return found.finish()
 
@@ -213,105 +197,3 @@ class Extractor:
                 shape = (self.sizes[name],) if name == "prosody" else (0, self.sizes[name])
                 arrays[name] = np.zeros(shape, np.float32)
         return arrays
-
-
-class _Pending:
-    """Media that wait for the encoder of their modality, which takes many clips at once."""
-
-    def __init__(self, extractor: Extractor, modality: Modality) -> None:
-        self.extractor, self.modality = extractor, modality
-        self.encoder = extractor.encoders[modality]
-        self.items: list[tuple[int, Path | None, Any, Arrays]] = []
-        self.bytes = 0
-        self.done: Results = {}
-
-    def read(
-        self,
-        spans: Sequence[Span | None],
-        read: Callable[[Sequence[Span]], Iterator[tuple[int, Medium | MediaError]]],
-        prepare: Callable[[int, Medium], tuple[Any, Arrays]],
-    ) -> None:
-        """Read spans, each file once; `prepare` makes of a medium what is encoded, and more.
-
-        `read` is given the spans of one file, and its numbers are theirs; an error of a file as a
-        whole is that of each of its spans.
-        """
-        files: dict[Path, list[int]] = {}
-        for i, span in enumerate(spans):
-            if span is not None:
-                files.setdefault(span.path, []).append(i)
-            elif self.extractor.settings.incomplete:
-                self.done[i] = self.extractor.empty(self.modality)
-            else:
-                self.done[i] = Failure(self.modality.value, _LACKING[self.modality])
-        for path, members in files.items():
-            left = set(members)
-            try:
-                for k, medium in read([span for i in members if (span := spans[i]) is not None]):
-                    left.discard(members[k])
-                    self._take(members[k], path, medium, prepare)
-            except (MediaError, OSError) as error:
-                for i in left:
-                    self._fail(i, path, error)
-
-    def _take(
-        self,
-        i: int,
-        path: Path,
-        medium: Medium | MediaError,
-        prepare: Callable[[int, Medium], tuple[Any, Arrays]],
-    ) -> None:
-        if isinstance(medium, MediaError):
-            self._fail(i, path, medium)
-            return
-        try:
-            item, more = prepare(i, medium)
-        except MediaError as error:
-            self._fail(i, path, error)
-            return
-        self.add(i, item, path, more)
-
-    def add(
-        self, i: int, item: Any, path: Path | None, more: Arrays = MappingProxyType({})
-    ) -> None:
-        """Let clip `i` wait, and encode all that wait when they are many."""
-        self.items.append((i, path, item, more))
-        self.bytes += getattr(item, "nbytes", 0)
-        if self.bytes > PENDING_BYTES:
-            self._encode()
-
-    def finish(self) -> Results:
-        """Encode what still waits; everything by the numbers of the clips."""
-        self._encode()
-        return self.done
-
-    def _encode(self) -> None:
-        items, self.items, self.bytes = self.items, [], 0
-        if not items:
-            return
-        found = self.encoder.encode([item for _, _, item, _ in items])
-        for (i, path, _, more), arrays in zip(items, found, strict=True):
-            if isinstance(arrays, MediaError):
-                self._fail(i, path, arrays)
-                continue
-            both = {**arrays, **more}
-            self.done[i] = both
-            for name, array in both.items():
-                if array.dtype.kind == "f" and not np.isfinite(array).all():
-                    where = "" if path is None else f"{path}: "
-                    self.done[i] = Failure(self.modality.value, f"{where}{name} is not finite")
-
-    def _fail(self, i: int, path: Path | None, error: MediaError | OSError) -> None:
-        self.done[i] = Failure(self.modality.value, _named(path, error))
-
-
-_LACKING = {
-    Modality.AUDIO: "the clip has no sound: leave it out with --audio none",
-    Modality.VIDEO: "the clip has no picture: leave it out with --video none",
-}
-
-
-def _named(path: object, error: MediaError | OSError) -> str:
-    """What went wrong with a file, in one line that names it."""
-    reason = str(error) if isinstance(error, MediaError) else str(error.strerror or error)
-    return reason if str(path) in reason else f"{path}: {reason}"

@@ -1,0 +1,51 @@
+"""Every setting, its default and its unit: the only place with defaults.
+
+`--set model.audio.hidden=100` names a field by its path. Unknown names are refused with the nearest
+known one. `recipes` reads settings from YAML.
+"""
+
+from __future__ import annotations
+
+from emohop.config.features import LAYER, FeatureSettings
+from emohop.config.models import (
+    ALONE,
+    HOP_ORDER,
+    HOPPING,
+    PAIR,
+    PAIR_ORDER,
+    PAIRED,
+    POOLED,
+    EncoderSettings,
+    ModelName,
+    ModelSettings,
+    TextEncoderSettings,
+    VideoEncoderSettings,
+)
+from emohop.config.recipe import EXPERIMENT_KEYS, Recipe, recipe_for_fold
+from emohop.config.settings import checked, put
+from emohop.config.training import FinetuningSettings, Standardisation, TrainingSettings
+
+__all__ = [
+    "ALONE",
+    "EXPERIMENT_KEYS",
+    "HOPPING",
+    "HOP_ORDER",
+    "LAYER",
+    "PAIR",
+    "PAIRED",
+    "PAIR_ORDER",
+    "POOLED",
+    "EncoderSettings",
+    "FeatureSettings",
+    "FinetuningSettings",
+    "ModelName",
+    "ModelSettings",
+    "Recipe",
+    "Standardisation",
+    "TextEncoderSettings",
+    "TrainingSettings",
+    "VideoEncoderSettings",
+    "checked",
+    "put",
+    "recipe_for_fold",
+]
