@@ -139,3 +139,21 @@ def test_an_encoder_that_has_moved(films: Path, tmp_path: Path) -> None:  # noqa
     code, _, error = run(trained, "--text", "No way!", "--encoder", other)
     assert code == 1
     assert "is not the text encoder that this model was trained with" in error
+
+
+def test_pictures_of_a_clip_and_a_recording(model: Path, films: Path, tmp_path: Path) -> None:  # noqa: F811
+    code, said, error = run(
+        model, films.parent / "0.mp4", "--text", "No way!", "--figure", tmp_path / "a.png", "--json"
+    )
+    assert code == 0
+    assert len(said.splitlines()) == 1
+    assert f"wrote {tmp_path / 'a.png'}" in error
+    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    code, _, _ = run(
+        model, tmp_path / "talk.wav", "--segments", "3", "--figure", tmp_path / "b.svg"
+    )
+    assert code == 0
+    assert "probability of each class" in (tmp_path / "b.svg").read_text()
+    code, _, error = run(model, "--text", "x", "--figure", "a.gif")
+    assert code == 1
+    assert "as .png, .svg, .pdf" in error

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from emohop.prediction import Prediction, Predictor
     from emohop.prediction.sources import Source
 
+FIGURES = (".png", ".svg", ".pdf")
 SEVERAL = 2
 """Of so many files, one that cannot be read does not end the command."""
 
@@ -52,6 +53,10 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a clip.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One row a clip.")] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Draw the clip, or the recording over time: OUT.png, .svg or .pdf."),
+    ] = None,
     encoder: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,6 +80,8 @@ def predict(
 
     if as_json and as_csv:
         fail("--json and --csv: choose one")
+    if figure is not None and (figure.suffix not in FIGURES or len(files or ()) >= SEVERAL):
+        fail(f"--figure {figure}: a picture of one file, as {', '.join(FIGURES)}")
     if not files and text is None:
         fail("nothing to predict: name a file, or say --text")
     predictor = replace(load(model), encoders=_encoders(encoder or ()), device=device)
@@ -99,6 +106,9 @@ def predict(
         from emohop.reports.terminal import show
 
         show(*shown.tables([found for _, found in done]))
+    if done and figure is not None:
+        _draw(done, figure)
+        typer.echo(f"wrote {figure}", err=True)
     if failed:
         typer.echo(f"{failed} of {len(files or ())} files could not be read", err=True)
         raise typer.Exit(INCOMPLETE)
@@ -128,6 +138,19 @@ def _predicted(
         if isinstance(found, MediaError):
             raise found
         yield source, found
+
+
+def _draw(done: Sequence[tuple[Source, Prediction]], path: Path) -> None:
+    """The picture of a clip, or of a recording's clips over time."""
+    from emohop.reports.clip_picture import Media, clip_picture
+    from emohop.reports.theme import save
+    from emohop.reports.timeline import timeline
+
+    source, first = done[0]
+    if len(done) == 1:
+        save(clip_picture(first, Media.of(source)), path)
+    else:
+        save(timeline([found for _, found in done]), path)
 
 
 def _recogniser(predictor: Predictor, name: str | None, device: str) -> Transcriber | None:
