@@ -22,6 +22,7 @@ from emohop.config.models import (
     VideoEncoderSettings,
 )
 from emohop.config.recipe import EXPERIMENT_KEYS, Recipe, recipe_for_fold
+from emohop.config.serving import ServingSettings
 from emohop.config.settings import checked, put
 from emohop.config.training import FinetuningSettings, Standardisation, TrainingSettings
 
@@ -41,6 +42,7 @@ __all__ = [
     "ModelName",
     "ModelSettings",
     "Recipe",
+    "ServingSettings",
     "Standardisation",
     "TextEncoderSettings",
     "TrainingSettings",

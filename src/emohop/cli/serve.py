@@ -1,0 +1,65 @@
+"""emohop serve: a model as a web service with a page."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emohop.cli.commands import command, given_only
+
+
+@command
+def serve(
+    model: Annotated[Path, typer.Argument(help="A model folder: RUN/fold-0/seed-0/model.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 opens it to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at.")] = 8000,
+    asr: Annotated[
+        str | None,
+        typer.Option(help="A Whisper model that hears what no text is sent for."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that hold the model. [default: 1]")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EMOHOP_TOKEN", show_envvar=True, help="What clients must send as bearer token."
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A limit as upload_mb=20 (docs/serving.md)."),
+    ] = None,
+) -> None:
+    """Serve a model over HTTP, with a page to try it at http://HOST:PORT/."""
+    from emohop.config import ServingSettings, checked
+    from emohop.errors import MissingExtraError
+    from emohop.recipes import read_settings
+
+    values = {**read_settings(set_ or ()), **given_only(workers=workers, token=token)}
+    settings = checked(ServingSettings, values)
+    try:
+        from emohop.serving.server import run
+    except ImportError:
+        raise MissingExtraError("serve", "serve") from None
+
+    typer.echo(f"http://{host}:{port}/ (limits: docs/serving.md; ctrl+c ends it)", err=True)
+    if not _is_loopback(host) and settings.token is None:
+        typer.echo(
+            f"{host} is open to the network, and no token is asked for: whoever reaches this port "
+            "can send files to be decoded here. Set EMOHOP_TOKEN, or put a proxy before it.",
+            err=True,
+        )
+    run(model, settings, asr, host, port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

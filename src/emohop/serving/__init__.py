@@ -1,0 +1,1 @@
+"""A model as a web service, and a page to try it on."""

@@ -1,0 +1,251 @@
+"""The web service: predictions over HTTP, and the page."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import (
+    APIRouter,
+    Depends,
+    FastAPI,
+    File,
+    Form,
+    HTTPException,
+    Request,
+    Response,
+    UploadFile,
+)
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+import emohop
+from emohop.config import ServingSettings
+from emohop.errors import EmohopError
+from emohop.serving.contract import TROUBLES, Answered, Batch, Model, Trouble
+from emohop.serving.guards import BodyLimit, Log, checked_token
+from emohop.serving.metrics import Metrics
+from emohop.serving.pool import FullError, Pool
+from emohop.serving.worker import Answer, Job, Refused, WorkerDiedError
+
+PAGE = Path(__file__).parent / "page"
+PARTS = ("page.js", "page.css", "picture.js")
+RETRY_SECONDS = 2
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""What the page may load: nothing from elsewhere."""
+LONGEST_NAME = 200
+
+Text = Annotated[str | None, Form(description="What is said.", examples=["Excuse me?"])]
+Upload = Annotated[
+    UploadFile | None, File(description="Sound or video in any format that FFmpeg reads.")
+]
+Segments = Annotated[
+    str | None,
+    Form(
+        description="Cut a recording: `speech`, or a number of seconds.",
+        pattern=r"^(speech|[0-9]{1,4}(\.[0-9]{1,3})?)$",
+        examples=["speech"],
+    ),
+]
+
+
+def create_app(model: Path, settings: ServingSettings, asr: str | None = None) -> FastAPI:
+    """The application of a model folder; its workers live as long as it does.
+
+    When the model cannot be loaded, it does not start, and `app.state.failed` is the EmohopError.
+    """
+    pool, metrics = Pool(model, asr, settings), Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await pool.start()
+        except EmohopError as error:
+            app.state.failed = error
+            raise
+        yield
+        await pool.stop()
+
+    app = FastAPI(
+        title="emohop",
+        version=emohop.__version__,
+        summary="A speaker's emotion from voice, words and face.",
+        lifespan=lifespan,
+        docs_url=None,  # its pages are loaded from elsewhere; /openapi.json is here
+        redoc_url=None,
+    )
+    app.state.pool, app.state.failed = pool, None
+    guarded = [Depends(checked_token(settings.token))]
+    app.include_router(_predictions(pool, settings), dependencies=guarded)
+    app.include_router(_states(pool))
+    app.include_router(_page())
+
+    @app.get("/metrics", dependencies=guarded, include_in_schema=False)
+    async def measured() -> Response:
+        return metrics.response(pool)
+
+    app.add_exception_handler(AnyHTTPException, _told)
+    app.add_exception_handler(RequestValidationError, _unfit)
+    app.add_middleware(BodyLimit, most=round(settings.upload_mb * (1 << 20)))
+    app.add_middleware(Log, metrics=metrics)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization"],
+        )
+    return app
+
+
+def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
+    """What the service is for."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/predict", responses=TROUBLES)
+    async def predict(
+        file: Upload = None, text: Text = None, segments: Segments = None
+    ) -> Answered:
+        """The emotion in a file, in words, or in both."""
+        if file is None and not (text or "").strip():
+            raise HTTPException(422, "nothing to predict: send a file, a text or both")
+        if segments is not None and (file is None or text is not None):
+            raise HTTPException(422, "segments: cut a file without a text")
+        found = await _answer(pool, settings, file, text, segments)
+        if isinstance(found, Refused):
+            raise HTTPException(422, found.reason)
+        return Answered.model_validate({"predictions": found})
+
+    @router.post("/predict/batch", responses=TROUBLES)
+    async def predict_batch(files: list[UploadFile]) -> Batch:
+        """The emotion in each of several files; one that cannot be read has its error."""
+        if len(files) > settings.files:
+            most = settings.files
+            raise HTTPException(422, f"{len(files)} files; up to {most} are accepted at once")
+        answers = []
+        for file in files:  # one after the other: a batch takes one place in the queue
+            found = await _answer(pool, settings, file, None, None)
+            told = {"error": found.reason} if isinstance(found, Refused) else {"predictions": found}
+            answers.append({"name": _name(file), **told})
+        return Batch.model_validate({"answers": answers})
+
+    @router.get("/model", responses={401: TROUBLES[401]})
+    async def described() -> Model:
+        """What is served."""
+        return Model.model_validate(pool.described)
+
+    return router
+
+
+def _states(pool: Pool) -> APIRouter:
+    """What who runs the service asks it."""
+    router = APIRouter()
+
+    @router.get("/healthz")
+    async def alive() -> dict[str, str]:
+        """The server runs."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses={503: {"model": Trouble}})
+    async def ready() -> dict[str, str]:
+        """A request would be taken now."""
+        if not pool.ready:
+            raise HTTPException(503, "full, or not loaded")
+        return {"status": "ready"}
+
+    return router
+
+
+def _page() -> APIRouter:
+    """The page and its parts."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def page() -> FileResponse:
+        return _file("index.html")
+
+    @router.get("/page/{name}")
+    async def part(name: str) -> FileResponse:
+        if name not in PARTS:
+            raise HTTPException(404, "no such page")
+        return _file(name)
+
+    return router
+
+
+async def _answer(
+    pool: Pool,
+    settings: ServingSettings,
+    file: UploadFile | None,
+    text: str | None,
+    segments: str | None,
+) -> Answer:
+    """What a worker says of an upload, which is gone afterwards whatever happens."""
+    if text is not None and len(text) > settings.text_characters:
+        most = settings.text_characters
+        raise HTTPException(422, f"text: {len(text)} characters; up to {most} are accepted")
+    with tempfile.TemporaryDirectory(prefix="emohop-") as folder:
+        path, name = None, "text"
+        if file is not None:
+            path, name = Path(folder) / "upload", _name(file)
+            await asyncio.to_thread(_copy, file, path)
+        try:
+            return await pool.ask(Job(path, name, text, segments))
+        except FullError:
+            retry = {"Retry-After": str(RETRY_SECONDS)}
+            raise HTTPException(429, "too many requests wait", retry) from None
+        except WorkerDiedError as error:
+            if error.late:
+                limit = f"{settings.seconds:g} s"
+                raise HTTPException(504, f"{name}: took longer than {limit}") from None
+            raise HTTPException(500, f"{name}: the process that read it died") from None
+
+
+async def _told(request: Request, error: Exception) -> JSONResponse:
+    """An error as its one line."""
+    del request
+    if not isinstance(error, AnyHTTPException):
+        raise error
+    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _unfit(request: Request, error: Exception) -> JSONResponse:
+    """A request that is not as the OpenAPI says it, by its first fault."""
+    del request
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+
+
+def _file(name: str) -> FileResponse:
+    headers = {
+        "Content-Security-Policy": POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+    return FileResponse(PAGE / name, headers=headers)
+
+
+def _copy(file: UploadFile, path: Path) -> None:
+    with path.open("wb") as out:
+        shutil.copyfileobj(file.file, out)
+
+
+def _name(file: UploadFile) -> str:
+    """What an upload is called, on one line and without folders."""
+    plain = "".join(sign if sign.isprintable() else " " for sign in file.filename or "")
+    return plain.replace("\\", "/").rpartition("/")[2].strip()[:LONGEST_NAME] or "upload"

@@ -1,0 +1,101 @@
+"""What every request passes: a token, a limit of its body, a line in the log."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastapi import HTTPException, Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from emohop.serving.metrics import Metrics
+
+LOG = logging.getLogger("emohop.serving")
+
+
+def checked_token(token: str | None) -> Callable[[Request], None]:
+    """A dependency that lets only those pass who know the token; everybody if it is None."""
+
+    def check(request: Request) -> None:
+        if token is None:
+            return
+        sent = request.headers.get("authorization", "")
+        kind, _, value = sent.partition(" ")
+        known = hmac.compare_digest(value.strip().encode(), token.encode())
+        if kind.lower() != "bearer" or not known:
+            raise HTTPException(
+                401, "send the token as Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
+            )
+
+    return check
+
+
+class BodyLimit:
+    """Refuses a body above a limit (413) as soon as it is, whatever its header says."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        """Let bodies of up to `most` bytes pass."""
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, counting its body."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self.most:
+            answer = JSONResponse({"error": self._said}, 413, {"Connection": "close"})
+            await answer(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.most:
+                raise HTTPException(413, self._said)
+            return message
+
+        await self.app(scope, counted, send)
+
+    @property
+    def _said(self) -> str:
+        return f"the request is too large: up to {self.most / (1 << 20):g} MB are accepted"
+
+
+class Log:
+    """One line of JSON a request, without anything of what was sent; and the counters."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Count requests in `metrics`."""
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and note how it went."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status, begun = 500, time.perf_counter()
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, noted)
+        finally:
+            seconds = time.perf_counter() - begun
+            route = scope.get("route")
+            path = getattr(route, "path", "other")  # what was asked for could be anything
+            self.metrics.note(path, status, seconds)
+            line = {"method": scope["method"], "path": path, "status": status}
+            LOG.info(json.dumps({**line, "seconds": round(seconds, 4)}))

@@ -1,0 +1,186 @@
+"use strict";
+// The page: a file, words or a recording is sent to the service, and its answer is shown.
+
+const at = (id) => document.getElementById(id);
+let file = null; // what was chosen, dropped or recorded last
+let answer = null;
+let link = null;
+
+function headers() {
+  const token = at("token").value.trim();
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+function say(status, error = "") {
+  at("status").textContent = status;
+  at("error").textContent = error;
+  at("error").hidden = !error;
+}
+
+async function ask(text, segments) {
+  if (!file && !text.trim()) {
+    say("", "Choose a file, record, or write what is said.");
+    return;
+  }
+  const body = new FormData();
+  if (file) body.append("file", file, file.name || "recording.webm");
+  if (text.trim()) body.append("text", text);
+  if (segments && file && !text.trim()) body.append("segments", segments);
+  at("go").disabled = true;
+  say("Working …");
+  try {
+    const response = await fetch("v1/predict", { method: "POST", body, headers: headers() });
+    const found = await response.json();
+    if (response.status === 401) at("secret").hidden = false;
+    if (!response.ok) {
+      say("", found.error || `The service answered ${response.status}.`);
+      return;
+    }
+    show(found);
+    say(`Done: ${found.predictions[0].label}`);
+  } catch (problem) {
+    say("", `The service cannot be reached (${problem.message}).`);
+  } finally {
+    at("go").disabled = false;
+  }
+}
+
+function row(name, share) {
+  const line = document.createElement("div");
+  line.className = "share";
+  const label = document.createElement("span");
+  label.textContent = name;
+  const bar = document.createElement("meter");
+  bar.value = share;
+  bar.setAttribute("aria-label", name);
+  const number = document.createElement("span");
+  number.textContent = `${Math.round(100 * share)} %`;
+  line.append(label, bar, number);
+  return line;
+}
+
+function clock(seconds) {
+  return `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+}
+
+function table(predictions) {
+  const made = document.createElement("table");
+  const head = made.createTHead().insertRow();
+  for (const name of ["from", "to", "emotion", "", "said"]) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = name;
+    head.append(cell);
+  }
+  const rows = made.createTBody();
+  for (const one of predictions) {
+    const line = rows.insertRow();
+    const share = `${Math.round(100 * one.probabilities[one.label])} %`;
+    for (const text of [clock(one.start), clock(one.end ?? one.start), one.label, share, one.transcript || ""]) {
+      line.insertCell().textContent = text;
+    }
+  }
+  return made;
+}
+
+function show(found) {
+  answer = found;
+  const one = found.predictions[0];
+  const several = found.predictions.length > 1;
+  at("result").hidden = false;
+  at("label").textContent = several
+    ? `${found.predictions.length} clips`
+    : `${one.label}, ${Math.round(100 * one.probabilities[one.label])} %`;
+  const ordered = Object.entries(one.probabilities).sort((a, b) => b[1] - a[1]);
+  at("shares").replaceChildren(...(several ? [] : ordered.map(([name, share]) => row(name, share))));
+  const facts = several ? [] : [`Used: ${one.used.join(", ")}.`];
+  if (!several && one.missing.length) facts.push(`Missing: ${one.missing.join(", ")}.`);
+  if (!several && one.unknown_words.length) facts.push(`Words that the model does not know: ${one.unknown_words.join(", ")}.`);
+  at("facts").textContent = [...facts, ...(several ? [] : one.notes)].join(" ");
+  at("again").hidden = several || !file;
+  at("transcript").value = one.transcript || "";
+  at("clips").replaceChildren(...(several ? [table(found.predictions)] : []));
+  const drawn = !several && one.attention.length > 0;
+  at("picture").replaceChildren(...(drawn ? [pictureOf(one, Math.max(280, at("picture").clientWidth))] : []));
+  at("note").hidden = !drawn;
+  if (link) URL.revokeObjectURL(link);
+  link = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }));
+  at("download").href = link;
+}
+
+function take(chosen) {
+  file = chosen;
+  say(chosen ? `Ready: ${chosen.name || "recording"}` : "");
+}
+
+at("ask").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask(at("text").value, at("segments").value);
+});
+at("again").addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask(at("transcript").value, "");
+});
+at("file").addEventListener("change", () => take(at("file").files[0] || null));
+
+for (const kind of ["dragover", "dragenter"]) {
+  at("drop").addEventListener(kind, (event) => {
+    event.preventDefault();
+    at("drop").classList.add("over");
+  });
+}
+for (const kind of ["dragleave", "drop"]) {
+  at("drop").addEventListener(kind, () => at("drop").classList.remove("over"));
+}
+at("drop").addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+});
+
+function recorder(button, wanted, name) {
+  let running = null;
+  const idle = button.textContent;
+  button.addEventListener("click", async () => {
+    if (running) {
+      running.stop();
+      return;
+    }
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia(wanted);
+    } catch (problem) {
+      say("", `Nothing can be recorded here (${problem.message}).`);
+      return;
+    }
+    const parts = [];
+    running = new MediaRecorder(stream);
+    running.addEventListener("dataavailable", (event) => parts.push(event.data));
+    running.addEventListener("stop", () => {
+      for (const track of stream.getTracks()) track.stop();
+      running = null;
+      button.textContent = idle;
+      take(new File(parts, name));
+    });
+    running.start();
+    button.textContent = "Stop";
+    say("Recording …");
+  });
+}
+
+const records = navigator.mediaDevices && window.MediaRecorder;
+for (const [id, wanted, name] of [
+  ["sound", { audio: true }, "recording.webm"],
+  ["film", { audio: true, video: true }, "film.webm"],
+]) {
+  if (records) recorder(at(id), wanted, name);
+  else at(id).hidden = true;
+}
+
+fetch("v1/model", { headers: headers() })
+  .then((response) => (response.ok ? response.json() : Promise.reject(new Error(response.status))))
+  .then((model) => {
+    at("model").textContent = `${model.model}: ${model.labels.join(", ")}`;
+  })
+  .catch(() => {
+    at("secret").hidden = false;
+  });

@@ -1,0 +1,69 @@
+"use strict";
+// Where each hop looked, as SVG: a band a hop over the time, or the words, of the clip.
+
+const SVG = "http://www.w3.org/2000/svg";
+const LEFT = 76, RIGHT = 44, BAND = 46;
+
+function element(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function stepsOf(hop, seconds) {
+  const timed = hop.starts.every((start) => start !== null);
+  const count = hop.weights.length;
+  return hop.weights.map((weight, k) => {
+    const from = timed ? hop.starts[k] : (k * seconds) / count;
+    const to = timed ? hop.ends[k] : ((k + 1) * seconds) / count;
+    return { weight, from, to: Math.max(to, from + seconds / 500), word: hop.words ? hop.words[k] : null };
+  });
+}
+
+// `width` is that of the place where it will stand, so that its letters keep their size.
+function pictureOf(prediction, width) {
+  const hops = prediction.attention;
+  const seconds = prediction.end === null ? 1 : Math.max(0.05, prediction.end - prediction.start);
+  const inner = width - LEFT - RIGHT;
+  const x = (time) => LEFT + (inner * Math.min(time, seconds)) / seconds;
+  const words = (hops.find((hop) => hop.words && hop.words.length) || { words: [] }).words;
+  const rowOfWords = words.length ? 70 : 0;
+  const height = rowOfWords + hops.length * BAND + 24;
+  const picture = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  picture.append(element("title", {}, `Where ${hops.length} hops of attention looked`));
+  if (words.length) {
+    const spoken = stepsOf(hops.find((hop) => hop.words && hop.words.length), seconds);
+    const every = Math.ceil(spoken.length / 30);
+    spoken.forEach((step, k) => {
+      if (k % every) return;
+      const middle = (x(step.from) + x(step.to)) / 2;
+      const turned = { x: middle, y: rowOfWords - 8, transform: `rotate(-45 ${middle} ${rowOfWords - 8})` };
+      picture.append(element("text", turned, step.word.slice(0, 14)));
+    });
+  }
+  hops.forEach((hop, number) => {
+    const bottom = rowOfWords + (number + 1) * BAND - 8;
+    const name = { x: LEFT - 8, y: bottom - 10, "text-anchor": "end" };
+    picture.append(element("text", name, `${hop.hop} ${hop.target}`));
+    picture.append(element("line", { x1: LEFT, x2: width - RIGHT, y1: bottom, y2: bottom, class: "line" }));
+    if (!hop.weights.length) {
+      picture.append(element("text", { x: LEFT + 8, y: bottom - 10, class: "faint" }, "nothing there"));
+      return;
+    }
+    const most = Math.max(...hop.weights);
+    for (const step of stepsOf(hop, seconds)) {
+      const tall = ((BAND - 14) * step.weight) / most;
+      const wide = Math.max(0.5, x(step.to) - x(step.from) - 0.5);
+      const bar = { x: x(step.from), y: bottom - tall, width: wide, height: tall, class: hop.target };
+      picture.append(element("rect", bar));
+    }
+    picture.append(element("text", { x: width - RIGHT + 8, y: bottom - 10, class: "faint" }, hop.entropy.toFixed(2)));
+  });
+  if (prediction.end !== null) {
+    picture.append(element("text", { x: LEFT, y: height - 6, class: "faint" }, "0 s"));
+    const end = { x: width - RIGHT, y: height - 6, "text-anchor": "end", class: "faint" };
+    picture.append(element("text", end, `${seconds.toFixed(1)} s`));
+  }
+  return picture;
+}

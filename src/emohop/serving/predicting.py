@@ -1,0 +1,114 @@
+"""Uploads to predictions, inside a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from emohop import load
+from emohop.clips import Modality
+from emohop.config import ServingSettings
+from emohop.errors import EmohopError, MediaError
+from emohop.features.transcription import Transcriber
+from emohop.media import probe
+from emohop.prediction import Prediction
+from emohop.prediction.recordings import segments_of
+from emohop.prediction.sources import Source, source_of_file, source_of_words, transcribed
+from emohop.serving.worker import Answer, Job, Refused
+
+FULL = "it needs more memory than a request may take"
+
+
+class Predicting:
+    """A model, and a speech recogniser if there is one."""
+
+    def __init__(self, model: Path, asr: str | None, settings: ServingSettings) -> None:
+        """Load both; EmohopError when one cannot be."""
+        import torch
+
+        torch.set_num_threads(1)
+        self.settings, self.predictor = settings, load(model)
+        self.predictor.extractor  # noqa: B018  (what is missing is said now)
+        self.transcriber: Transcriber | None = None
+        if asr is not None and Modality.TEXT in self.predictor.inputs.max_steps:
+            self.transcriber = Transcriber(asr)
+        if Modality.TEXT in self.predictor.inputs.max_steps:
+            list(self.predictor.predict([source_of_words("ready")]))  # imports take seconds
+
+    def described(self) -> dict[str, Any]:
+        """What is known of the model."""
+        inputs, card = self.predictor.inputs, self.predictor.card
+        return {
+            "model": self.predictor.settings.title,
+            "labels": list(inputs.labels),
+            "modalities": [m.value for m in inputs.max_steps],
+            "corpus": card.get("corpus", {}).get("name"),
+            "emohop": card.get("emohop"),
+            "asr": None if self.transcriber is None else self.transcriber.name,
+        }
+
+    def answers(self, jobs: Sequence[Job]) -> list[Answer]:
+        """The predictions of each job, those of all in common batches, or why there are none."""
+        read: list[list[Source] | Refused] = [self._sources(job) for job in jobs]
+        together = [source for found in read if isinstance(found, list) for source in found]
+        try:
+            predicted = [found for _, found in self.predictor.predict(together)]
+        except MemoryError:
+            return [self._alone(job, found) for job, found in zip(jobs, read, strict=True)]
+        answers: list[Answer] = []
+        at = 0
+        for job, found in zip(jobs, read, strict=True):
+            if isinstance(found, Refused):
+                answers.append(found)
+                continue
+            answers.append(_answer(job, predicted[at : at + len(found)]))
+            at += len(found)
+        return answers
+
+    def _alone(self, job: Job, read: list[Source] | Refused) -> Answer:
+        """One job by itself, where all together needed too much memory."""
+        if isinstance(read, Refused):
+            return read
+        try:
+            return _answer(job, [found for _, found in self.predictor.predict(read)])
+        except MemoryError:
+            return Refused(FULL)
+
+    def _sources(self, job: Job) -> list[Source] | Refused:
+        """What a job is about, its words recognised where they were not given."""
+        try:
+            if job.path is None:
+                return [source_of_words(job.text or "")]
+            seconds, most = probe(job.path).duration, self.settings.clip_seconds
+            if seconds > most:
+                return Refused(f"{job.name}: {seconds:.0f} s; up to {most:.0f} s are accepted")
+            if job.segments is None:
+                sources = [source_of_file(job.path, job.text)]
+            else:
+                sources = list(segments_of(job.path, job.segments))
+            hear = self.transcriber
+            if hear is None:
+                return sources
+            return [s if s.transcript is not None else transcribed(s, hear) for s in sources]
+        except MemoryError:
+            return Refused(FULL)
+        except EmohopError as error:
+            return Refused(_told(job, error))
+
+
+def _answer(job: Job, found: Sequence[Prediction | MediaError]) -> Answer:
+    """A job's predictions under the name that it was sent by; the first error refuses it."""
+    values = []
+    for one in found:
+        if isinstance(one, MediaError):
+            return Refused(_told(job, one))
+        source = one.source if job.path is None else job.name
+        values.append({**one.model_dump(mode="json"), "source": source})
+    return values
+
+
+def _told(job: Job, error: EmohopError) -> str:
+    """An error without the path at which the upload lies."""
+    said = " ".join(str(error).split())
+    return said if job.path is None else said.replace(str(job.path), job.name)

@@ -1,0 +1,132 @@
+"""A process that holds a model and predicts uploads: what it dies of harms nobody else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from emohop.config import ServingSettings
+from emohop.errors import EmohopError
+
+START_SECONDS = 300.0
+"""For loading the model; hubs are slow."""
+_STOP = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One clip to be predicted; `path` is an upload, `name` what its sender called it."""
+
+    path: Path | None
+    name: str
+    text: str | None = None
+    segments: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why there is no prediction, in one line without paths."""
+
+    reason: str
+
+
+Answer = list[dict[str, Any]] | Refused
+"""Predictions as plain values, of each clip that a recording was cut into."""
+
+
+class WorkerDiedError(Exception):
+    """The process ended in the middle of its work, or was ended because it took too long."""
+
+    def __init__(self, *, late: bool) -> None:
+        """`late` if its time was over."""
+        super().__init__(late)
+        self.late = late
+
+
+class Worker:
+    """The other end of a worker process."""
+
+    def __init__(self, model: Path, asr: str | None, settings: ServingSettings) -> None:
+        """Start a process that loads the model; `wait` says whether it could."""
+        self.settings = settings
+        here, there = multiprocessing.get_context("spawn").Pipe()
+        self.connection: Connection = here
+        self.process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(there, model, asr, settings), daemon=True
+        )
+        self.process.start()
+        there.close()
+
+    def wait(self) -> dict[str, Any]:
+        """What the loaded model is; EmohopError when it cannot be loaded."""
+        try:
+            if not self.connection.poll(START_SECONDS):
+                raise EmohopError("the model was not loaded in time")
+            found = self.connection.recv()
+        except (EOFError, OSError):
+            raise EmohopError("the process that holds the model ended while it loaded it") from None
+        if isinstance(found, Refused):
+            raise EmohopError(found.reason)
+        return dict(found)
+
+    def ask(self, jobs: Sequence[Job]) -> list[Answer]:
+        """The answers to jobs, in their order; WorkerDiedError when there will be none."""
+        try:
+            self.connection.send(list(jobs))
+            if self.connection.poll(self.settings.seconds):
+                answers: list[Answer] = self.connection.recv()
+                return answers
+        except (EOFError, OSError):
+            self.kill()
+            raise WorkerDiedError(late=False) from None
+        self.kill()
+        raise WorkerDiedError(late=True)
+
+    def stop(self) -> None:
+        """Let it finish what it does, then end it."""
+        try:
+            self.connection.send(_STOP)
+            self.process.join(self.settings.seconds)
+        except OSError:
+            pass  # it is gone already
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection, model: Path, asr: str | None, settings: ServingSettings) -> None:
+    """What the process does: load, then answer until told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    _limit_memory(settings.memory_gb)
+    try:
+        from emohop.serving.predicting import Predicting
+
+        predicting = Predicting(model, asr, settings)
+        connection.send(predicting.described())
+    except EmohopError as error:
+        connection.send(Refused(str(error)))
+        return
+    while (jobs := connection.recv()) is not _STOP:
+        connection.send(predicting.answers(jobs))
+
+
+def _limit_memory(gigabytes: float) -> None:
+    """Let allocations beyond a limit fail, where the system can."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    most = int(gigabytes * (1 << 30))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))

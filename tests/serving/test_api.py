@@ -1,0 +1,213 @@
+"""The web service over one worker: answers, limits, and what becomes of hostile uploads."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from starlette.testclient import TestClient
+
+import emohop
+from emohop.config import ServingSettings
+from emohop.errors import EmohopError
+from emohop.prediction import Prediction
+from emohop.serving.api import create_app
+from tests.features.test_activity import RECORDING
+
+LIMITS = ServingSettings(
+    upload_mb=2, clip_seconds=20, text_characters=500, files=3, seconds=30, token="secret"
+)
+TOKEN = {"Authorization": "Bearer secret"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where uploads lie while they are read."""
+    before, folder = tempfile.tempdir, tmp_path_factory.mktemp("uploads")
+    tempfile.tempdir = str(folder)
+    yield folder
+    tempfile.tempdir = before
+
+
+@pytest.fixture(scope="module")
+def client(model: Path, folder: Path) -> Iterator[TestClient]:
+    del folder
+    with TestClient(create_app(model, LIMITS), headers=TOKEN) as running:
+        yield running
+
+
+def sent(path: Path, name: str | None = None) -> dict[str, Any]:
+    return {"file": (name or path.name, path.read_bytes())}
+
+
+def test_a_film_with_its_words(client: TestClient, films: Path, model: Path) -> None:
+    path = films.parent / "0.mp4"
+    answer = client.post("/v1/predict", files=sent(path), data={"text": "No way!"})
+    assert answer.status_code == 200
+    (found,) = answer.json()["predictions"]
+    expected = emohop.load(model)(path, "No way!")
+    assert Prediction.model_validate({**found, "source": str(path)}) == expected
+    assert found["source"] == "0.mp4"
+
+
+def test_words_alone_and_a_recording(client: TestClient, tmp_path: Path) -> None:
+    (found,) = client.post("/v1/predict", data={"text": "No way!"}).json()["predictions"]
+    assert found["used"] == ["text"]
+    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    talk = sent(tmp_path / "talk.wav")
+    answer = client.post("/v1/predict", files=talk, data={"segments": "speech"})
+    clips = answer.json()["predictions"]
+    assert len(clips) == 2
+    assert clips[1]["start"] == pytest.approx(7.3, abs=0.3)
+
+
+def test_several_files(client: TestClient, films: Path) -> None:
+    good, bad = films.parent / "1.mp4", ("bad.wav", b"RIFF")
+    files = [("files", (good.name, good.read_bytes())), ("files", bad)]
+    first, second = client.post("/v1/predict/batch", files=files).json()["answers"]
+    assert first["predictions"][0]["source"] == "1.mp4"
+    assert second["predictions"] is None
+    assert second["error"].startswith("bad.wav")
+    many = client.post("/v1/predict/batch", files=[("files", bad)] * 4)
+    assert many.status_code == 422
+    assert many.json() == {"error": "4 files; up to 3 are accepted at once"}
+
+
+def test_what_is_served(client: TestClient) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+    found = client.get("/v1/model").json()
+    assert found["labels"] == ["angry", "calm"]
+    assert found["modalities"] == ["audio", "text", "video"]
+    text = client.get("/metrics").text
+    assert 'emohop_requests_total{path="/healthz",status="200"}' in text
+    assert "emohop_workers_replaced 0.0" in text
+
+
+HOSTILE = {
+    "empty": b"",
+    "header": b"RIFF\xff\xff\xff\xffWAVEfmt ",
+    "text": b"hello " * 100,
+    "png": b"\x89PNG\r\n\x1a\n" + b"\x00" * 64,
+    "playlist": b"#EXTM3U\n#EXT-X-TARGETDURATION:1\nfile:///etc/passwd\n",
+    "concat": b"ffconcat version 1.0\nfile /etc/passwd\n",
+    "html": b"<html><script>alert(1)</script>",
+    "bomb": b"\x00" * 1_900_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(kind: str, client: TestClient, folder: Path) -> None:
+    name = "../../etc/<b>x\n.wav"
+    answer = client.post("/v1/predict", files={"file": (name, HOSTILE[kind])})
+    assert answer.status_code == 422
+    assert list(answer.json()) == ["error"]
+    said = answer.json()["error"]
+    assert "\n" not in said
+    assert str(folder) not in said
+    assert "Traceback" not in said
+    assert list(folder.iterdir()) == []
+
+
+def test_silence_is_an_answer(client: TestClient, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000, np.float32), 16_000)
+    answer = client.post("/v1/predict", files=sent(tmp_path / "a.wav"))
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ({}, 422, "nothing to predict"),
+        ({"data": {"text": "  "}}, 422, "nothing to predict"),
+        ({"data": {"text": "a" * 501}}, 422, "501 characters; up to 500 are accepted"),
+        ({"data": {"text": "a", "segments": "speech"}}, 422, "cut a file without a text"),
+        ({"data": {"text": "a", "segments": "/etc/passwd"}}, 422, "segments: "),
+        ({"data": {"text": "a", "segments": "nan"}}, 422, "segments: "),
+        ({"files": {"file": ("a.wav", b"0" * 2_200_000)}}, 413, "up to 2 MB are accepted"),
+        ({"data": {"text": "a"}, "headers": {"Authorization": "Bearer x"}}, 401, "send the token"),
+        ({"data": {"text": "a"}, "headers": {"Authorization": "é"}}, 401, "send the token"),
+    ],
+)
+def test_limits(asked: dict[str, Any], status: int, said: str, client: TestClient) -> None:
+    if "headers" in asked:
+        asked = {**asked, "headers": {k: v.encode("latin-1") for k, v in asked["headers"].items()}}
+    answer = client.post("/v1/predict", **asked)
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+
+
+def test_a_body_without_a_length_is_counted(client: TestClient) -> None:
+    def stream() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(40):
+            yield b"0" * 100_000
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/predict", content=stream(), headers=headers)
+    assert answer.status_code == 413
+
+
+def test_a_long_file(client: TestClient, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.ogg", np.zeros(21 * 8000, np.float32), 8000)
+    answer = client.post("/v1/predict", files=sent(tmp_path / "a.ogg"))
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "a.ogg: 21 s; up to 20 s are accepted"
+
+
+def test_the_log_says_nothing_of_what_was_sent(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="emohop.serving"):
+        client.post("/v1/predict", data={"text": "my secret words"})
+        client.get("/my/secret/path")
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    assert [line["path"] for line in lines] == ["/v1/predict", "other"]
+    assert [line["status"] for line in lines] == [200, 404]
+    assert "secret" not in caplog.text.replace("emohop.serving", "")
+
+
+def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for name in ("page.js", "page.css", "picture.js"):
+        part = client.get(f"/page/{name}")
+        assert part.status_code == 200
+        assert "http" not in part.text.replace("http://www.w3.org/2000/svg", "")
+    assert "://" not in page.text
+    assert client.get("/page/..%2fapi.py").status_code == 404
+    assert client.get("/page/api.py").status_code == 404
+
+
+def test_the_openapi_names_every_answer(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    asked = schema["paths"]["/v1/predict"]["post"]["responses"]
+    assert set(asked) == {"200", "401", "413", "422", "429", "500", "504"}
+    for status in set(asked) - {"200"}:
+        kind = asked[status]["content"]["application/json"]["schema"]["$ref"]
+        assert kind.endswith("/Trouble")
+
+
+def test_other_pages_may_not_ask_unless_they_are_named(model: Path, client: TestClient) -> None:
+    asked = {"Origin": "https://elsewhere.example"}
+    assert "access-control-allow-origin" not in client.get("/healthz", headers=asked).headers
+    allowed = ServingSettings(origins=("https://elsewhere.example",))
+    app = create_app(model, allowed)
+    answer = TestClient(app).get("/healthz", headers=asked)  # without its workers
+    assert answer.headers["access-control-allow-origin"] == "https://elsewhere.example"
+    assert TestClient(app).get("/readyz").status_code == 503
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    app = create_app(tmp_path, ServingSettings())
+    with pytest.raises(EmohopError), TestClient(app):
+        pytest.fail("it started")
+    assert isinstance(app.state.failed, EmohopError)

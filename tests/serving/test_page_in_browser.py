@@ -1,0 +1,146 @@
+"""The page in a real browser: a clip, an edited transcript, errors, a phone, a keyboard."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from emohop.config import ServingSettings
+from emohop.serving.api import create_app
+
+playwright = pytest.importorskip("playwright.sync_api")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = next((path for path in map(shutil.which, BROWSERS) if path), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+PHONE, DESK = {"width": 360, "height": 800}, {"width": 1000, "height": 900}
+
+
+def serve(model: Path, settings: ServingSettings) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = uvicorn.Config(create_app(model, settings), "127.0.0.1", port, log_level="critical")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    for _ in range(600):
+        if server.started:
+            break
+        time.sleep(0.1)
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def address(model: Path) -> Iterator[str]:
+    yield from serve(model, ServingSettings(upload_mb=1))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Any]:
+    made = browser.new_context(viewport=DESK).new_page()
+    made.said, made.asked = [], []
+    made.on("console", lambda message: made.said.append(message.text))
+    made.on("pageerror", lambda error: made.said.append(str(error)))
+    made.on("request", lambda request: made.asked.append(request.url))
+    made.goto(address)
+    yield made
+    made.context.close()
+
+
+def test_a_film_its_words_and_other_words(tab: Any, films: Path, address: str) -> None:
+    tab.set_input_files("#file", str(films.parent / "0.mp4"))
+    tab.fill("#text", "No way!")
+    tab.click("#go")
+    tab.wait_for_selector("#result:not([hidden])")
+    assert tab.locator("#shares .share").count() == 2
+    assert "Used: audio, text, video." in tab.inner_text("#facts")
+    assert tab.locator("#picture rect").count() > 10
+    assert tab.locator("#picture svg").get_by_text("4 video").count() == 1
+    first = tab.inner_text("#label")
+    tab.fill("#transcript", "splendid, excuse me")
+    tab.click("text=Predict with this transcript")
+    tab.locator("#facts", has_text="splendid").wait_for()
+    assert first
+    with tab.expect_download() as coming:
+        tab.click("#download")
+    found = json.loads(Path(coming.value.path()).read_text())
+    assert found["predictions"][0]["transcript"] == "splendid, excuse me"
+    assert tab.said == []
+    assert all(url.startswith((address, "blob:", "data:")) for url in tab.asked)
+
+
+def test_errors_are_said(tab: Any, tmp_path: Path) -> None:
+    tab.click("#go")
+    assert "Choose a file" in tab.inner_text("#error")
+    (tmp_path / "bad.wav").write_text("no sound")
+    tab.set_input_files("#file", str(tmp_path / "bad.wav"))
+    tab.click("#go")
+    tab.locator("#error", has_text="bad.wav").wait_for()
+    assert tab.locator("#result").is_hidden()
+    (tmp_path / "large.wav").write_bytes(b"0" * 1_200_000)
+    tab.set_input_files("#file", str(tmp_path / "large.wav"))
+    tab.click("#go")
+    tab.locator("#error", has_text="1 MB").wait_for()
+
+
+def test_by_keyboard_alone(tab: Any) -> None:
+    for _ in range(12):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.id") == "text":
+            break
+    tab.keyboard.type("No way!")
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("document.activeElement.id") == "go"
+    tab.keyboard.press("Enter")
+    tab.wait_for_selector("#result:not([hidden])")
+    assert "Missing: audio, video." in tab.inner_text("#facts")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_in_light_and_dark(scheme: str, browser: Any, address: str, films: Path) -> None:
+    axe_module = pytest.importorskip("axe_core_python.sync_playwright")
+    tab = browser.new_context(viewport=PHONE, color_scheme=scheme).new_page()
+    tab.goto(address)
+    tab.set_input_files("#file", str(films.parent / "1.mp4"))
+    tab.fill("#text", "No way!")
+    tab.click("#go")
+    tab.wait_for_selector("#picture svg")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for selector in ("#go", "#sound", "#download"):
+        assert tab.locator(selector).bounding_box()["height"] >= 40
+    found = axe_module.Axe().run(tab)["violations"]
+    assert [(one["id"], one["impact"]) for one in found] == []
+
+
+def test_a_token_is_asked_for(browser: Any, model: Path) -> None:
+    for address in serve(model, ServingSettings(token="secret")):
+        tab = browser.new_context(viewport=DESK).new_page()
+        tab.goto(address)
+        tab.wait_for_selector("#secret:not([hidden])")
+        tab.fill("#text", "No way!")
+        tab.click("#go")
+        tab.locator("#error", has_text="token").wait_for()
+        tab.fill("#token", "secret")
+        tab.click("#go")
+        tab.wait_for_selector("#result:not([hidden])")

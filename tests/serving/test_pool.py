@@ -1,0 +1,165 @@
+"""Workers that die, hang or are too few: nobody else's request is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from emohop.config import ServingSettings
+from emohop.errors import EmohopError
+from emohop.serving import pool as pools
+from emohop.serving.pool import FullError, Pool
+from emohop.serving.worker import Answer, Job, Refused, Worker, WorkerDiedError
+
+
+class Made:
+    """A worker without a process: it does what a job's name says."""
+
+    alive = 0
+    batches: ClassVar[list[int]] = []
+
+    def __init__(self, model: Path, asr: str | None, settings: ServingSettings) -> None:
+        del asr
+        self.settings, self.model = settings, model
+        self.seen: list[int] = []
+        Made.alive += 1
+
+    def wait(self) -> dict[str, Any]:
+        if self.model.name == "bad":
+            raise EmohopError("no model")
+        return {"model": "made"}
+
+    def ask(self, jobs: Sequence[Job]) -> list[Answer]:
+        self.seen.append(len(jobs))
+        Made.batches.append(len(jobs))
+        for job in jobs:
+            time.sleep(0.02)
+            if job.name in ("die", "hang"):
+                Made.alive -= 1
+                raise WorkerDiedError(late=job.name == "hang")
+        return [Refused(job.name) if job.name == "bad" else [{"name": job.name}] for job in jobs]
+
+    def stop(self) -> None:
+        Made.alive -= 1
+
+    kill = stop
+
+
+def run(
+    body: Callable[[Pool], Coroutine[Any, Any, None]],
+    monkeypatch: pytest.MonkeyPatch,
+    **settings: Any,
+) -> Pool:
+    monkeypatch.setattr(pools, "Worker", Made)
+    Made.alive, Made.batches = 0, []
+
+    async def whole() -> Pool:
+        pool = Pool(Path("good"), None, ServingSettings(**settings))
+        await pool.start()
+        await body(pool)
+        await pool.stop()
+        return pool
+
+    pool = asyncio.run(whole())
+    assert Made.alive == 0
+    return pool
+
+
+def job(name: str) -> Job:
+    return Job(None, name, "x")
+
+
+def test_waiting_requests_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool) -> None:
+        names = [f"{n}" for n in range(9)]
+        found = await asyncio.gather(*(pool.ask(job(name)) for name in names))
+        assert found == [[{"name": name}] for name in names]
+
+    run(body, monkeypatch, batch=4)
+    assert Made.batches == [4, 4, 1]
+
+
+def test_too_many_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool) -> None:
+        asked = [asyncio.create_task(pool.ask(job(f"{n}"))) for n in range(20)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [one for one in found if isinstance(one, FullError)]
+        assert 0 < len(refused) <= 18
+        assert pool.ready
+        assert await pool.ask(job("later")) == [{"name": "later"}]
+
+    run(body, monkeypatch, queue=2, batch=1)
+
+
+@pytest.mark.parametrize("how", ["die", "hang"])
+def test_one_that_kills_its_worker_harms_no_other(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(pool: Pool) -> None:
+        names = ["a", "b", how, "c", "bad"]
+        asked = (pool.ask(job(name)) for name in names)
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert found[:2] == [[{"name": "a"}], [{"name": "b"}]]
+        assert isinstance(found[2], WorkerDiedError)
+        assert found[2].late == (how == "hang")
+        assert found[3:] == [[{"name": "c"}], Refused("bad")]
+
+    pool = run(body, monkeypatch)
+    assert pool.replaced == 2  # together, then by itself
+
+
+def test_what_runs_is_finished_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[asyncio.Task[Answer]] = []
+
+    async def body(pool: Pool) -> None:
+        asked.extend(asyncio.create_task(pool.ask(job(f"{n}"))) for n in range(5))
+        await asyncio.sleep(0)
+
+    pool = run(body, monkeypatch, batch=1)
+    assert [task.result() for task in asked] == [[{"name": f"{n}"}] for n in range(5)]
+
+    async def late() -> None:
+        with pytest.raises(FullError):
+            await pool.ask(job("late"))
+
+    asyncio.run(late())
+
+
+def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "Worker", Made)
+    Made.alive = 0
+
+    async def whole() -> None:
+        with pytest.raises(EmohopError, match="no model"):
+            await Pool(Path("bad"), None, ServingSettings(workers=3)).start()
+
+    asyncio.run(whole())
+    assert Made.alive == 0
+
+
+def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
+    worker = Worker(model, None, ServingSettings(seconds=30))
+    assert worker.wait()["labels"] == ["angry", "calm"]
+    (answer,) = worker.ask([Job(None, "text", "No way!")])
+    assert isinstance(answer, list)
+    os.kill(worker.process.pid or 0, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError) as error:
+        worker.ask([Job(None, "text", "No way!")])
+    assert not error.value.late
+    assert not worker.process.is_alive()
+
+
+def test_a_real_worker_that_takes_too_long(model: Path, films: Path) -> None:
+    worker = Worker(model, None, ServingSettings(seconds=0.001))
+    worker.wait()
+    with pytest.raises(WorkerDiedError) as error:
+        worker.ask([Job(films.parent / "0.mp4", "a", "No way!")] * 20)
+    assert error.value.late
+    assert not worker.process.is_alive()
