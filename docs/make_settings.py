@@ -6,7 +6,7 @@ import json
 
 from pydantic import BaseModel
 
-from emohop.config import FeatureSettings, FinetuningSettings, Recipe
+from emohop.config import FeatureSettings, FinetuningSettings, Recipe, ServingSettings
 
 INTRODUCTION = """# Settings
 
@@ -24,6 +24,7 @@ def page() -> str:
     parts = [INTRODUCTION, "## Features: options of `emohop prepare`\n", table(FeatureSettings)]
     parts += ["\n## Recipe: settings of `emohop train`\n", table(Recipe)]
     parts += ["\n## Finetuning: settings of `emohop finetune`\n", table(FinetuningSettings)]
+    parts += ["\n## Serving: limits of `emohop serve`\n", table(ServingSettings)]
     return "\n".join(parts) + "\n"
 
 
