@@ -31,7 +31,8 @@ def demo(
         f"  {out}/corpus       the made corpus, in IEMOCAP's layout\n"
         f"  {out}/prepared     its features\n"
         f"  {out}/runs         a run folder a model: results.json, recipe.yaml,\n"
-        "                     fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}"
+        "                     fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}\n"
+        f"Try a model: emohop predict {out}/runs/amh/fold-0/seed-0/model CLIP, or emohop serve"
     )
 
 
