@@ -96,7 +96,8 @@ def predict(
                     typer.echo(found.model_dump_json())
                 elif as_csv:
                     typer.echo(shown.csv_rows([found], header=not done), nl=False)
-                done.append((source, found))
+                # of one clip everything is shown; of many not where their hops looked
+                done.append((source, found if not done else found.without_attention()))
         except EmohopError as error:
             if len(files or ()) < SEVERAL:
                 raise

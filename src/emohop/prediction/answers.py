@@ -77,3 +77,7 @@ class Prediction(_Answer):
     """Empty for models without attention. Not by itself an explanation."""
     notes: tuple[str, ...] = ()
     """What was cut off or left out."""
+
+    def without_attention(self) -> Prediction:
+        """The same without where its hops looked, which is most of it."""
+        return self.model_copy(update={"attention": ()})
