@@ -2,94 +2,68 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.patches import StepPatch
 
 from emohop import corpora
 from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.media import read_audio
-from emohop.prediction import Look
-from emohop.reports.attention import Seen, attention, media_of, seen
+from emohop.prediction.answers import Word
+from emohop.reports.attention import attention
+from emohop.reports.seen import Seen, media_of, seen_in_corpus
 from emohop.reports.theme import PAPER, styled
-from tests.reports.test_plots import Predicting, weights
+from tests.reports.test_clip_picture import hop, row_of, texts
 
 
-def figure_of(looks: list[Look], shown: Seen) -> Figure:
+def figure_of(hops: list[Any], shown: Seen) -> Any:
     """The plot as it is laid out on paper."""
     with styled(PAPER):
-        figure = attention(looks, shown, Predicting())(PAPER)  # type: ignore[arg-type]
+        figure = attention(hops, shown)(PAPER)
         figure.draw_without_rendering()
     return figure
 
 
-def shown_of(**changes: Any) -> Seen:
-    nothing: dict[str, Any] = {"sound": None, "seconds": 0.0, "words": (), "pictures": None}
-    return Seen(**{**nothing, "rate": 4.0, **changes})
+def test_steps_are_bars_at_their_seconds() -> None:
+    look = hop(1, Modality.AUDIO, 3, 0.3).model_copy(update={"weights": (0.1, 0.6, 0.3)})
+    row = row_of(figure_of([look], Seen()), "hop 1: sound, most at 0.1 s")
+    assert [bar.get_x() for bar in row.patches] == pytest.approx([0, 0.1, 0.2])
+    assert [bar.get_width() for bar in row.patches] == pytest.approx([0.1] * 3)
+    # the highest weight is drawn full, even attention dotted
+    assert [bar.get_height() for bar in row.patches] == pytest.approx([1 / 6, 1, 0.5])
+    assert [line.get_ydata()[0] for line in row.lines] == pytest.approx([0, 1 / 1.8])
 
 
-def test_sound_is_weighted_by_the_second() -> None:
-    look = Look(Modality.AUDIO, np.array([0.1, 0.6, 0.3], np.float32))
-    wave = np.sin(np.arange(4000)).astype(np.float32)
-    (axes,) = figure_of([look], shown_of(sound=wave, seconds=0.28)).axes
-    (steps,) = [patch for patch in axes.patches if isinstance(patch, StepPatch)]
-    data: Any = steps.get_data()
-    # ten frames of 10 ms a step, the highest weight drawn full
-    assert data.edges.tolist() == pytest.approx([0, 0.1, 0.2, 0.3])
-    assert data.values.tolist() == pytest.approx([1 / 6, 1, 0.5])
-    assert axes.get_xlim()[1] == pytest.approx(0.3)
+def test_even_weights_have_no_peak() -> None:
+    even = hop(1, Modality.AUDIO, 10, 1.0).model_copy(
+        update={"weights": (0.1,) * 10, "entropy": 1.0}
+    )
+    assert "hop 1: sound, nearly evenly" in texts(figure_of([even], Seen()))
 
 
-def test_words_are_weighted_one_by_one() -> None:
-    look = Look(Modality.TEXT, np.array([0.2, 0.8], np.float32))
-    (axes,) = figure_of([look], shown_of(words=("oh", "no", "not seen"))).axes
-    heights = [bar.get_height() for bar in axes.patches]  # type: ignore[attr-defined]
-    assert heights == pytest.approx([0.25, 1])
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["oh", "no"]
+def test_pictures_have_room_and_their_times() -> None:
+    pictures = np.stack([np.full((2, 2, 3), 10 * n, np.uint8) for n in range(20)])
+    times = tuple(n / 4 for n in range(20))
+    shown = Seen(seconds=5.0, pictures=pictures, times=times)
+    (axes,) = figure_of([], shown).axes
+    places = [image.get_extent()[:2] for image in axes.images]
+    assert 8 <= len(places) <= 12
+    assert places[-1][1] <= 5.0
+    for (left, right), (following, _) in itertools.pairwise(places):
+        assert right < following + 1e-9
+        assert left in times
 
 
-@pytest.mark.parametrize("words", [("a" * 90,) * 2, ("never",) * 128, ("$x^2$", "日本", "\x07")])
-def test_many_and_long_words_can_be_read(words: tuple[str, ...]) -> None:
-    figure = figure_of([Look(Modality.TEXT, weights(len(words)))], shown_of(words=words))
-    (axes,) = figure.axes
-    labels = axes.get_xticklabels()
-    assert len(axes.patches) == len(words)
-    assert 0 < len(labels) <= 50
-    assert axes.get_position().height * figure.get_figheight() > 0.2
-    for label in labels:
-        box = label.get_window_extent()
-        assert box.y0 >= 0
-        assert box.height < figure.bbox.height
-
-
-def test_pictures_are_those_of_their_step() -> None:
-    pictures = np.stack([np.full((2, 2, 3), 10 * n, np.uint8) for n in range(5)])
-    look = Look(Modality.VIDEO, np.array([0.05, 0.1, 0.15, 0.2, 0.5], np.float32))
-    (axes,) = figure_of([look], shown_of(pictures=pictures)).axes
-    places = []
-    for image in axes.images:
-        left, right, _, _ = image.get_extent()
-        array = image.get_array()
-        assert array is not None
-        places.append((left, right, int(array[0, 0, 0])))
-    assert places == [(0.25 * n, 0.25 * (n + 1), 10 * n) for n in range(5)]
-    (steps,) = [patch for patch in axes.patches if isinstance(patch, StepPatch)]
-    data: Any = steps.get_data()
-    assert data.edges.tolist() == pytest.approx([n / 4 for n in range(6)])
-    assert data.values.tolist() == pytest.approx([0.028 * n for n in (1, 2, 3, 4, 10)])
-
-
-def test_too_many_pictures_are_thinned() -> None:
-    pictures = np.zeros((100, 2, 2, 3), np.uint8)
-    (axes,) = figure_of([Look(Modality.VIDEO, weights(100))], shown_of(pictures=pictures)).axes
-    assert 10 <= len(axes.images) <= 12
-    assert axes.images[-1].get_extent()[1] == pytest.approx(25)
+def test_a_clip_of_one_word_and_nothing_else() -> None:
+    figure = figure_of(
+        [hop(1, Modality.TEXT, 1, None, words=("No",))], Seen(words=(Word(text="No"),))
+    )
+    assert {"No", "hop 1: words, the only one"} <= set(texts(figure))
 
 
 class Inputs:
@@ -116,14 +90,14 @@ class Row:
 
 
 def test_without_media_sound_is_the_first_feature() -> None:
-    found: Any = seen(Row(), Predictor(Modality.AUDIO), None)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found.sound, [0, 1, 0.5])
+    found: Any = seen_in_corpus(Row(), Predictor(Modality.AUDIO), None)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found.high, [0, 1, 0.5])
     assert found.seconds == pytest.approx(0.03)
     assert found.words == ()
     assert found.pictures is None
-    other = seen(Row(), Predictor(Modality.TEXT), None)  # type: ignore[arg-type]
-    assert other.words == ("oh", "no")
-    assert other.sound is None
+    other = seen_in_corpus(Row(), Predictor(Modality.TEXT), None)  # type: ignore[arg-type]
+    assert [word.text for word in other.words] == ["oh", "no"]
+    assert other.low is None
 
 
 def test_with_media_it_is_what_was_recorded(made_corpus: Path) -> None:
@@ -131,13 +105,19 @@ def test_with_media_it_is_what_was_recorded(made_corpus: Path) -> None:
     assert clip.sound is not None
     found = media_of("iemocap", made_corpus, [clip.id])
     assert found == {clip.id: clip}
-    shown = seen(Row(), Predictor(Modality.AUDIO, Modality.VIDEO), clip)  # type: ignore[arg-type]
+    both = Predictor(Modality.AUDIO, Modality.VIDEO)
+    shown = seen_in_corpus(Row(), both, clip)  # type: ignore[arg-type]
     samples, rate = read_audio(clip.sound)
-    assert shown.sound is not None
+    assert shown.low is not None
+    assert shown.high is not None
     assert shown.seconds == pytest.approx(len(samples) / rate)
-    assert float(np.abs(shown.sound).max()) == pytest.approx(1)
-    np.testing.assert_allclose(shown.sound, samples / np.abs(samples).max(), rtol=1e-5)
+    loudest = np.abs(samples).max()
+    assert shown.high.max() == pytest.approx(samples.max() / loudest)
+    assert shown.low.min() == pytest.approx(samples.min() / loudest)
+    assert shown.pitch is not None
+    assert np.isfinite(shown.pitch[1]).any()
     assert shown.pictures is not None
-    assert shown.pictures.shape[1:] == (96, 96, 3)
+    assert shown.pictures.shape[1:] == (128, 128, 3)
+    assert shown.times[:2] == pytest.approx((0, 1 / 3))
     with pytest.raises(EmohopError, match="has no clip Ses09X: give the folder that was prepared"):
         media_of("iemocap", made_corpus, ["Ses09X"])

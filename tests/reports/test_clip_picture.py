@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from emohop.clips import Clip, Modality
+from emohop.config import FeatureSettings
 from emohop.prediction.answers import Hop, Prediction, Word
 from emohop.prediction.sources import Source
-from emohop.reports.clip_picture import PICTURES, Media, clip_picture
+from emohop.reports.clip_picture import clip_picture
 from emohop.reports.theme import PAPER, save, styled
-from emohop.reports.timeline import MOST_BARS, clock, timeline
 from tests.features.tiny import sound
 
 SOUND = (sound(2.0), 16_000)
-NINE = range(1, 10)
-SEEN = np.full((5, 96, 96, 3), 90, np.uint8)
+SEEN = np.full((6, 60, 80, 3), 90, np.uint8)
+WAVE, WORDS = Source(Clip(id="a"), None, SOUND), Source(Clip(id="a"))
+
+
+class Inputs:
+    """What a picture asks of a predictor's inputs."""
+
+    features = FeatureSettings(video="hog")
+    max_steps = dict.fromkeys(Modality, 10)
+
+
+class Predictor:
+    """What a picture asks of a predictor."""
+
+    inputs = Inputs()
 
 
 def hop(number: int, target: Modality, steps: int, seconds: float | None, **more: Any) -> Hop:
@@ -44,139 +59,124 @@ def prediction(**values: Any) -> Prediction:
     return Prediction(**{**known, **values})
 
 
-def texts(figure: Any) -> str:
-    found = [t.get_text() for axes in figure.axes for t in axes.texts]
-    labels = [axes.get_ylabel() for axes in figure.axes]
-    return "\n".join([*found, *labels, *(t.get_text() for t in figure.texts)])
-
-
-def drawn(found: Prediction, media: Media) -> Any:
+def drawn(found: Prediction, source: Source) -> Figure:
     with styled(PAPER):
-        figure = clip_picture(found, media)(PAPER)
+        figure = clip_picture(found, source, Predictor())(PAPER)  # type: ignore[arg-type]
         figure.draw_without_rendering()
         return figure
 
 
-def test_everything_has_its_row() -> None:
-    figure = drawn(prediction(), Media(SOUND, SEEN))
-    labels = [axes.get_ylabel() for axes in figure.axes]
-    assert labels == ["", "sound", "words", "pictures", "1 video", "2 audio", "3 text"]
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def row_of(figure: Figure, title: str) -> Any:
+    """The axes below a title that begins so."""
+    (axes,) = [a for a in figure.axes if any(t.get_text().startswith(title) for t in a.texts)]
+    return axes
+
+
+def test_everything_has_its_row_on_one_time() -> None:
+    figure = drawn(prediction(), Source(Clip(id="a"), None, SOUND, SEEN))
     said = texts(figure)
-    for part in ("70 %", "used: audio, text, video", "talk.mp4", "pitch", "0.50", "way"):
+    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "looked at sound, words, pictures"):
         assert part in said
-    assert "not by itself an explanation" in figure.get_supxlabel()
-    limits = {axes.get_xlim() for axes in figure.axes[1:]}
-    assert limits == {(0.0, 2.0)}  # one time for all
+    titles = [t.partition(",")[0] for t in said if t.startswith("hop ")]
+    assert titles == ["hop 1: pictures", "hop 2: sound", "hop 3: words"]
+    assert said.count("entropy 0.50") == 3
+    assert "Wiegreffe" in " ".join(said)
+    rows = [row_of(figure, title) for title in ("sound", "words", "hop 1", "hop 2", "hop 3")]
+    assert {axes.get_xlim() for axes in rows} == {(0.0, 2.0)}
+    assert [len(row.patches) for row in rows[2:]] == [5, 50, 3]
+    (pictures,) = [axes for axes in figure.axes if axes.images]
+    assert [im.get_extent()[0] for im in pictures.images] == pytest.approx(np.arange(6) / 3)
 
 
-def test_words_stand_over_their_bars() -> None:
-    figure = drawn(prediction(end=3.0), Media())
-    words, text = figure.axes[1], figure.axes[-1]
-    middles = [t.get_position()[0] for t in words.texts]
-    bars = [bar.get_x() + bar.get_width() / 2 for bar in text.patches]
+def test_the_pitch_is_over_the_wave() -> None:
+    figure = drawn(prediction(), WAVE)
+    (line,) = [line for axes in figure.axes for line in axes.lines if len(line.get_xdata()) > 100]
+    hertz = np.asarray(line.get_ydata(), np.float64)
+    assert np.nanmedian(hertz) == pytest.approx(150, rel=0.05)
+    assert "sound, its pitch as a line" in texts(figure)
+    silent = Source(Clip(id="a"), None, (np.zeros(16_000, np.float32), 16_000))
+    assert "sound" in texts(drawn(prediction(), silent))
+
+
+def test_words_without_times_stand_over_their_bars() -> None:
+    figure = drawn(prediction(end=3.0), WORDS)
+    row = row_of(figure, "words, without times")
+    middles = [t.get_position()[0] for t in row.texts if t.get_text() in {"no", "way", "!"}]
+    bars = [bar.get_x() + bar.get_width() / 2 for bar in row_of(figure, "hop 3").patches]
     assert middles == pytest.approx(bars)
 
 
-def test_words_with_times_stand_at_them_and_signs_share_their_word_s() -> None:
+def test_words_with_times_stand_at_them_and_turns_before_are_told() -> None:
     timed = (Word(text="No", start=0.5, end=0.8), Word(text="way!", start=1.0, end=1.6))
-    text = hop(1, Modality.TEXT, 3, None, words=("no", "way", "!"))
-    text = text.model_copy(update={"starts": (0.5, 1.0, 1.0), "ends": (0.8, 1.6, 1.6)})
-    figure = drawn(prediction(words=timed, attention=(text,)), Media())
-    assert [t.get_position()[0] for t in figure.axes[1].texts] == pytest.approx([0.65, 1.3])
-    bars = [(bar.get_x(), bar.get_width()) for bar in figure.axes[2].patches]
-    np.testing.assert_allclose(bars, [(0.5, 0.3), (1.0, 0.3), (1.3, 0.3)])
+    text = hop(1, Modality.TEXT, 3, None, words=("so", "no", "way"))
+    text = text.model_copy(
+        update={
+            "starts": (None, 0.5, 1.0), "ends": (None, 0.8, 1.6), "weights": (0.25, 0.7, 0.05),
+        }
+    )  # fmt: skip
+    figure = drawn(prediction(words=timed, attention=(text,)), WORDS)
+    middles = [t.get_position()[0] for t in row_of(figure, "words").texts[1:]]
+    assert middles == pytest.approx([0.65, 1.3])
+    band = row_of(figure, "hop 1: words, most at “no”, 25 % on the turns before")
+    assert [bar.get_height() for bar in band.patches] == pytest.approx([1, 0.05 / 0.7])
+
+
+@pytest.mark.parametrize("count", [3, 20, 60, 300])
+def test_words_never_overlap(count: int) -> None:
+    rng = np.random.default_rng(0)
+    words = tuple("a" * int(n) for n in rng.integers(1, 40, count))
+    text = hop(1, Modality.TEXT, count, None, words=words)
+    row = row_of(drawn(prediction(attention=(text,)), WORDS), "words")
+    shown = [t for t in row.texts if t.get_text()[0] == "a"]
+    assert min(count, 9) <= len(shown) <= count
+    assert (f"of {count} have room" in row.texts[0].get_text()) == (len(shown) < count)
+    for one, other in itertools.combinations([t.get_window_extent() for t in shown], 2):
+        apart = one.x1 <= other.x0 or other.x1 <= one.x0
+        assert apart or abs(one.y0 + one.y1 - other.y0 - other.y1) > one.height
+
+
+def test_a_hop_that_found_nothing_is_a_line() -> None:
+    figure = drawn(prediction(attention=(hop(1, Modality.VIDEO, 0, 2.0),)), WAVE)
+    row = row_of(figure, "hop 1: pictures, there were none")
+    assert not row.patches
+    assert row.get_position().height * figure.get_figheight() < 0.1
+
+
+NINE = tuple(hop(k, tuple(Modality)[k % 3], 40, 30.0) for k in range(1, 10))
+MANY = {f"class number {k} of a long name": 0.05 for k in range(20)}
 
 
 @pytest.mark.parametrize(
-    ("values", "media"),
+    ("values", "source"),
     [
-        ({"end": None, "used": (Modality.TEXT,), "missing": (Modality.AUDIO,)}, Media()),
-        ({"attention": (), "transcript": None}, Media(SOUND)),
-        ({"attention": (hop(1, Modality.VIDEO, 0, 2.0),)}, Media(SOUND)),
-        ({"transcript": "word " * 300, "end": 30.0}, Media((np.tile(SOUND[0], 15), 16_000))),
-        ({"transcript": "", "attention": ()}, Media((np.zeros(16_000, np.float32), 16_000))),
-        ({"transcript": "$x_1$ \\frac", "source": "a\nb$.wav"}, Media(SOUND, SEEN[:1])),
-        (
-            {"attention": tuple(hop(k, Modality.AUDIO, 400, 2.0) for k in range(1, 10))},
-            Media(SOUND),
-        ),
-        ({"end": 0.01}, Media((np.zeros(10, np.float32), 16_000))),
+        ({"end": None, "used": (Modality.TEXT,), "missing": (Modality.AUDIO,)}, WORDS),
+        ({"attention": (), "transcript": None}, WAVE),
+        ({"attention": (), "transcript": "x " * 100_000}, WAVE),
+        ({"attention": NINE, "end": 30.0}, Source(Clip(id="a"), None, (sound(30), 16_000))),
+        ({"transcript": "", "attention": ()}, Source(Clip(id="a"), None, (sound(0.01), 16_000))),
+        ({"attention": (hop(1, Modality.VIDEO, 1, 0.3),), "end": 0.3},
+         Source(Clip(id="a"), None, None, SEEN[:1])),
+        ({"transcript": "$x_1$ \\frac", "source": "a\nb$.wav", "attention": ()}, WAVE),
+        ({"probabilities": MANY, "label": "z" * 400, "unknown_words": ("y" * 900,) * 50,
+          "notes": ("cut " * 400,), "speaker": "s" * 300, "attention": ()}, WAVE),
     ],
-)
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_whatever_is_lacking(
-    values: dict[str, Any], media: Media, suffix: str, tmp_path: Path
+)  # fmt: skip
+def test_whatever_is_lacking_or_too_much(
+    values: dict[str, Any], source: Source, tmp_path: Path
 ) -> None:
-    path = tmp_path / f"a.{suffix}"
-    save(clip_picture(prediction(**values), media), path)
-    assert path.stat().st_size > 2000
-    if suffix == "png":
-        with Image.open(path) as image:
-            assert image.width > 1000
+    draw = clip_picture(prediction(**values), source, Predictor())  # type: ignore[arg-type]
+    for suffix in ("png", "svg", "pdf"):
+        save(draw, tmp_path / f"a.{suffix}")
+        assert (tmp_path / f"a.{suffix}").stat().st_size > 2000
+    with Image.open(tmp_path / "a.png") as image:
+        assert 1000 < image.width < 1600  # nothing stands out of the page
 
 
-def test_the_media_of_sources() -> None:
-    pictures = np.zeros((40, 60, 80, 3), np.uint8)
-    media = Media.of(Source(Clip(id="a"), None, SOUND, pictures))
-    assert media.sound is SOUND
-    assert media.pictures is not None
-    assert len(media.pictures) <= PICTURES
-    assert Media.of(Source(Clip(id="a"))).pictures is None
-
-
-def clips(
-    count: int, speakers: tuple[str | None, ...] = (None,), gap: float = 0
-) -> list[Prediction]:
-    rng = np.random.default_rng(count)
-    found, at = [], 0.0
-    for k in range(count):
-        shares = rng.dirichlet((1, 1))
-        found.append(
-            prediction(
-                start=at, end=at + 2, speaker=speakers[k % len(speakers)],
-                label=("a", "b")[int(shares.argmax())], attention=(),
-                probabilities={"a": shares[0], "b": shares[1]},
-            )
-        )  # fmt: skip
-        at += 2 + gap
-    return found
-
-
-def timeline_of(found: list[Prediction]) -> Any:
-    with styled(PAPER):
-        figure = timeline(found)(PAPER)
-        figure.draw_without_rendering()
-        return figure
-
-
-def test_a_row_a_class_and_one_for_speakers() -> None:
-    found = clips(5, ("Ann", "Bo"), gap=1)
-    figure = timeline_of(found)
-    assert [axes.get_ylabel() for axes in figure.axes] == ["a", "b", ""]
-    bars = figure.axes[0].patches
-    assert [bar.get_height() for bar in bars] == pytest.approx(
-        [p.probabilities["a"] for p in found]
-    )
-    assert [bar.get_x() for bar in bars] == pytest.approx([p.start for p in found])
-    names = [label.get_text() for label in figure.axes[2].get_yticklabels()]
-    assert names == ["Ann", "Bo"]
-    assert len(timeline_of(clips(5)).axes) == 2
-
-
-def test_many_clips_are_shown_by_their_means(tmp_path: Path) -> None:
-    found = clips(2000, gap=1)
-    figure = timeline_of(found)
-    bars = figure.axes[0].patches
-    assert len(bars) <= MOST_BARS
-    mean = sum(bar.get_height() * bar.get_width() for bar in bars) / sum(
-        bar.get_width() for bar in bars
-    )
-    assert mean == pytest.approx(np.mean([p.probabilities["a"] for p in found]), abs=0.01)
-    save(timeline(found), tmp_path / "a.png")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (7325, "2:02:05")]
-)
-def test_the_clock(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+def test_many_classes_are_summed_up() -> None:
+    figure = drawn(prediction(probabilities=MANY), WORDS)
+    assert "12 others" in texts(figure)
+    assert "60 %" in texts(figure)

@@ -13,9 +13,12 @@ from emohop.evaluation.calibration import Reliability
 from emohop.evaluation.comparison import Row
 from emohop.evaluation.metrics import SCORES
 from emohop.prediction import Look
+from emohop.prediction.answers import Word
 from emohop.reports import diagrams, plots
-from emohop.reports.attention import Seen, attention
+from emohop.reports.attention import attention
+from emohop.reports.seen import Seen
 from emohop.reports.theme import PAGE, PAPER, Draw, as_svg, styled
+from tests.reports.test_clip_picture import hop
 
 
 def texts(svg: str) -> list[str]:
@@ -104,20 +107,6 @@ def test_reliability_with_empty_bins() -> None:
     assert "as it came: error 0.100" in texts(svg)
 
 
-class Settings:
-    """An encoder's settings that stack ten frames of sound."""
-
-    def encoder(self, modality: Modality) -> Settings:
-        self.stack = 10 if modality is Modality.AUDIO else 1
-        return self
-
-
-class Predicting:
-    """What `attention` asks of a predictor."""
-
-    settings = Settings()
-
-
 def weights(count: int) -> np.ndarray:
     values = np.arange(1, count + 1, dtype=np.float32)
     return values / values.sum() if count else values
@@ -127,25 +116,30 @@ def weights(count: int) -> np.ndarray:
 @pytest.mark.parametrize("media", [True, False])
 def test_attention_over_all_three(steps: Sequence[int], media: bool) -> None:
     sound, words, pictures = steps
-    looks = [
-        Look(Modality.VIDEO, weights(pictures)),
-        Look(Modality.AUDIO, weights(sound)),
-        Look(Modality.TEXT, weights(words)),
+    hops = [
+        hop(1, Modality.VIDEO, pictures, 8.0),
+        hop(2, Modality.AUDIO, sound, 8.0),
+        hop(3, Modality.TEXT, words, None, words=tuple(f"w{n}" for n in range(words))),
     ]
     rng = np.random.default_rng(0)
+    wave = rng.uniform(0, 1, max(1, 160 * sound)).astype(np.float32)
+    faces = rng.integers(0, 255, (pictures, 8, 8, 3), np.uint8)
     shown = Seen(
-        sound=rng.uniform(-1 if media else 0, 1, max(1, 160 * sound)).astype(np.float32),
-        seconds=0.1 * sound,
-        words=tuple(f"w{n}" for n in range(words)),
-        pictures=rng.integers(0, 255, (pictures, 8, 8, 3), np.uint8)
-        if media and pictures
-        else None,
-        rate=3.0,
+        seconds=8.0,
+        low=-wave if media else 0 * wave,
+        high=wave,
+        words=tuple(Word(text=f"w{n}") for n in range(words)),
+        pictures=faces if media and pictures else None,
+        times=tuple(n / 5 for n in range(pictures)),
     )
-    svg = drawn(attention(looks, shown, Predicting()))  # type: ignore[arg-type]
-    assert [text for text in texts(svg) if text.startswith("hop ")] == ["hop 1", "hop 2", "hop 3"]
-    assert ("w0" in texts(svg)) == (words > 0)
-    assert ("no words" in texts(svg)) == (words == 0)
+    svg = drawn(attention(hops, shown))
+    assert [text[:5] for text in texts(svg) if text.startswith("hop ")] == [
+        "hop 1",
+        "hop 2",
+        "hop 3",
+    ]
+    assert any(text in texts(svg) for text in ("w0", "w1")) == (words > 0)
+    assert ("hop 3: words, there were none" in texts(svg)) == (words == 0)
     assert ("data:image/png" in svg) == (media and pictures > 0)
 
 

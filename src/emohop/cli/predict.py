@@ -108,7 +108,7 @@ def predict(
 
         show(*shown.tables([found for _, found in done]))
     if done and figure is not None:
-        _draw(done, figure)
+        _draw(predictor, done, figure)
         typer.echo(f"wrote {figure}", err=True)
     if failed:
         typer.echo(f"{failed} of {len(files or ())} files could not be read", err=True)
@@ -141,15 +141,15 @@ def _predicted(
         yield source, found
 
 
-def _draw(done: Sequence[tuple[Source, Prediction]], path: Path) -> None:
+def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path: Path) -> None:
     """The picture of a clip, or of a recording's clips over time."""
-    from emohop.reports.clip_picture import Media, clip_picture
+    from emohop.reports.clip_picture import clip_picture
     from emohop.reports.theme import save
     from emohop.reports.timeline import timeline
 
     source, first = done[0]
     if len(done) == 1:
-        save(clip_picture(first, Media.of(source)), path)
+        save(clip_picture(first, source, predictor), path)
     else:
         save(timeline([found for _, found in done]), path)
 

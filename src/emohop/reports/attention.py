@@ -1,241 +1,258 @@
-"""Where each hop looked in a clip: over its sound, its words and its pictures."""
+"""Where each hop looked in a clip, on one time axis with its sound, words and pictures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop import corpora
-from emohop.clips import Clip, Modality
-from emohop.config import FeatureSettings
-from emohop.errors import EmohopError, MediaError
-from emohop.features.audio import AUDIO_FEATURES
-from emohop.prediction import Look, Predictor
-from emohop.reports.theme import COLUMN_INCHES, Draw, Theme, fitted, width
-from emohop.storage import Row
+from emohop.clips import Modality
+from emohop.prediction.answers import Hop
+from emohop.reports.rows import POINTS, WITHIN, Row, stacked
+from emohop.reports.seen import Seen
+from emohop.reports.theme import Draw, Theme, fitted, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FRAME_SECONDS = 0.010
-PRETRAINED_SECONDS = 0.020
-"""A frame of Wav2Vec2's family and of Whisper, before frames are pooled."""
-"""From one frame of the sound's features to the next."""
-SHOWN_PICTURES = 12
-_WAVE_POINTS = 600
-_ROW_INCHES = 0.75
-_AXES_INCHES = 6.2
-_WORD_INCHES = 0.8
-_SHOWN_WORDS = 50
-_PICTURE_PIXELS = 96
+NOTE = (
+    "Attention is not by itself an explanation of the answer (Jain and Wallace 2019; Wiegreffe "
+    "and Pinter 2019)."
+)
+COLOURS = {Modality.AUDIO: 0, Modality.TEXT: 1, Modality.VIDEO: 2}
+NAMES = {Modality.AUDIO: "sound", Modality.TEXT: "words", Modality.VIDEO: "pictures"}
+TICKS_INCHES = 0.2
+"""Below the last row, for the seconds."""
+_BAND_INCHES = 0.26
+_NO_INCHES = 0.02
+_WAVE_INCHES = 0.6
+_PICTURE_INCHES = (0.36, 0.56)
+_LINE_INCHES = 0.15
+_MOST_LINES = 5
+_FEW_LINES = 3
+"""Of words, where not all have room: the weightiest come first."""
+_WORD_INCHES = 1.0
+_MOST_WORDS = 400
+_EVEN = 0.95
+"""The entropy above which a hop looked at nothing more than at the rest."""
+_HERTZ = (75, 100, 150, 200, 300, 400)
+
+Spans = NDArray[np.float64]
+"""[steps, 2]: where each step begins and ends on the axis; NaN where that is not on it."""
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """A clip as it is drawn behind the weights.
-
-    `sound` is [points] between -1 and 1 over `seconds`; `pictures` is uint8 [n, side, side, 3] or
-    None, `rate` how many there are in a second.
-    """
-
-    sound: NDArray[np.float32] | None
-    seconds: float
-    words: tuple[str, ...]
-    pictures: NDArray[np.uint8] | None
-    rate: float
-    frame: float = FRAME_SECONDS
-    """Seconds of sound in one of its frames."""
-
-
-def seen(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
-    """What to draw of a clip: from its media where they are at hand, else from its features.
-
-    Without media, the sound is the first feature of each frame, which is its loudness or close
-    to it, and there are no pictures.
-    """
-    settings = predictor.inputs.features
-    modalities = predictor.inputs.max_steps
-    sound, seconds, pictures, frame = None, 0.0, None, FRAME_SECONDS
-    if Modality.AUDIO in modalities:
-        frame = _frame_seconds(row, settings)
-        seconds = len(row.audio) * frame
-        loud = row.audio[:, 0] if len(row.audio) else np.zeros(1, np.float32)
-        sound = (loud - loud.min()) / max(1e-6, float(np.ptp(loud)))
-        if clip is not None and clip.sound is not None:
-            from emohop.media import read_audio
-
-            samples, rate = read_audio(clip.sound)
-            sound = samples / max(1e-6, float(np.abs(samples).max(initial=0)))
-            seconds = len(samples) / rate
-    if Modality.VIDEO in modalities and clip is not None and clip.picture is not None:
-        from emohop.features.video import faces_of
-
-        ((_, faces),) = faces_of([clip.picture], settings.frames_per_second)
-        pictures = None if isinstance(faces, MediaError) else _small(faces)
-    words = tuple(row.text.tolist()) if Modality.TEXT in modalities else ()
-    return Seen(sound, seconds, words, pictures, settings.frames_per_second, frame)
-
-
-def _frame_seconds(row: Row, settings: FeatureSettings) -> float:
-    """How long a frame of sound is: of a pretrained model, as the clip's length tells."""
-    if settings.audio in AUDIO_FEATURES:
-        return FRAME_SECONDS
-    if row.end is None or not len(row.audio):
-        return PRETRAINED_SECONDS * settings.audio_pool
-    return (row.end - row.start) / len(row.audio)
-
-
-def media_of(corpus: str, source: Path, ids: Sequence[str]) -> dict[str, Clip]:
-    """The clips of a corpus folder with these ids; EmohopError when one is not there."""
-    found = {clip.id: clip for clip in corpora.read(corpus, source)}
-    for name in ids:
-        if name not in found:
-            raise EmohopError(f"{source} has no clip {name}: give the folder that was prepared")
-    return {name: found[name] for name in ids}
-
-
-def attention(looks: Sequence[Look], shown: Seen, predictor: Predictor) -> Draw:
-    """A row a hop: its weights over what it looked at, with how widely it looked."""
+def attention(hops: Sequence[Hop], shown: Seen) -> Draw:
+    """The clip and a band a hop: its weights over what it looked at."""
 
     def draw(theme: Theme) -> Figure:
-        from matplotlib.figure import Figure
-
-        heights = [_height(look, shown) for look in looks]
-        figure = Figure(figsize=(2 * COLUMN_INCHES, sum(heights) + 0.1), layout="constrained")
-        rows = figure.subplots(len(looks), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for number, (look, axes) in enumerate(zip(looks, rows, strict=True), 1):
-            for side in axes.spines.values():
-                side.set_visible(False)
-            axes.set_yticks([])
-            axes.set_ylabel(
-                f"hop {number}\n{look.target}\n{look.entropy:.2f}",
-                rotation=0, ha="right", va="center",
-            )  # fmt: skip
-            _ROWS[look.target](axes, look.weights, shown, predictor, theme)
-        return figure
+        return stacked(attention_rows(hops, shown), theme, TICKS_INCHES)
 
     return draw
 
 
-def _height(look: Look, shown: Seen) -> float:
-    """The inches of a row: pictures are nearly as high as wide, slanted words need room."""
-    if look.target is Modality.TEXT:
-        return _ROW_INCHES + 0.4 * _slanted(_words(look.weights, shown))
-    if look.target is not Modality.VIDEO or shown.pictures is None or not len(look.weights):
-        return _ROW_INCHES
-    side = _AXES_INCHES / math.ceil(len(look.weights) / _every(len(look.weights)))
-    return 0.2 + min(0.9, max(0.35, side)) / 0.75  # the rest is for the weights below
+def attention_rows(hops: Sequence[Hop], shown: Seen) -> list[Row]:
+    """Rows of the clip's media and of each hop. For use within `styled`.
+
+    They share one axis: seconds of the clip, or words where nothing has a time.
+    """
+    end = _end(hops, shown)
+    timed = end > 0
+    end = end or float(max(1, len(shown.words), *(len(hop.weights) for hop in hops), 1))
+    rows = []
+    if shown.low is not None:
+        voiced = shown.pitch is not None and bool(np.isfinite(shown.pitch[1]).any())
+        title = "sound, its pitch as a line" if voiced else "sound"
+        right = "Hz" if voiced else ""
+        rows.append(Row(_WAVE_INCHES, partial(_sound, shown=shown), title, right))
+    if shown.words:
+        rows.append(_words(hops, shown, end, timed))
+    if shown.pictures is not None:
+        rows.append(_pictures(shown.pictures, shown.times, end))
+    for hop in hops:
+        spans = _spans(hop.starts, hop.ends, end)
+        title = f"hop {hop.hop}: {NAMES[hop.target]}{_most(hop, spans)}"
+        right = f"entropy {hop.entropy:.2f}" if hop.weights else ""
+        high = _BAND_INCHES if hop.weights else _NO_INCHES
+        rows.append(Row(high, partial(_band, hop=hop, spans=spans), title, right))
+    return [_on_axis(row, end, timed, last=row is rows[-1]) for row in rows]
 
 
-def _every(pictures: int) -> int:
-    """How many pictures one stands for where there are too many to be seen."""
-    return math.ceil(pictures / SHOWN_PICTURES)
+def _on_axis(row: Row, end: float, timed: bool, *, last: bool) -> Row:
+    def draw(axes: Axes, theme: Theme) -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        row.draw(axes, theme)
+        axes.set_xlim(0, end)
+        if not timed:
+            axes.set_xticks([])
+            return
+        axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]))
+        axes.grid(axis="x", lw=0.5)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelbottom=last, labelsize=POINTS, pad=2)
+        axes.xaxis.set_major_formatter(lambda second, _: f"{second:g} s")
+
+    return Row(row.inches, draw, row.title, row.right, row.gap)
 
 
-def _small(faces: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    size = (_PICTURE_PIXELS, _PICTURE_PIXELS)
-    return np.stack([np.asarray(Image.fromarray(face).resize(size)) for face in faces])
-
-
-def _over_sound(
-    axes: Axes, weights: NDArray[np.float32], shown: Seen, predictor: Predictor, theme: Theme
-) -> None:
-    step = shown.frame * predictor.settings.encoder(Modality.AUDIO).stack
-    end = max(shown.seconds, len(weights) * step, step)
-    if shown.sound is not None:
-        low, high = _envelope(shown.sound)
-        times = np.linspace(0, shown.seconds, len(low))
-        axes.fill_between(times, low, high, color=theme.ink, alpha=0.25, lw=0)
-    if len(weights):
-        edges = np.arange(len(weights) + 1) * step
-        heights = weights / weights.max()
-        axes.stairs(heights, edges, fill=True, color=theme.colour(1), alpha=0.65, lw=0)
-    axes.set_xlim(0, end)
-    axes.set_ylim(-1.05 if shown.sound is not None and shown.sound.min() < 0 else 0, 1.05)
-    axes.xaxis.set_major_formatter(lambda second, _: f"{second:g} s")
+def _end(hops: Sequence[Hop], shown: Seen) -> float:
+    """The last second of anything that has a time; 0 where nothing has."""
+    ends = [shown.seconds, *(word.end or 0.0 for word in shown.words)]
+    return max(ends + [end or 0.0 for hop in hops for end in hop.ends])
 
 
-def _over_words(
-    axes: Axes, weights: NDArray[np.float32], shown: Seen, predictor: Predictor, theme: Theme
-) -> None:
-    del predictor
-    words = _words(weights, shown)
-    if not words:
-        axes.set_xticks([])
-        axes.text(0.5, 0.5, "no words", ha="center", va="center", transform=axes.transAxes)
+def _spans(starts: Sequence[float | None], ends: Sequence[float | None], end: float) -> Spans:
+    """Where steps are; evenly over the whole where none has a time."""
+    if all(start is None for start in starts):
+        edges = np.linspace(0, end, len(starts) + 1)
+        return np.stack([edges[:-1], edges[1:]], axis=1)
+    pairs = [
+        [math.nan if x is None else x for x in pair] for pair in zip(starts, ends, strict=True)
+    ]
+    return np.array(pairs, np.float64).reshape(-1, 2)
+
+
+def _most(hop: Hop, spans: Spans) -> str:
+    """What has most weight: a word, or a moment where one stands out; what is off the axis."""
+    if not hop.weights:
+        return ", there were none"
+    weights = np.array(hop.weights)
+    off = float(weights[np.isnan(spans[:, 0])].sum())
+    before = f", {100 * off:.0f} % on the turns before" if off >= 0.005 else ""
+    at = int(weights.argmax())
+    if len(weights) < 2:
+        return ", the only one" + before
+    if weights[at] < 1.5 / len(weights) and hop.entropy > _EVEN:
+        return ", nearly evenly" + before
+    if hop.words is not None:
+        return f", most at “{fitted(hop.words[at], _WORD_INCHES)}”{before}"
+    start = hop.starts[at]
+    return "" if start is None else f", most at {(start + (hop.ends[at] or start)) / 2:.1f} s"
+
+
+def _sound(axes: Axes, theme: Theme, *, shown: Seen) -> None:
+    if shown.low is None or shown.high is None:
         return
-    axes.bar(range(len(words)), weights / weights.max(), width=0.8, color=theme.colour(1))
-    long = _slanted(words)
-    every = math.ceil(len(words) / _SHOWN_WORDS)
-    axes.set_xticks(
-        range(0, len(words), every), words[::every], rotation=60 if long else 0,
-        ha="right" if long else "center", rotation_mode="anchor" if long else "default",
+    edges = np.linspace(0, shown.seconds, len(shown.low) + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    axes.fill_between(middles, shown.low, shown.high, color=theme.ink, alpha=0.28, lw=0)
+    axes.set_ylim(min(-1.05, 0) if shown.low.min() < 0 else 0, 1.05)
+    if shown.pitch is None or not np.isfinite(shown.pitch[1]).any():
+        return
+    from matplotlib import patheffects
+    from matplotlib.ticker import NullLocator
+
+    times, hertz = shown.pitch
+    low, high = float(np.nanmin(hertz)), float(np.nanmax(hertz))
+    wider = max(1.15, math.sqrt(2 * low / high))  # an octave at least: noise is no melody
+    voice = axes.twinx()
+    for side in voice.spines.values():
+        side.set_visible(False)
+    voice.set_yscale("log")
+    voice.yaxis.set_minor_locator(NullLocator())
+    voice.set_ylim(low / wider, high * wider)
+    inside = [hz for hz in _HERTZ if low / wider < hz < high * wider]
+    chosen = inside if len(inside) < 3 else [inside[0], inside[len(inside) // 2], inside[-1]]
+    voice.set_yticks(chosen, [str(hz) for hz in chosen], fontsize=POINTS)
+    voice.tick_params(axis="y", pad=3)
+    around = [patheffects.withStroke(linewidth=2.8, foreground=theme.paper)]
+    voice.plot(times, hertz, color=theme.colour(0), lw=1.5, path_effects=around)
+
+
+def _words(hops: Sequence[Hop], shown: Seen, end: float, timed: bool) -> Row:
+    """The words at their times, on as many lines as they need; of too many, the weightiest."""
+    words = shown.words[:_MOST_WORDS]
+    spans = _spans([w.start for w in words], [w.end for w in words], end)
+    middles = np.nan_to_num(spans.mean(axis=1), nan=-1.0)
+    weights = np.zeros(len(words))
+    for hop in hops:
+        if hop.words is not None and len(hop.weights):
+            there = _spans(hop.starts, hop.ends, end).mean(axis=1)
+            near = np.abs(middles[:, None] - np.nan_to_num(there, nan=math.inf)).argmin(axis=0)
+            np.maximum.at(weights, near, np.where(np.isnan(there), 0, hop.weights))
+    signs = np.array([not any(sign.isalnum() for sign in word.text) for word in words])
+    order = np.lexsort((-weights, signs))  # signs come last
+    order = order[middles[order] >= 0]
+    texts = [fitted(word.text, _WORD_INCHES) for word in words]
+    sizes = np.array([width(text, POINTS) for text in texts])
+    placed = _lines(np.sort(order), middles, sizes, end, _MOST_LINES)
+    if len(placed) < len(order):
+        placed = _lines(order, middles, sizes, end, _FEW_LINES)
+    lines = 1 + max((line for _, _, line in placed), default=0)
+    evenly = timed and all(word.start is None for word in words)
+    title = "words, without times: spread evenly" if evenly else "words"
+    if len(placed) < len(shown.words):
+        title += f" ({len(placed)} of {len(shown.words)} have room)"
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        axes.set_ylim(lines, 0)
+        for number, x, line in placed:
+            axes.text(
+                x * end / WITHIN, line + 0.5, texts[number], ha="center", va="center",
+                fontsize=POINTS, bbox={"fc": theme.paper, "ec": "none", "pad": 0.6},
+            )  # fmt: skip
+
+    return Row(lines * _LINE_INCHES, draw, title)
+
+
+def _lines(
+    chosen: NDArray[np.int64], middles: Spans, sizes: NDArray[np.float64], end: float, most: int
+) -> list[tuple[int, float, int]]:
+    """Words in this order that have room on a line: which, the inches of its middle, its line."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(most)]
+    placed = []
+    for number in chosen.tolist():
+        half = float(sizes[number]) / 2
+        x = min(max(float(middles[number]) / end * WITHIN, half), WITHIN - half)
+        left, right = x - half - 0.06, x + half + 0.06
+        for line, others in enumerate(taken):
+            if all(right <= start or left >= stop for start, stop in others):
+                others.append((x - half, x + half))
+                placed.append((number, x, line))
+                break
+    return placed
+
+
+def _pictures(pictures: NDArray[np.uint8], times: Sequence[float], end: float) -> Row:
+    """Squares at their times, as many as have room beside each other."""
+    step = (times[1] - times[0]) / end * WITHIN if len(times) > 1 else WITHIN
+    least, most = _PICTURE_INCHES
+    inches = min(most, max(least, step))
+    side = inches / WITHIN * end
+
+    def draw(axes: Axes, theme: Theme) -> None:
+        del theme
+        until = -math.inf
+        for picture, time in zip(pictures, times, strict=True):
+            left = min(time, end - side * 0.98)
+            if left >= until - 1e-6 * side and time <= end:
+                box = (left, left + side * 0.97, 0, 1)
+                axes.imshow(picture, extent=box, aspect="auto", zorder=3)
+                until = left + side
+        axes.set_ylim(0, 1)
+
+    return Row(inches, draw)
+
+
+def _band(axes: Axes, theme: Theme, *, hop: Hop, spans: Spans) -> None:
+    """A bar a step, the highest full; dotted, how high all would be if it looked everywhere."""
+    axes.set_ylim(0, 1.06)
+    if not len(spans):
+        return
+    heights = np.array(hop.weights) / max(hop.weights)
+    there = np.isfinite(spans[:, 0])
+    wide = spans[there, 1] - spans[there, 0]
+    bars = hop.target is Modality.TEXT
+    axes.bar(
+        spans[there, 0] + wide * 0.08 * bars, heights[there], wide * (1 - 0.16 * bars),
+        align="edge", color=theme.colour(COLOURS[hop.target]), lw=0, zorder=2,
     )  # fmt: skip
-    axes.set_xlim(-0.6, len(words) - 0.4)
-    axes.set_ylim(0, 1.05)
-
-
-def _words(weights: NDArray[np.float32], shown: Seen) -> list[str]:
-    """The words that were seen, as they fit below the weights."""
-    return [fitted(word, _WORD_INCHES) for word in shown.words[: len(weights)]]
-
-
-def _slanted(words: Sequence[str]) -> bool:
-    """Whether the widest word is wider than the room of each."""
-    return bool(words) and max(map(width, words)) + 0.05 > _AXES_INCHES / len(words)
-
-
-def _over_pictures(
-    axes: Axes, weights: NDArray[np.float32], shown: Seen, predictor: Predictor, theme: Theme
-) -> None:
-    step = predictor.settings.encoder(Modality.VIDEO).stack / shown.rate
-    count = max(1, len(weights))
-    axes.set_xlim(0, count * step)
-    axes.set_ylim(0, 1.05)
-    axes.xaxis.set_major_formatter(lambda second, _: f"{second:g} s")
-    if not len(weights):
-        axes.text(0.5, 0.5, "no pictures", ha="center", va="center", transform=axes.transAxes)
-        return
-    heights = weights / weights.max()
-    if shown.pictures is None:
-        axes.stairs(heights, np.arange(count + 1) * step, fill=True, color=theme.colour(1), lw=0)
-        return
-    # pictures side by side as wide as their time, each underlined by its weight
-    axes.set_ylim(0, 1.3)
-    every = _every(count)
-    for first in range(0, count, every):
-        at = min(len(shown.pictures) - 1, round((first + every // 2) * step * shown.rate))
-        right = min(count, first + every) * step
-        axes.imshow(
-            shown.pictures[at],
-            extent=(first * step, right, 0.32, 1.3),
-            aspect="auto",
-            interpolation="none",
-        )
-    axes.stairs(0.28 * heights, np.arange(count + 1) * step, fill=True, color=theme.colour(1), lw=0)
-    axes.set_xlim(0, count * step)
-    axes.set_ylim(0, 1.3)
-
-
-_ROWS: dict[Modality, Any] = {
-    Modality.AUDIO: _over_sound,
-    Modality.TEXT: _over_words,
-    Modality.VIDEO: _over_pictures,
-}
-
-
-def _envelope(sound: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The lowest and highest value in each of at most `_WAVE_POINTS` stretches."""
-    parts = np.array_split(sound, min(_WAVE_POINTS, max(1, len(sound))))
-    low = np.array([part.min() for part in parts], np.float32)
-    high = np.array([part.max() for part in parts], np.float32)
-    return (low, high) if sound.min() < 0 else (np.zeros_like(high), high)
+    axes.axhline(0, color=theme.ink, lw=0.8, zorder=3)
+    if len(heights) > 1:
+        even = 1 / len(heights) / max(hop.weights)
+        axes.axhline(even, color=theme.ink, lw=0.8, ls=(0, (1, 2)), zorder=3)

@@ -13,8 +13,10 @@ from emohop.clips import Modality
 from emohop.config import HOPPING
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import Run
-from emohop.reports.attention import attention, media_of, seen
+from emohop.prediction.looking import hops_of
+from emohop.reports.attention import NOTE, attention
 from emohop.reports.sections import SCORES, Plot, Section
+from emohop.reports.seen import media_of, seen_in_corpus
 from emohop.storage import open_prepared
 
 ATTENDING = (*HOPPING, "mdrea")
@@ -61,16 +63,16 @@ def attention_section(
         peaks = ", ".join(
             f"hop {k} {look.target} entropy {look.entropy:.2f}" for k, look in enumerate(looks, 1)
         )
-        shown = seen(row, predictor, media.get(name))
-        draw = attention(looks, shown, predictor)
+        stacks = {m: predictor.settings.encoder(m).stack for m in predictor.inputs.max_steps}
+        shown = seen_in_corpus(row, predictor, media.get(name))
+        draw = attention(hops_of(looks, row, stacks, None), shown)
         made.append(Plot(f"attention-{number + 1}", f"{said}. {peaks}", f"{said}{words}", draw))
     return Section(
         "attention",
         "Where each hop looked",
-        f"{run.title}, test clips. Orange: the weights of a hop over what it attends to, the "
-        "highest drawn full. The number is the entropy of the weights: 1 is everywhere alike, 0 "
-        "one step. Attention is not by itself an explanation of the answer (Jain and Wallace 2019; "
-        "Wiegreffe and Pinter 2019).",
+        f"{run.title}, test clips. Bars: the weights of a hop over what it attends to, the highest "
+        "drawn full; dotted is where all would be if it looked everywhere alike. Entropy: 1 is "
+        f"everywhere alike, 0 one step. {NOTE}",
         plots=tuple(made),
     )
 

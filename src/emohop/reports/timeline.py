@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.prediction.answers import Prediction
+from emohop.reports.rows import INCHES
 from emohop.reports.theme import Draw, Theme, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INCHES = 6.0
 CLASS_INCHES, SPEAKER_INCHES = 0.36, 0.2
 MOST_SPEAKERS = 12
 MOST_BARS = 300
 """More clips than this are shown by their means over as many stretches of time."""
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400)
-MOST_TICKS = 8
+MOST_TICKS = 6
 
 
 def timeline(predictions: Sequence[Prediction]) -> Draw:
@@ -64,7 +64,7 @@ def timeline(predictions: Sequence[Prediction]) -> Draw:
         step = next((t for t in TICKS if seconds / t <= MOST_TICKS), TICKS[-1])
         rows[-1].xaxis.set_major_locator(MultipleLocator(step))
         rows[-1].xaxis.set_major_formatter(lambda second, _: clock(second))
-        name = fitted(PurePath(predictions[0].source).name, 4.5, 9)
+        name = fitted(PurePath(predictions[0].source).name, 2.6, 9)
         figure.suptitle(f"{name}: probability of each class", fontsize=9, x=0.02, ha="left")
         return figure
 
