@@ -245,13 +245,15 @@ def _band(axes: Axes, theme: Theme, *, hop: Hop, spans: Spans) -> None:
     if not len(spans):
         return
     heights = np.array(hop.weights) / max(hop.weights)
-    there = np.isfinite(spans[:, 0])
-    wide = spans[there, 1] - spans[there, 0]
-    bars = hop.target is Modality.TEXT
-    axes.bar(
-        spans[there, 0] + wide * 0.08 * bars, heights[there], wide * (1 - 0.16 * bars),
-        align="edge", color=theme.colour(COLOURS[hop.target]), lw=0, zorder=2,
-    )  # fmt: skip
+    colour = theme.colour(COLOURS[hop.target])
+    if hop.target is Modality.TEXT:
+        there = np.isfinite(spans[:, 0])
+        wide = spans[there, 1] - spans[there, 0]
+        left = spans[there, 0] + 0.08 * wide
+        axes.bar(left, heights[there], 0.84 * wide, align="edge", color=colour, lw=0, zorder=2)
+    else:  # one shape: hundreds of bars are slow to draw, and their SVG is large
+        edges = [*spans[:, 0], spans[-1, 1]]
+        axes.stairs(heights, edges, fill=True, color=colour, lw=0, zorder=2)
     axes.axhline(0, color=theme.ink, lw=0.8, zorder=3)
     if len(heights) > 1:
         even = 1 / len(heights) / max(hop.weights)

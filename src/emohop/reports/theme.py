@@ -24,6 +24,7 @@ FONT = "DejaVu Sans"
 """The font of every plot, which comes with matplotlib."""
 COLUMN_INCHES = 3.5
 """The width of a column of a two-column paper; figures are one or two wide."""
+_MOST_SIGNS = 400
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def fitted(text: str, inches: float, points: float = 8) -> str:
     Long names would leave no room for the plot; the page has them whole in captions and tables.
     What cannot be printed becomes a space.
     """
+    if len(text) > _MOST_SIGNS:  # no plot is as wide, and measuring takes its time
+        text = text[: _MOST_SIGNS // 2] + text[-_MOST_SIGNS // 2 :]
     line = "".join(sign if sign.isprintable() else " " for sign in text)
     shown, kept = line, len(line)
     while kept > 2 and width(shown, points) > inches:
