@@ -80,7 +80,8 @@ def row_of(figure: Figure, title: str) -> Any:
 def heights_of(row: Any) -> list[float]:
     """Of a band's bars, or of the one shape that many are."""
     if len(row.patches) == 1 and isinstance(row.patches[0], StepPatch):
-        return list(row.patches[0].get_data().values)
+        data: Any = row.patches[0].get_data()
+        return list(data.values)
     return [bar.get_height() for bar in row.patches]
 
 
