@@ -136,6 +136,14 @@ def test_words_with_times_stand_at_them_and_turns_before_are_told() -> None:
     assert [bar.get_height() for bar in band.patches] == pytest.approx([1, 0.05 / 0.7])
 
 
+def test_signs_share_their_word_s_time() -> None:
+    text = hop(1, Modality.TEXT, 3, None, words=("no", "way", "!"))
+    text = text.model_copy(update={"starts": (0.5, 1.0, 1.0), "ends": (0.8, 1.6, 1.6)})
+    bars = row_of(drawn(prediction(attention=(text,)), WORDS), "hop 1").patches
+    middles = [bar.get_x() + bar.get_width() / 2 for bar in bars]
+    assert middles == pytest.approx([0.65, 1.15, 1.45])
+
+
 @pytest.mark.parametrize("count", [3, 20, 60, 300])
 def test_words_never_overlap(count: int) -> None:
     rng = np.random.default_rng(0)

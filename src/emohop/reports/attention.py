@@ -114,7 +114,12 @@ def _spans(starts: Sequence[float | None], ends: Sequence[float | None], end: fl
     pairs = [
         [math.nan if x is None else x for x in pair] for pair in zip(starts, ends, strict=True)
     ]
-    return np.array(pairs, np.float64).reshape(-1, 2)
+    spans = np.array(pairs, np.float64).reshape(-1, 2)
+    for first, last in {(first, last) for first, last in pairs}:
+        alike = np.flatnonzero((spans == (first, last)).all(axis=1))  # signs share a word's time
+        edges = np.linspace(first, last, len(alike) + 1)
+        spans[alike] = np.stack([edges[:-1], edges[1:]], axis=1)
+    return spans
 
 
 def _most(hop: Hop, spans: Spans) -> str:
@@ -175,14 +180,14 @@ def _words(hops: Sequence[Hop], shown: Seen, end: float, timed: bool) -> Row:
             there = _spans(hop.starts, hop.ends, end).mean(axis=1)
             near = np.abs(middles[:, None] - np.nan_to_num(there, nan=math.inf)).argmin(axis=0)
             np.maximum.at(weights, near, np.where(np.isnan(there), 0, hop.weights))
-    signs = np.array([not any(sign.isalnum() for sign in word.text) for word in words])
-    order = np.lexsort((-weights, signs))  # signs come last
+    order = np.argsort(-weights, kind="stable")
     order = order[middles[order] >= 0]
     texts = [fitted(word.text, _WORD_INCHES) for word in words]
     sizes = np.array([width(text, POINTS) for text in texts])
     placed = _lines(np.sort(order), middles, sizes, end, _MOST_LINES)
     if len(placed) < len(order):
-        placed = _lines(order, middles, sizes, end, _FEW_LINES)
+        said = [n for n in order.tolist() if any(sign.isalnum() for sign in texts[n])]
+        placed = _lines(np.array(said, np.int64), middles, sizes, end, _FEW_LINES)
     lines = 1 + max((line for _, _, line in placed), default=0)
     evenly = timed and all(word.start is None for word in words)
     title = "words, without times: spread evenly" if evenly else "words"
@@ -230,7 +235,7 @@ def _pictures(pictures: NDArray[np.uint8], times: Sequence[float], end: float) -
         until = -math.inf
         for picture, time in zip(pictures, times, strict=True):
             left = min(time, end - side * 0.98)
-            if left >= until - 1e-6 * side and time <= end:
+            if left >= until - 0.1 * side and time <= end:
                 box = (left, left + side * 0.97, 0, 1)
                 axes.imshow(picture, extent=box, aspect="auto", zorder=3)
                 until = left + side
