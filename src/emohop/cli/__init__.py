@@ -1,6 +1,17 @@
 """The command line. Every command forwards to the library; heavy imports sit inside."""
 
-from emohop.cli import arrays, compare, data, evaluate, finetune, predict, report, train, tune  # noqa: F401  (they register)
+from emohop.cli import (  # noqa: F401  (they register)
+    arrays,
+    compare,
+    data,
+    evaluate,
+    explain,
+    finetune,
+    predict,
+    report,
+    train,
+    tune,
+)
 from emohop.cli.commands import FAILED, INCOMPLETE, INTERRUPTED, app
 
 __all__ = ["FAILED", "INCOMPLETE", "INTERRUPTED", "app", "main"]

@@ -27,7 +27,7 @@ from emohop.storage import PreparedCorpus, open_prepared
 
 VERSION = 1
 """Of the JSON."""
-DRAWS = 10
+DRAWS = 5
 """Random orders whose mean attention is compared with."""
 
 
@@ -95,6 +95,7 @@ def explain(
         "model": units[0].predictor.settings.title,
         "units": len(units),
         "clips": total,
+        "speakers": len({name for part in ordered for name in part.speakers} - {None}),
         "draws": draws,
         "seed": seed,
         "shares": list(SHARES),

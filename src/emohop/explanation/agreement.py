@@ -1,4 +1,4 @@
-"""What hops have in common: how widely they look, and whether other seeds look at the same steps."""
+"""How widely hops look, and whether those of other seeds look at the same steps."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def agreement(folds: Sequence[Sequence[Looks]], seed: int) -> list[dict[str, Any
     wanted += [(None, modality) for modality in dict.fromkeys(targets)]
     found = []
     for hop, target in wanted:
-        chosen = [k for k, t in enumerate(targets) if (t is target if hop is None else k == hop - 1)]
+        chosen = [
+            k for k, t in enumerate(targets) if (t is target if hop is None else k == hop - 1)
+        ]
         true, shuffled = [], []
         for one, other in pairs:
             for name in one:
@@ -93,5 +95,5 @@ def _correlations(
     ranks = [rankdata(side) - (len(side) + 1) / 2 for side in (mine, theirs)]
     length = float(np.linalg.norm(ranks[0]) * np.linalg.norm(ranks[1]))
     shuffled = draw.permuted(np.tile(ranks[1], (SHUFFLES, 1)), axis=1)
-    products: NDArray[np.float64] = np.vstack([ranks[1], shuffled]) @ ranks[0]
-    return products / length if length else np.zeros(1 + SHUFFLES)
+    products = np.vstack([ranks[1], shuffled]) @ ranks[0]
+    return np.asarray(products / (length or 1.0))

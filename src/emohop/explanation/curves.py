@@ -54,6 +54,8 @@ def curves_of(
         draws: Random orders whose mean is taken.
         seed: Of these.
     """
+    if batch.classes is None:
+        raise ValueError("clips with classes are expected")
     with torch.inference_mode():
         output = network(batch)
         with uniform_attention():
@@ -76,7 +78,7 @@ def curves_of(
     targets: dict[str, list[Modality]] = {m.value: [m] for m in attention}
     if len(targets) > 1:
         targets = {TOGETHER: list(attention), **targets}
-    seen = _Seen(network, batch, stacks, predicted)
+    seen = _Seen(network, batch, stacks, predicted, batch.classes)
     likely, right = {}, {}
     for name, modalities in targets.items():
         found = np.empty((2, len(ORDERS), len(SHARES), len(batch)))
@@ -98,6 +100,7 @@ class _Seen:
     batch: Batch
     stacks: Mapping[Modality, int]
     predicted: Tensor
+    classes: Tensor
 
     def after(
         self,
@@ -118,5 +121,5 @@ class _Seen:
     def judged(self, table: Tensor) -> NDArray[np.float64]:
         """How likely the first answer is now, and whether the answer is right, [2, clips]."""
         likely = table.gather(1, self.predicted[:, None])[:, 0]
-        right = table.argmax(1) == self.batch.classes
+        right = table.argmax(1) == self.classes
         return np.stack([likely.double().numpy(), right.double().numpy()])

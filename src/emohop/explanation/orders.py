@@ -35,15 +35,18 @@ def by_gradient(
     The gradient is that of the logarithm of the probability of the class `predicted`, int64
     [batch], by the standardised frames, or by the vectors of words.
     """
-    words = [m.embedding for m in network.modules() if isinstance(m, Steps) and m.embedding]
+    tables = [m.embedding for m in network.modules() if isinstance(m, Steps)]
+    vectors = next((table for table in tables if table is not None), nn.Identity())
     steps = {}
     for modality, padded in batch.steps.items():
-        taken = padded if padded.is_floating_point() else words[0](padded)
+        taken = padded if padded.is_floating_point() else vectors(padded)
         steps[modality] = taken.detach().clone().requires_grad_()
     with torch.enable_grad():
         logits = network(replace(batch, steps=steps)).logits
         said = torch.log_softmax(logits, dim=-1).gather(1, predicted[:, None])
-        slopes = torch.autograd.grad(said.sum(), list(steps.values()), allow_unused=True)
+        slopes: Sequence[Tensor | None] = torch.autograd.grad(
+            said.sum(), list(steps.values()), allow_unused=True
+        )
     found = {}
     for (modality, taken), slope in zip(steps.items(), slopes, strict=True):
         if slope is None:
