@@ -154,7 +154,7 @@ def test_gradients_are_those_of_small_steps(stack: int) -> None:
     given = batch(LENGTHS)
     predicted = network(given).logits.argmax(1)
     found = by_gradient(network, given, predicted, {**ONE, AUDIO: stack})
-    table = network.encoders.encoders["text"].steps.embedding
+    table = network.get_submodule("encoders.encoders.text.steps.embedding")
     vectors = table(given.steps[TEXT]).detach()
 
     def said(steps: dict[Modality, Tensor]) -> Tensor:
@@ -193,9 +193,8 @@ def test_uniform_attention_is_uniform_and_ends(name: str) -> None:
 def test_without_attention_nothing_changes_where_it_was_uniform() -> None:
     network = build(settings(name="amh", hops=3), SIZES).eval()
     with torch.no_grad():
-        for project in network.project:
-            project.weight.zero_()
-            project.bias.zero_()
+        for parameter in network.get_submodule("project").parameters():
+            parameter.zero_()
     given = batch(LENGTHS)
     found = curves_of(network, given, ONE, 1, 0)
     np.testing.assert_array_equal(found.uniform, found.before)

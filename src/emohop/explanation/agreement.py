@@ -83,7 +83,7 @@ def _targets(units: Sequence[Looks]) -> list[Modality]:
 
 
 def _summed(looks: Sequence[Look], hops: Sequence[int]) -> NDArray[np.float64]:
-    return np.sum([looks[k].weights.astype(np.float64) for k in hops], axis=0)
+    return np.asarray(np.sum([looks[k].weights.astype(np.float64) for k in hops], axis=0))
 
 
 def _correlations(
