@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 from emohop.errors import EmohopError
 from emohop.evaluation import significance
 from emohop.evaluation.metrics import SCORES, confusion_matrix, scores
-from emohop.evaluation.significance import Interval, cluster_interval, cluster_intervals
+from emohop.evaluation.significance import (
+    Interval,
+    cluster_interval,
+    cluster_intervals,
+    mean_interval,
+)
 
 Ints = NDArray[np.int64]
 
@@ -118,3 +123,15 @@ def test_what_cannot_be_resampled_is_said() -> None:
         cluster_intervals([0, 1], [0, 1], ["a"], 2)
     with pytest.raises(ValueError, match=r"level 95 in \(0, 1\)"):
         cluster_intervals([0, 1], [0, 1], ["a", "b"], 2, level=95)
+
+
+def test_the_interval_of_a_mean_is_that_of_accuracy_of_hits() -> None:
+    true, predicted, speakers = made_case(4)
+    found = mean_interval(true == predicted, speakers, resamples=500, seed=2)
+    assert found == pytest.approx(
+        cluster_interval(true, predicted, speakers, 4, resamples=500, seed=2)
+    )
+    with pytest.raises(EmohopError, match="at least 2 speakers"):
+        mean_interval([0.1, 0.2], ["a", "a"])
+    with pytest.raises(ValueError, match="clusters"):
+        mean_interval([0.1, 0.2], ["a"])

@@ -5,6 +5,7 @@ from emohop.cli import (  # noqa: F401  (they register)
     compare,
     data,
     evaluate,
+    explain,
     finetune,
     predict,
     report,

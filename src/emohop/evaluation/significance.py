@@ -5,7 +5,7 @@ Clips of one speaker are not independent, so whole speakers are drawn.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +62,30 @@ def cluster_intervals(
     tables = _cluster_tables(true, predicted, clusters, classes)
     (drawn,) = _resampled_scores([tables], level, resamples, seed)
     return {name: _interval(drawn[name], _ends(level)) for name in SCORES}
+
+
+def mean_interval(
+    values: ArrayLike,
+    clusters: Sequence[Hashable],
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap of a mean over clips, float [n], as `cluster_intervals` draws clusters.
+
+    The mean of a resample is over the clips of all clusters drawn, so a speaker of many clips
+    counts for more. EmohopError for fewer than 2 clusters.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape != (len(clusters),):
+        raise ValueError(f"values of {numbers.shape}, {len(clusters)} clusters: [n] is expected")
+    names = {name: number for number, name in enumerate(sorted(set(clusters), key=str))}
+    _check(len(names), level, resamples)
+    which = np.array([names[name] for name in clusters])
+    sums = np.bincount(which, numbers, len(names))
+    counts = np.bincount(which, minlength=len(names)).astype(np.float64)
+    parts = [d @ sums / (d @ counts) for d in _drawn(len(names), resamples, seed, len(names))]
+    return _interval(np.concatenate(parts), _ends(level))
 
 
 class Difference(NamedTuple):
@@ -144,22 +168,34 @@ def _resampled_scores(
     sides: Sequence[NDArray[np.float64]], level: float, resamples: int, seed: int
 ) -> list[dict[str, NDArray[np.float64]]]:
     """Scores [resamples] of each side's tables [clusters, classes, classes], on the same draws."""
-    if not 0 < level < 1 or resamples < 1:
-        raise ValueError(f"level {level} in (0, 1) and resamples {resamples} >= 1 are expected")
     count, classes = sides[0].shape[:2]
-    if count < 2:
-        raise EmohopError("a bootstrap over speakers needs at least 2 speakers, not 1")
+    _check(count, level, resamples)
     flat = [tables.reshape(count, classes * classes) for tables in sides]
-    chance = np.full(count, 1 / count)
-    draw = np.random.default_rng(seed)
-    chunk = max(1, _NUMBERS_AT_ONCE // max(flat[0].shape))
     parts: list[list[dict[str, NDArray[np.float64]]]] = [[] for _ in sides]
-    for start in range(0, resamples, chunk):
-        drawn = draw.multinomial(count, chance, size=min(chunk, resamples - start))
+    for drawn in _drawn(count, resamples, seed, max(flat[0].shape)):
         for part, side in zip(parts, flat, strict=True):
-            sums = drawn.astype(np.float64) @ side
+            sums = drawn @ side
             part.append(scores(sums.reshape(-1, classes, classes)))
     return [{name: np.concatenate([p[name] for p in part]) for name in SCORES} for part in parts]
+
+
+def _check(count: int, level: float, resamples: int) -> None:
+    if not 0 < level < 1 or resamples < 1:
+        raise ValueError(f"level {level} in (0, 1) and resamples {resamples} >= 1 are expected")
+    if count < 2:
+        raise EmohopError("a bootstrap over speakers needs at least 2 speakers, not 1")
+
+
+def _drawn(count: int, resamples: int, seed: int, width: int) -> Iterator[NDArray[np.float64]]:
+    """How often each of `count` clusters is drawn, [some, count], until there are `resamples`.
+
+    Each brings up to `width` numbers, which bounds how many are drawn at once.
+    """
+    draw, chance = np.random.default_rng(seed), np.full(count, 1 / count)
+    chunk = max(1, _NUMBERS_AT_ONCE // width)
+    for start in range(0, resamples, chunk):
+        drawn = draw.multinomial(count, chance, size=min(chunk, resamples - start))
+        yield drawn.astype(np.float64)
 
 
 def _ends(level: float) -> tuple[float, float]:

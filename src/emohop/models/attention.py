@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -11,6 +14,27 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from emohop.models.ragged import Ragged
+
+_UNIFORM: ContextVar[bool] = ContextVar("uniform_attention", default=False)
+
+
+@contextmanager
+def uniform_attention() -> Iterator[None]:
+    """Within this, every weight over a clip's steps is 1 / their number, whatever was learned.
+
+    What attention is worth in a trained model is seen by what changes without it
+    (`emohop.explanation`). Attention within the blocks of `mult` is left as it is.
+    """
+    before = _UNIFORM.set(True)
+    try:
+        yield
+    finally:
+        _UNIFORM.reset(before)
+
+
+def levelled(scores: Tensor) -> Tensor:
+    """What decides about weights, or 0 for all of it within `uniform_attention`."""
+    return torch.zeros_like(scores) if _UNIFORM.get() else scores
 
 
 def attend(query: Tensor, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
@@ -27,7 +51,7 @@ def attend(query: Tensor, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]
     Returns:
         Context [batch, size] and weights [batch, time]. A clip of length 0 has both at 0.
     """
-    context, weights = _Attention.apply(query.to(rows.dtype), rows, ragged)
+    context, weights = _Attention.apply(levelled(query.to(rows.dtype)), rows, ragged)
     return context, weights
 
 

@@ -108,7 +108,10 @@ class Steps(nn.Module):
         return cls(settings.encoder(modality), size, layers, words=words)
 
     def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Ragged]:
-        """Rows float [rows, size] of a padded batch, and how they are laid out."""
+        """Rows float [rows, size] of a padded batch, and how they are laid out.
+
+        Words may come as their vectors already, float [batch, time, embedding].
+        """
         if self.stack > 1:
             steps, lengths = stacked(self._vectors(steps), lengths, self.stack)
         ragged = Ragged(lengths, steps.shape[1])
@@ -118,7 +121,7 @@ class Steps(nn.Module):
         return rows if self.project is None else self.project(rows), ragged
 
     def _vectors(self, steps: Tensor) -> Tensor:
-        if self.embedding is not None:
+        if self.embedding is not None and not steps.is_floating_point():
             steps = self.embedding(steps)
         return steps if self.mix is None else self.mix(steps)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings
+from emohop.models.attention import levelled
 from emohop.models.batch import Batch, Hop, Output
 from emohop.models.dropout import dropout
 from emohop.models.encoder import Sizes, Steps
@@ -68,7 +69,7 @@ class SelfAttention(nn.Module):
         """Vectors [batch, 2 hidden], and the weights as a hop whose query is the same for all."""
         rows = dropout(rows, self.settings.dropout, self.training)
         rows = torch.relu(self.input(rows))
-        scores = torch.tanh(self.key(rows)) @ self.query
+        scores = levelled(torch.tanh(self.key(rows)) @ self.query)
         padded = ragged.pad(scores[:, None])[..., 0].masked_fill(~ragged.valid, -torch.inf)
         weights = torch.where(ragged.valid, torch.softmax(padded, dim=-1), 0.0)
         vector = statistics(ragged.pad(rows), weights)

@@ -46,7 +46,8 @@ def progress_bar(what: str) -> Iterator[processes.Progress]:
     try:
         yield advance
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else it would print an empty line
+            bar.stop()
 
 
 def print_epoch(unit: Unit, epoch: Epoch) -> None:
