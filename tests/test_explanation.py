@@ -324,7 +324,8 @@ def test_findings_go_by_the_interval(ends: list[float] | None, says: str) -> Non
 
 def test_five_speakers_are_enough_to_conclude(run: Path, prepared: Path) -> None:
     found = explain(run, open_prepared(prepared), draws=1)
-    lines = [part for part in explanation_tables({**found, "speakers": 5}) if isinstance(part, str)]
+    parts = explanation_tables({**found, "speakers": 5})
+    lines = [part for part in parts if isinstance(part, str)]
     assert sum("random ones" in line for line in lines) == len(found["deletion"])
     assert not any("too few" in line for line in lines)
 

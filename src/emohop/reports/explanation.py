@@ -45,8 +45,8 @@ def explanation_tables(result: Mapping[str, Any]) -> Iterator[Table | str]:
         )
     if result["speakers"] < FEW_SPEAKERS:
         yield (
-            f"Intervals are drawn from {result['speakers']} speakers, too few to conclude anything: "
-            "give a run's folder, which pools the test clips of its folds."
+            f"Intervals are drawn from {result['speakers']} speakers, too few to conclude anything"
+            ": give a run's folder, which pools the test clips of its folds."
         )
     yield NOT_BY_ITSELF
 
