@@ -27,6 +27,7 @@ from emohop.models.batch import Batch, Hop, Output
 from emohop.models.ragged import Ragged
 from emohop.prediction import Look
 from emohop.recipes import make_recipe
+from emohop.reports.explanation import explanation_tables, finding
 from emohop.storage import open_prepared
 from emohop.training.crossval import train
 from tests.models.made import SIZES, batch, settings
@@ -299,12 +300,34 @@ def test_as_it_is_typed(run: Path, prepared: Path, tmp_path: Path) -> None:
     said = CliRunner().invoke(app, [*words, *files, "--jobs", "1"])
     assert said.exit_code == 0
     assert "Attention is not by itself an explanation" in said.stdout
-    assert "drawn from 2 speakers, too few to trust" in said.stdout
+    assert "drawn from 2 speakers, too few to conclude anything" in said.stdout
+    assert "random ones" not in said.stdout
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     printed = CliRunner().invoke(app, [*words, "--json", "--jobs", "1"])
     assert json.loads(printed.stdout) == json.loads((tmp_path / "a.json").read_text())
     run_said = CliRunner().invoke(app, ["explain", str(run), str(prepared), "--jobs", "1"])
     assert "shuffled" in run_said.stdout
+
+
+@pytest.mark.parametrize(
+    ("ends", "says"),
+    [
+        ([-0.2, -0.1], "matter more than"),
+        ([0.1, 0.2], "matter less than"),
+        ([-0.1, 0.1], "are not told from"),
+        (None, "no interval"),
+    ],
+)
+def test_findings_go_by_the_interval(ends: list[float] | None, says: str) -> None:
+    assert says in finding({"area": 0.0, "interval_95": ends})
+
+
+def test_five_speakers_are_enough_to_conclude(run: Path, prepared: Path) -> None:
+    found = explain(run, open_prepared(prepared), draws=1)
+    parts = explanation_tables({**found, "speakers": 5})
+    lines = [part for part in parts if isinstance(part, str)]
+    assert sum("random ones" in line for line in lines) == len(found["deletion"])
+    assert not any("too few" in line for line in lines)
 
 
 def test_models_without_attention_are_refused_in_a_line(prepared: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ NOT_BY_ITSELF = (
     "Attention is not by itself an explanation (Jain and Wallace 2019; Wiegreffe and Pinter 2019)."
 )
 FEW_SPEAKERS = 5
-"""Intervals drawn from fewer are hardly intervals."""
+"""Intervals drawn from fewer are hardly intervals: nothing is concluded from them."""
 _PANEL_INCHES = (1.9, 2.3)
 _LINES = {"attention": "-", "gradient": (0, (5, 1.5)), "random": (0, (1, 1.2))}
 _NAMES = {"attention": "most attention first", "gradient": "gradient × input", "random": "random"}
@@ -26,7 +26,7 @@ _NAMES = {"attention": "most attention first", "gradient": "gradient × input", 
 def explanation_tables(result: Mapping[str, Any]) -> Iterator[Table | str]:
     """Deletion with what it means, uniform attention, and the hops."""
     yield _deletion(result)
-    for entry in result["deletion"]:
+    for entry in result["deletion"] if result["speakers"] >= FEW_SPEAKERS else ():
         yield f"{entry['target']}: {finding(entry['differences']['attention-random'])}"
     yield ""
     yield _uniform(result)
@@ -45,8 +45,8 @@ def explanation_tables(result: Mapping[str, Any]) -> Iterator[Table | str]:
         )
     if result["speakers"] < FEW_SPEAKERS:
         yield (
-            f"Intervals are drawn from {result['speakers']} speakers, too few to trust: give a "
-            "run's folder, which pools the test clips of its folds."
+            f"Intervals are drawn from {result['speakers']} speakers, too few to conclude anything"
+            ": give a run's folder, which pools the test clips of its folds."
         )
     yield NOT_BY_ITSELF
 
