@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,18 @@ def test_ray_does_a_killed_task_again(tmp_path: Path) -> None:
 
 def test_cores() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def grow(x: int) -> int:
+    """Keeps 110 MB for good."""
+    GROWN.append(bytearray(b"1" * 110_000_000))
+    time.sleep(0.4)
+    return x
+
+
+GROWN: list[bytearray] = []
+
+
+def test_processes_that_grow_are_replaced_and_nothing_waits_for_ever() -> None:
+    pytest.importorskip("psutil")
+    assert sorted(run(grow, list(range(14)), 2)) == [(x, x) for x in range(14)]

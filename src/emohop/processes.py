@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -63,6 +64,9 @@ def _in_processes(
     from joblib import Parallel, delayed, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # where psutil is installed, joblib replaces a process that has grown by 300 MB; ours map whole
+    # corpora, and where warnings are errors, this one would end joblib's thread and hang the run
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs")
     left, deaths, suspects = dict(enumerate(tasks)), 0, 0
     while left:
         # two at least: with one, joblib would take this process, which must not die
