@@ -18,6 +18,6 @@ COPY --from=build /opt/emohop /opt/emohop
 ENV OMP_NUM_THREADS=1 PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 MPLCONFIGDIR=/tmp
 USER emohop
 EXPOSE 8000
-HEALTHCHECK --start-period=60s CMD ["/opt/emohop/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=3)"]
+HEALTHCHECK --start-period=60s CMD ["/opt/emohop/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=3)"]
 ENTRYPOINT ["/opt/emohop/bin/emohop", "serve"]
 CMD ["/model", "--host", "0.0.0.0"]

@@ -19,6 +19,8 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.prediction import Prediction
 from emohop.serving.api import create_app
+from emohop.serving.pool import ClosingError, FullError
+from emohop.serving.worker import Answer, Job, WorkerDiedError
 from tests.features.test_activity import RECORDING
 
 LIMITS = ServingSettings(
@@ -155,6 +157,61 @@ def test_a_body_without_a_length_is_counted(client: TestClient) -> None:
     assert answer.status_code == 413
 
 
+def test_a_token_is_asked_for_before_anything_is_read(client: TestClient) -> None:
+    read: list[int] = []
+
+    def stream() -> Iterator[bytes]:
+        for n in range(40):
+            read.append(n)
+            yield b"0" * 10_000
+
+    wrong = {"Authorization": "Bearer no", "Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/predict", content=stream(), headers=wrong)
+    assert answer.status_code == 401
+    assert len(read) < 40
+    assert client.get("/metrics", headers=wrong).status_code == 401
+    assert client.get("/healthz", headers=wrong).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (FullError(), 429, "too many requests wait"),
+        (ClosingError(), 503, "about to end"),
+        (WorkerDiedError(late=True), 504, "took longer than 30 s"),
+        (WorkerDiedError(late=False), 500, "the process that read it died"),
+    ],
+)
+def test_what_the_pool_cannot_do(
+    error: Exception,
+    status: int,
+    said: str,
+    client: TestClient,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(job: Job) -> Answer:
+        assert job.path is not None
+        assert job.path.exists()
+        raise error
+
+    monkeypatch.setattr(client.app.state.pool, "ask", fails)  # type: ignore[attr-defined]
+    answer = client.post("/v1/predict", files={"file": ("a.wav", b"RIFF")})
+    assert answer.status_code == status
+    assert said in answer.json()["error"]
+    assert ("retry-after" in answer.headers) == (status == 429)
+    assert list(folder.iterdir()) == []
+    many = client.post("/v1/predict/batch", files=[("files", ("a.wav", b"RIFF"))] * 2)
+    assert [said in one["error"] for one in many.json()["answers"]] == [True, True]
+
+
+def test_a_body_that_is_no_form(client: TestClient) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/predict", content=b"nonsense", headers=headers)
+    assert answer.status_code in (400, 422)
+    assert list(answer.json()) == ["error"]
+
+
 def test_a_long_file(client: TestClient, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.ogg", np.zeros(21 * 8000, np.float32), 8000)
     answer = client.post("/v1/predict", files=sent(tmp_path / "a.ogg"))
@@ -190,7 +247,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 def test_the_openapi_names_every_answer(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     asked = schema["paths"]["/v1/predict"]["post"]["responses"]
-    assert set(asked) == {"200", "401", "413", "422", "429", "500", "504"}
+    assert set(asked) == {"200", *(f"{n}" for n in (400, 401, 413, 422, 429, 500, 503, 504))}
     for status in set(asked) - {"200"}:
         kind = asked[status]["content"]["application/json"]["schema"]["$ref"]
         assert kind.endswith("/Trouble")

@@ -49,7 +49,13 @@ def serve(
         raise MissingExtraError("serve", "serve") from None
 
     typer.echo(f"http://{host}:{port}/ (limits: docs/serving.md; ctrl+c ends it)", err=True)
-    if not _is_loopback(host) and settings.token is None:
+    if not _is_loopback(host) and settings.token is not None:
+        typer.echo(
+            f"{host} is open to the network: whoever knows the token can send files to be decoded "
+            "here, and without a proxy with HTTPS all can read it on its way.",
+            err=True,
+        )
+    elif not _is_loopback(host):
         typer.echo(
             f"{host} is open to the network, and no token is asked for: whoever reaches this port "
             "can send files to be decoded here. Set EMOHOP_TOKEN, or put a proxy before it.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -12,7 +13,6 @@ from typing import Annotated
 
 from fastapi import (
     APIRouter,
-    Depends,
     FastAPI,
     File,
     Form,
@@ -30,9 +30,9 @@ import emohop
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.contract import TROUBLES, Answered, Batch, Model, Trouble
-from emohop.serving.guards import BodyLimit, Log, checked_token
+from emohop.serving.guards import LOG, BodyLimit, Log, Token
 from emohop.serving.metrics import Metrics
-from emohop.serving.pool import FullError, Pool
+from emohop.serving.pool import ClosingError, FullError, Pool
 from emohop.serving.worker import Answer, Job, Refused, WorkerDiedError
 
 PAGE = Path(__file__).parent / "page"
@@ -86,18 +86,20 @@ def create_app(model: Path, settings: ServingSettings, asr: str | None = None) -
         redoc_url=None,
     )
     app.state.pool, app.state.failed = pool, None
-    guarded = [Depends(checked_token(settings.token))]
-    app.include_router(_predictions(pool, settings), dependencies=guarded)
+    app.include_router(_predictions(pool, settings))
     app.include_router(_states(pool))
     app.include_router(_page())
 
-    @app.get("/metrics", dependencies=guarded, include_in_schema=False)
+    @app.get("/metrics", include_in_schema=False)
     async def measured() -> Response:
         return metrics.response(pool)
 
     app.add_exception_handler(AnyHTTPException, _told)
     app.add_exception_handler(RequestValidationError, _unfit)
+    app.add_exception_handler(Exception, _broken)
     app.add_middleware(BodyLimit, most=round(settings.upload_mb * (1 << 20)))
+    if settings.token is not None:
+        app.add_middleware(Token, token=settings.token)
     app.add_middleware(Log, metrics=metrics)
     if settings.origins:
         app.add_middleware(
@@ -135,7 +137,10 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
             raise HTTPException(422, f"{len(files)} files; up to {most} are accepted at once")
         answers = []
         for file in files:  # one after the other: a batch takes one place in the queue
-            found = await _answer(pool, settings, file, None, None)
+            try:
+                found = await _answer(pool, settings, file, None, None)
+            except HTTPException as error:  # the others' answers are not lost by it
+                found = Refused(str(error.detail))
             told = {"error": found.reason} if isinstance(found, Refused) else {"predictions": found}
             answers.append({"name": _name(file), **told})
         return Batch.model_validate({"answers": answers})
@@ -205,6 +210,8 @@ async def _answer(
         except FullError:
             retry = {"Retry-After": str(RETRY_SECONDS)}
             raise HTTPException(429, "too many requests wait", retry) from None
+        except ClosingError:
+            raise HTTPException(503, "the server is about to end") from None
         except WorkerDiedError as error:
             if error.late:
                 limit = f"{settings.seconds:g} s"
@@ -218,6 +225,13 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, AnyHTTPException):
         raise error
     return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+async def _broken(request: Request, error: Exception) -> JSONResponse:
+    """Something that should not be: no more of it than that goes out."""
+    del request
+    LOG.error(json.dumps({"event": "failed", "error": type(error).__name__}))
+    return JSONResponse({"error": "the server failed"}, 500)
 
 
 async def _unfit(request: Request, error: Exception) -> JSONResponse:

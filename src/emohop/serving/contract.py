@@ -49,10 +49,12 @@ class Model(BaseModel):
 
 
 TROUBLES: dict[int | str, dict[str, Any]] = {
+    400: {"model": Trouble, "description": "The body is no form."},
     401: {"model": Trouble, "description": "The token is missing or wrong."},
     413: {"model": Trouble, "description": "The request is too large."},
     422: {"model": Trouble, "description": "The file or the text cannot be used."},
     429: {"model": Trouble, "description": "Too many wait: come again after Retry-After."},
     500: {"model": Trouble, "description": "The process that had the request died."},
+    503: {"model": Trouble, "description": "The server is about to end."},
     504: {"model": Trouble, "description": "The request took too long."},
 }

@@ -6,10 +6,9 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,23 +16,34 @@ if TYPE_CHECKING:
     from emohop.serving.metrics import Metrics
 
 LOG = logging.getLogger("emohop.serving")
+GUARDED = ("/v1/", "/metrics")
+"""Paths for which a token is asked, if there is one."""
 
 
-def checked_token(token: str | None) -> Callable[[Request], None]:
-    """A dependency that lets only those pass who know the token; everybody if it is None."""
+class Token:
+    """Lets only those ask for what is `GUARDED` who know the token, before their body is read."""
 
-    def check(request: Request) -> None:
-        if token is None:
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        """Ask for `token` as bearer."""
+        self.app, self.token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 401."""
+        guarded = scope["type"] == "http" and scope["path"].startswith(GUARDED)
+        if not guarded or scope["method"] == "OPTIONS" or self._known(scope):
+            await self.app(scope, receive, send)
             return
-        sent = request.headers.get("authorization", "")
-        kind, _, value = sent.partition(" ")
-        known = hmac.compare_digest(value.strip().encode(), token.encode())
-        if kind.lower() != "bearer" or not known:
-            raise HTTPException(
-                401, "send the token as Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
-            )
+        answer = JSONResponse(
+            {"error": "send the token as Authorization: Bearer TOKEN"}, 401,
+            {"WWW-Authenticate": "Bearer", "Connection": "close"},
+        )  # fmt: skip
+        await answer(scope, receive, send)
 
-    return check
+    def _known(self, scope: Scope) -> bool:
+        sent = dict(scope["headers"]).get(b"authorization", b"")
+        kind, _, value = sent.partition(b" ")
+        known = hmac.compare_digest(value.strip(), self.token.encode())
+        return kind.lower() == b"bearer" and known
 
 
 class BodyLimit:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +14,25 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.worker import Answer, Job, Worker, WorkerDiedError
 
+LOG = logging.getLogger("emohop.serving")
+ATTEMPTS = 2
+"""Workers that may die over one request before it is given up."""
+
 
 class FullError(Exception):
     """As many requests wait as may."""
+
+
+class ClosingError(Exception):
+    """The server is about to end."""
 
 
 @dataclass(eq=False)
 class _Waiting:
     job: Job
     answer: asyncio.Future[Answer]
+    deaths: int = 0
+    """Workers that died while they had it by itself."""
 
 
 @dataclass(eq=False)
@@ -56,7 +67,7 @@ class Pool:
                 await asyncio.to_thread(worker.kill)
             raise
         self.described = found[0]
-        self._tasks = [asyncio.create_task(self._work(number)) for number in self._workers]
+        self._tasks = [asyncio.create_task(self._work(number)) for number in range(count)]
 
     async def stop(self) -> None:
         """Finish what runs and what waits, then end the workers."""
@@ -70,22 +81,26 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """Whether a request would be taken."""
-        return bool(self._tasks) and not self._closing and not self.queue.full()
+        """Whether a request would be taken, and a worker is there for it."""
+        return bool(self._workers) and not self._closing and not self.queue.full()
 
     async def ask(self, job: Job) -> Answer:
         """A job's answer.
 
-        Raises FullError when too many wait, and WorkerDiedError when the job ended its worker.
+        Raises FullError when too many wait, ClosingError at the end, and WorkerDiedError when the
+        job ended its workers, or took longer than a request may, its time in the queue included.
         """
         if self._closing:
-            raise FullError
+            raise ClosingError
         waiting = _Waiting(job, asyncio.get_running_loop().create_future())
         try:
             self.queue.put_nowait(waiting)
         except asyncio.QueueFull:
             raise FullError from None
-        return await waiting.answer
+        try:
+            return await asyncio.wait_for(waiting.answer, self.settings.seconds)
+        except asyncio.TimeoutError:
+            raise WorkerDiedError(late=True) from None
 
     async def _work(self, number: int) -> None:
         """Give batches to one worker, and replace it when it dies."""
@@ -94,6 +109,10 @@ class Pool:
             self.running += len(batch)
             try:
                 await self._answer(number, batch)
+            except (EmohopError, OSError) as error:  # no worker could be started
+                LOG.error(json.dumps({"event": "no worker", "error": type(error).__name__}))
+                for waiting in batch:
+                    _fail(waiting, WorkerDiedError(late=False))
             finally:
                 self.running -= len(batch)
                 for _ in batch:
@@ -107,34 +126,40 @@ class Pool:
         return batch
 
     async def _answer(self, number: int, batch: Sequence[_Waiting]) -> None:
+        """Answer a batch; after a death each of it by itself, for one of them did it."""
         wanted = [waiting for waiting in batch if not waiting.answer.done()]  # some have left
         if not wanted:
             return
+        if number not in self._workers:
+            await self._start(number)
         jobs = [waiting.job for waiting in wanted]
         try:
             answers = await asyncio.to_thread(self._workers[number].ask, jobs)
         except WorkerDiedError as error:
-            await self._replace(number)
-            if len(wanted) > 1:  # one of them did it: each by itself
-                for waiting in wanted:
-                    await self._answer(number, [waiting])
-            else:
-                _fail(wanted[0], error)
+            self.replaced += 1
+            del self._workers[number]
+            if len(wanted) == 1:
+                wanted[0].deaths += 1  # once may be somebody else's doing
+                if error.late or wanted[0].deaths >= ATTEMPTS:
+                    _fail(wanted[0], error)
+            for waiting in wanted:
+                await self._answer(number, [waiting])
+            if number not in self._workers:
+                await self._start(number)
             return
         for waiting, answer in zip(wanted, answers, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
 
-    async def _replace(self, number: int) -> None:
-        """Start a worker in a dead one's place, as often as it takes."""
-        self.replaced += 1
-        while True:
-            worker = Worker(self.model, self.asr, self.settings)
-            self._workers[number] = worker
-            with contextlib.suppress(EmohopError):
-                await asyncio.to_thread(worker.wait)
-                return
-            await asyncio.sleep(1.0)
+    async def _start(self, number: int) -> None:
+        """Start a worker in a dead one's place; EmohopError or OSError when that fails."""
+        worker = Worker(self.model, self.asr, self.settings)
+        try:
+            await asyncio.to_thread(worker.wait)
+        except EmohopError:
+            await asyncio.to_thread(worker.kill)
+            raise
+        self._workers[number] = worker
 
 
 def _fail(waiting: _Waiting, error: WorkerDiedError) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -118,7 +120,13 @@ def _serve(connection: Connection, model: Path, asr: str | None, settings: Servi
         connection.send(Refused(str(error)))
         return
     while (jobs := connection.recv()) is not _STOP:
-        connection.send(predicting.answers(jobs))
+        try:
+            answers = predicting.answers(jobs)
+        except Exception as error:
+            line = {"event": "worker failed", "error": type(error).__name__}
+            print(json.dumps(line), file=sys.stderr, flush=True)
+            return
+        connection.send(answers)
 
 
 def _limit_memory(gigabytes: float) -> None:
