@@ -22,6 +22,7 @@ from emohop.errors import EmohopError
 from emohop.models import MODELS, build
 from emohop.models.batch import Batch, Output
 from emohop.models.checkpoint import load_network, read_card, save
+from emohop.models.padded import padding
 from tests.models.made import SIZES, batch, settings
 
 BOTH = {
@@ -80,6 +81,16 @@ def run(network: nn.Module, clips: Batch) -> Output:
     return output
 
 
+def assert_equal(one: Output, other: Output) -> None:
+    torch.testing.assert_close(one.logits, other.logits)
+    assert len(one.hops) == len(other.hops)
+    for mine, theirs in zip(one.hops, other.hops, strict=True):
+        assert mine.target == theirs.target
+        torch.testing.assert_close(mine.weights, theirs.weights)
+        torch.testing.assert_close(mine.query, theirs.query)
+        torch.testing.assert_close(mine.context, theirs.context)
+
+
 @pytest.fixture(params=ALL, ids=lambda case: case.title)
 def case(request: pytest.FixtureRequest) -> ModelSettings:
     value = request.param
@@ -119,6 +130,15 @@ def test_padding_changes_nothing(case: ModelSettings) -> None:
     plain = run(network, batch(LENGTHS))
     filled = run(network, batch(LENGTHS, padding=9.0, extra=3))
     torch.testing.assert_close(plain.logits, filled.logits)
+
+
+def test_padded_rows_give_the_same(case: ModelSettings) -> None:
+    network = make(case)
+    clips = batch(LENGTHS, padding=9.0, extra=1)
+    plain = run(network, clips)
+    with padding(), torch.inference_mode():
+        padded = run(network, clips)
+    assert_equal(padded, plain)
 
 
 def test_order_in_the_batch_changes_nothing(case: ModelSettings) -> None:

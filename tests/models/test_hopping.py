@@ -46,7 +46,7 @@ def test_hops_step_by_step() -> None:
     for k, target in enumerate([V, A, T, V]):
         others = {V: [a, t], A: [t, v], T: [a, v]}[target]
         query = network.project[k](torch.cat(others, dim=-1))
-        context, weights = attend(query, e[target].rows, e[target].ragged)
+        context, weights = attend(query, e[target].rows, e[target].layout)
         torch.testing.assert_close(output.hops[k].weights, weights)
         a, t, v = (context if m is target else x for m, x in ((A, a), (T, t), (V, v)))
     torch.testing.assert_close(output.logits, network.classify(torch.cat([a, t, v], dim=-1)))
@@ -60,7 +60,7 @@ def test_last_state_of_video_is_never_used() -> None:
     encoded = network.encoders(clips)
     before = network(clips).logits
     video = encoded[V]
-    encoded[V] = Encoded(video.rows, video.ragged, torch.full_like(video.state, 100.0))
+    encoded[V] = Encoded(video.rows, video.layout, torch.full_like(video.state, 100.0))
     network.encoders = Given(network.encoders, encoded)
     torch.testing.assert_close(network(clips).logits, before)
 
@@ -86,11 +86,11 @@ def test_multi_hop_attention_step_by_step() -> None:
         network = same_sizes(hops=hops)
         e = network.encoders(clips)
         audio, text = e[A].state, e[T].state
-        text, _ = attend(audio, e[T].rows, e[T].ragged)
+        text, _ = attend(audio, e[T].rows, e[T].layout)
         if hops > 1:
-            audio, _ = attend(text, e[A].rows, e[A].ragged)
+            audio, _ = attend(text, e[A].rows, e[A].layout)
         if hops > 2:
-            text, _ = attend(audio, e[T].rows, e[T].ragged)
+            text, _ = attend(audio, e[T].rows, e[T].layout)
         expected = network.classify(torch.cat([audio, text], dim=-1))
         torch.testing.assert_close(network(clips).logits, expected)
         names = {name for name, _ in network.named_parameters()}
@@ -112,7 +112,7 @@ def test_dual_attention_by_hand() -> None:
     clips = batch({A: [1, 1], T: [4, 2], V: [3, 6]})
     e = network.encoders(clips)
     query = network.project(e[T].state)
-    context, _ = attend(query, e[V].rows, e[V].ragged)
+    context, _ = attend(query, e[V].rows, e[V].layout)
     expected = network.classify(torch.cat([context, query], dim=-1))
     torch.testing.assert_close(network(clips).logits, expected)
 

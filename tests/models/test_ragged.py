@@ -43,13 +43,11 @@ def test_every_block_is_one_step_of_the_clips_that_go_on(lengths: list[int]) -> 
 
 
 @given(LENGTHS)
-def test_last_and_turned(lengths: list[int]) -> None:
+def test_last_and_turn(lengths: list[int]) -> None:
     ragged, padded = numbered(lengths)
     rows = ragged.pack(padded)
     for clip, (length, last) in enumerate(zip(lengths, ragged.last(rows).tolist(), strict=True)):
         assert last == ([clip, length - 1] if length else [0, 0])
-    for (clip, step), (same, other) in zip(
-        rows.tolist(), rows[ragged.turned()].tolist(), strict=True
-    ):
+    for (clip, step), (same, other) in zip(rows.tolist(), ragged.turn(rows).tolist(), strict=True):
         assert same == clip
         assert other == lengths[clip] - 1 - step

@@ -13,6 +13,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from emohop.models.padded import Layout, Padded
 from emohop.models.ragged import Ragged
 
 _UNIFORM: ContextVar[bool] = ContextVar("uniform_attention", default=False)
@@ -37,7 +38,7 @@ def levelled(scores: Tensor) -> Tensor:
     return torch.zeros_like(scores) if _UNIFORM.get() else scores
 
 
-def attend(query: Tensor, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
+def attend(query: Tensor, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
     """Attend over the steps of each clip.
 
     score_t = query · output_t, without scaling; weights = softmax of the scores over t < length;
@@ -45,13 +46,18 @@ def attend(query: Tensor, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]
 
     Args:
         query: float [batch, size].
-        rows: Outputs, float [rows, size], laid out by `ragged`.
-        ragged: Which step of which clip each row is.
+        rows: Outputs, float [rows, size], laid out by `layout`.
+        layout: Which step of which clip each row is.
 
     Returns:
         Context [batch, size] and weights [batch, time]. A clip of length 0 has both at 0.
     """
-    context, weights = _Attention.apply(levelled(query.to(rows.dtype)), rows, ragged)
+    query = levelled(query.to(rows.dtype))
+    if isinstance(layout, Padded):
+        scores = (rows @ query[:, :, None])[..., 0].masked_fill(~layout.valid, -torch.inf)
+        weights = torch.where(layout.valid, torch.softmax(scores, dim=-1), 0.0)
+        return (weights[:, None] @ layout.pad(rows))[:, 0], weights
+    context, weights = _Attention.apply(query, rows, layout)
     return context, weights
 
 

@@ -76,11 +76,11 @@ class CrossModal(nn.Module):
 
     def _projected(self, modality: Modality, batch: Batch) -> tuple[Tensor, Tensor]:
         """Steps [batch, time, width] with their positions, and which of them there are."""
-        rows, ragged = self.steps[modality.value](batch.steps[modality], batch.lengths[modality])
+        rows, layout = self.steps[modality.value](batch.steps[modality], batch.lengths[modality])
         rows = dropout(rows, self.settings.encoder(modality).dropout, self.training)
-        padded = ragged.pad(self.project[modality.value](rows))
+        padded = layout.pad(self.project[modality.value](rows))
         positions = sinusoids(padded.shape[1], padded.shape[2]).to(padded)
-        mask = step_mask(ragged.lengths, padded.shape[1])
+        mask = step_mask(layout.lengths, padded.shape[1])
         return (padded + positions) * mask[..., None], mask
 
 

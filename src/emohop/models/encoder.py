@@ -15,7 +15,8 @@ from emohop.models.batch import Batch
 from emohop.models.gru import GRU
 from emohop.models.linear import draw_normal, embedding
 from emohop.models.missing import Absent
-from emohop.models.ragged import Ragged, step_mask
+from emohop.models.padded import Layout, laid_out
+from emohop.models.ragged import step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
@@ -39,16 +40,16 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Outputs float [rows, size] as `ragged` lays them out, states float [batch, size]."""
+    """Outputs float [rows, size] as `layout` lays them out, states float [batch, size]."""
 
     rows: Tensor
-    ragged: Ragged
+    layout: Layout
     state: Tensor
 
     @property
     def outputs(self) -> Tensor:
         """The outputs padded, [batch, time, size], 0 beyond each clip's length."""
-        return self.ragged.pad(self.rows)
+        return self.layout.pad(self.rows)
 
 
 class LayerMix(nn.Module):
@@ -107,18 +108,18 @@ class Steps(nn.Module):
             size, layers = size * layers, 1
         return cls(settings.encoder(modality), size, layers, words=words)
 
-    def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Ragged]:
+    def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Layout]:
         """Rows float [rows, size] of a padded batch, and how they are laid out.
 
         Words may come as their vectors already, float [batch, time, embedding].
         """
         if self.stack > 1:
             steps, lengths = stacked(self._vectors(steps), lengths, self.stack)
-        ragged = Ragged(lengths, steps.shape[1])
-        rows = ragged.pack(steps)
+        layout = laid_out(lengths, steps.shape[1])
+        rows = layout.pack(steps)
         if self.stack == 1:
             rows = self._vectors(rows)
-        return rows if self.project is None else self.project(rows), ragged
+        return rows if self.project is None else self.project(rows), layout
 
     def _vectors(self, steps: Tensor) -> Tensor:
         if self.embedding is not None and not steps.is_floating_point():
@@ -149,9 +150,9 @@ class Encoder(nn.Module):
             Outputs of the valid steps, and states after the last of them, 0 for a clip of
             length 0. Outputs are of stacked steps, ceil(length / stack) of them.
         """
-        rows, ragged = self.steps(steps, lengths)
-        outputs, states = self.gru(rows, ragged)
-        return Encoded(outputs, ragged, states)
+        rows, layout = self.steps(steps, lengths)
+        outputs, states = self.gru(rows, layout)
+        return Encoded(outputs, layout, states)
 
 
 def stacked(steps: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from emohop.config import EncoderSettings
 from emohop.models.dropout import dropout
+from emohop.models.padded import Layout, Padded, gru
 from emohop.models.ragged import Ragged
 from emohop.models.recurrence import Recurrence
 
@@ -36,34 +37,33 @@ class GRU(nn.Module):
         self.forward_stack = stacks[0]
         self.backward_stack = stacks[1] if settings.bidirectional else None
 
-    def forward(self, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         """Encode the steps of a batch.
 
         Args:
-            rows: float [rows, size], laid out by `ragged`.
-            ragged: Which step of which clip each row is.
+            rows: float [rows, size], laid out by `layout`.
+            layout: Which step of which clip each row is.
 
         Returns:
             Outputs [rows, output_size], and the states after each clip's last step
             [batch, output_size], 0 for a clip of length 0.
         """
-        outputs, states = self._run(self.forward_stack, rows, ragged)
+        outputs, states = self._run(self.forward_stack, rows, layout)
         if self.backward_stack is not None:
-            turned = ragged.turned()
-            backward, last = self._run(self.backward_stack, rows[turned], ragged)
+            backward, last = self._run(self.backward_stack, layout.turn(rows), layout)
             if self.align_backward:
-                backward = backward[turned]
+                backward = layout.turn(backward)
             outputs = torch.cat([outputs, backward], dim=-1)
             states = torch.cat([states, last], dim=-1)
         return outputs, states
 
-    def _run(self, stack: nn.ModuleList, rows: Tensor, ragged: Ragged) -> tuple[Tensor, Tensor]:
+    def _run(self, stack: nn.ModuleList, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         states = rows
         for layer in stack:
-            states = layer(dropout(rows, self.dropout, self.training), ragged)
+            states = layer(dropout(rows, self.dropout, self.training), layout)
             outputs = dropout(states, self.output_dropout, self.training)
             rows = rows + outputs if self.residual else outputs
-        return rows, ragged.last(states)
+        return rows, layout.last(states)
 
 
 class Layer(nn.Module):
@@ -85,20 +85,15 @@ class Layer(nn.Module):
         nn.init.ones_(self.gates.bias)
         nn.init.zeros_(self.candidate.bias)
 
-    def forward(self, rows: Tensor, ragged: Ragged) -> Tensor:
+    def forward(self, rows: Tensor, layout: Layout) -> Tensor:
         """States [rows, hidden] after each step of [rows, size]."""
-        if rows.is_cuda and self.reset_after:
-            return self.padded(rows, ragged)
         gates, candidate = self.gates, self.candidate
-        states: Tensor = Recurrence.apply(
-            rows,
-            gates.weight,
-            gates.bias,
-            candidate.weight,
-            candidate.bias,
-            ragged.counts,
-            self.reset_after,
-        )
+        weights = (gates.weight, gates.bias, candidate.weight, candidate.bias)
+        if isinstance(layout, Padded):
+            return gru(rows, layout.lengths, *weights, self.reset_after)
+        if rows.is_cuda and self.reset_after:
+            return self.padded(rows, layout)
+        states: Tensor = Recurrence.apply(rows, *weights, layout.counts, self.reset_after)
         return states
 
     def padded(self, rows: Tensor, ragged: Ragged) -> Tensor:

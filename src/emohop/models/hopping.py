@@ -54,7 +54,7 @@ class ModalityHopping(nn.Module):
         for target, project in zip(self.targets, self.project, strict=True):
             others = [vector for m, vector in vectors.items() if m is not target]
             query = project(torch.cat(others, dim=-1))
-            context, weights = attend(query, encoded[target].rows, encoded[target].ragged)
+            context, weights = attend(query, encoded[target].rows, encoded[target].layout)
             vectors[target] = self.encoders.vector(target, context, batch)
             hops.append(Hop(target, query, weights, context))
         return Output(self.classify(torch.cat(list(vectors.values()), dim=-1)), tuple(hops))
@@ -100,7 +100,7 @@ class DualAttention(nn.Module):
         encoded = self.encoders(batch)
         target = encoded[self.target]
         query = self.project(self.encoders.vector(self.source, encoded[self.source].state, batch))
-        context, weights = attend(query, target.rows, target.ragged)
+        context, weights = attend(query, target.rows, target.layout)
         vector = self.encoders.vector(self.target, context, batch)
         hop = Hop(self.target, query, weights, context)
         return Output(self.classify(torch.cat([vector, query], dim=-1)), (hop,))

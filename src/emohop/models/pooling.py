@@ -17,7 +17,7 @@ from emohop.models.dropout import dropout
 from emohop.models.encoder import Sizes, Steps
 from emohop.models.linear import draw_normal
 from emohop.models.missing import Absent
-from emohop.models.ragged import Ragged
+from emohop.models.padded import Layout
 
 VARIANCE_FLOOR = 1e-5
 """Added to variances before the root, whose slope has no end at 0."""
@@ -39,12 +39,12 @@ class Statistics(nn.Module):
         self.share, self.size = settings.dropout, 2 * size
 
     def forward(
-        self, rows: Tensor, ragged: Ragged, modality: Modality
+        self, rows: Tensor, layout: Layout, modality: Modality
     ) -> tuple[Tensor, Hop | None]:
         """Vectors [batch, 2 size], 0 for a clip without a step."""
         del modality
-        equal = ragged.valid / ragged.lengths.clamp(min=1)[:, None]
-        return dropout(statistics(ragged.pad(rows), equal), self.share, self.training), None
+        equal = layout.valid / layout.lengths.clamp(min=1)[:, None]
+        return dropout(statistics(layout.pad(rows), equal), self.share, self.training), None
 
 
 class SelfAttention(nn.Module):
@@ -64,15 +64,15 @@ class SelfAttention(nn.Module):
         self.query = nn.Parameter(torch.empty(hidden).uniform_(-1 / hidden, 1 / hidden))
 
     def forward(
-        self, rows: Tensor, ragged: Ragged, modality: Modality
+        self, rows: Tensor, layout: Layout, modality: Modality
     ) -> tuple[Tensor, Hop | None]:
         """Vectors [batch, 2 hidden], and the weights as a hop whose query is the same for all."""
         rows = dropout(rows, self.settings.dropout, self.training)
         rows = torch.relu(self.input(rows))
         scores = levelled(torch.tanh(self.key(rows)) @ self.query)
-        padded = ragged.pad(scores[:, None])[..., 0].masked_fill(~ragged.valid, -torch.inf)
-        weights = torch.where(ragged.valid, torch.softmax(padded, dim=-1), 0.0)
-        vector = statistics(ragged.pad(rows), weights)
+        padded = layout.pad(scores[..., None])[..., 0].masked_fill(~layout.valid, -torch.inf)
+        weights = torch.where(layout.valid, torch.softmax(padded, dim=-1), 0.0)
+        vector = statistics(layout.pad(rows), weights)
         context = vector[:, : vector.shape[1] // 2]
         hop = Hop(modality, self.query.expand(len(vector), -1), weights, context)
         return dropout(vector, self.settings.output_dropout, self.training), hop
@@ -110,8 +110,8 @@ class StatisticsPooling(nn.Module):
         """Logits [batch, classes], and with attention a hop for each modality."""
         vectors, hops = [], []
         for m in self.modalities:
-            rows, ragged = self.steps[m.value](batch.steps[m], batch.lengths[m])
-            vector, hop = self.pools[m.value](rows, ragged, m)
+            rows, layout = self.steps[m.value](batch.steps[m], batch.lengths[m])
+            vector, hop = self.pools[m.value](rows, layout, m)
             if m is Modality.AUDIO and self.prosody and batch.prosody is not None:
                 vector = torch.cat([vector, batch.prosody], dim=-1)
             vectors.append(vector if self.absent is None else self.absent(m, vector, batch))

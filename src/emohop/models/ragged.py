@@ -56,9 +56,9 @@ class Ragged:
         numbers = self._numbers[found, self.lengths[found] - 1]
         return states.index_copy(0, found, rows.index_select(0, numbers))
 
-    def turned(self) -> Tensor:
-        """For each row, the row of the same clip as far from the clip's other end, int64 [rows]."""
-        return self._numbers[self._clip, self.lengths[self._clip] - 1 - self._step]
+    def turn(self, rows: Tensor) -> Tensor:
+        """For each row, the row of the same clip as far from the clip's other end."""
+        return rows[self._numbers[self._clip, self.lengths[self._clip] - 1 - self._step]]
 
 
 def step_mask(lengths: Tensor, time: int) -> Tensor:
