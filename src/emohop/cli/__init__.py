@@ -6,6 +6,7 @@ from emohop.cli import (  # noqa: F401  (they register)
     data,
     evaluate,
     explain,
+    export,
     finetune,
     predict,
     report,

@@ -107,6 +107,11 @@ def explain(
 
 
 def _check_attends(unit: Unit, corpus: PreparedCorpus) -> None:
+    if unit.predictor.exported:
+        raise EmohopError(
+            "an exported model has no gradients to compare its attention with: give the model "
+            "folder that it was made from"
+        )
     if not unit.predictor.looks([corpus[unit.rows[0]]])[0]:
         raise EmohopError(
             f"{unit.predictor.settings.title} has no attention weights over steps, so there is "

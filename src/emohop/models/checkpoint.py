@@ -1,6 +1,8 @@
 """A model folder: `weights.safetensors` and `model.json`, which together rebuild the model.
 
-Nothing in a model folder can run code: weights are plain tensors, everything else is JSON.
+Of an exported model, `model.onnx` stands in the weights' place. Nothing in a model folder can run
+code: weights are plain tensors, a graph knows onnxruntime's own operations alone, everything else
+is JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from emohop.errors import EmohopError, brief
 from emohop.files import replacing, write_text
 from emohop.models import build
 from emohop.models.encoder import Sizes
+from emohop.models.onnx_network import FILE as ONNX
+from emohop.models.onnx_network import OnnxNetwork
 
 FORMAT_VERSION = 3
 CARD = "model.json"
@@ -34,7 +38,12 @@ def save(folder: Path, network: nn.Module, card: Mapping[str, Any]) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(network)}
     with replacing(folder / WEIGHTS) as file:
         file.write(to_bytes(weights))
-    text = json.dumps({"format": FORMAT_VERSION, **card}, indent=1, ensure_ascii=False)
+    write_card(folder, card)
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write a model folder's `model.json`, which makes it one."""
+    text = json.dumps({**card, "format": FORMAT_VERSION}, indent=1, ensure_ascii=False)
     write_text(folder / CARD, text + "\n")
 
 
@@ -66,6 +75,8 @@ def load_network(folder: Path, settings: ModelSettings, sizes: Sizes) -> nn.Modu
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    if (folder / ONNX).exists():
+        return OnnxNetwork.load(folder, settings, sizes)
     path = folder / WEIGHTS
     layers = (settings.encoder(m).layers for m in settings.uses)
     if max(settings.hops, settings.blocks, *layers) > _MOST_LAYERS:

@@ -89,11 +89,13 @@ class Layer(nn.Module):
         """States [rows, hidden] after each step of [rows, size]."""
         gates, candidate = self.gates, self.candidate
         weights = (gates.weight, gates.bias, candidate.weight, candidate.bias)
+        states: Tensor
         if isinstance(layout, Padded):
-            return gru(rows, layout.lengths, *weights, self.reset_after)
-        if rows.is_cuda and self.reset_after:
-            return self.padded(rows, layout)
-        states: Tensor = Recurrence.apply(rows, *weights, layout.counts, self.reset_after)
+            states = gru(rows, layout.lengths, *weights, self.reset_after)
+        elif rows.is_cuda and self.reset_after:
+            states = self.padded(rows, layout)
+        else:
+            states = Recurrence.apply(rows, *weights, layout.counts, self.reset_after)
         return states
 
     def padded(self, rows: Tensor, ragged: Ragged) -> Tensor:

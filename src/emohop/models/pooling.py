@@ -74,7 +74,7 @@ class SelfAttention(nn.Module):
         weights = torch.where(layout.valid, torch.softmax(padded, dim=-1), 0.0)
         vector = statistics(layout.pad(rows), weights)
         context = vector[:, : vector.shape[1] // 2]
-        hop = Hop(modality, self.query.expand(len(vector), -1), weights, context)
+        hop = Hop(modality, self.query.expand(vector.shape[0], -1), weights, context)
         return dropout(vector, self.settings.output_dropout, self.training), hop
 
 

@@ -27,6 +27,7 @@ from emohop.inputs import Inputs
 from emohop.models.batch import Batch
 from emohop.models.checkpoint import CARD, load_network, read_card
 from emohop.models.inference import BATCH_SIZE
+from emohop.models.onnx_network import OnnxNetwork
 from emohop.prediction.answers import Hop, Prediction, Word
 from emohop.prediction.looking import Look, hops_of
 from emohop.prediction.sources import (
@@ -67,6 +68,11 @@ class Predictor:
         except (*DAMAGED, EmohopError) as error:
             raise EmohopError(f"{folder / CARD} is damaged: {_told(error)}") from None
         return cls(load_network(folder, settings, inputs.sizes), inputs, card)
+
+    @property
+    def exported(self) -> bool:
+        """Whether the network is a graph of `emohop export`, which has no gradients."""
+        return isinstance(self.network, OnnxNetwork)
 
     @property
     def temperature(self) -> float:
