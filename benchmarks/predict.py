@@ -23,6 +23,7 @@ import torch
 
 import emohop
 from emohop.clips import MODALITIES, Modality
+from emohop.config import ModelSettings
 from emohop.features.audio import mfcc120
 from emohop.models import build
 from emohop.models.batch import Batch
@@ -46,7 +47,7 @@ def main() -> None:
     predictor = emohop.load(options.model)
     source = source_of_file(options.film, options.text)
     sound = np.random.default_rng(0).normal(size=SECONDS * 16_000).astype(np.float32) * 0.1
-    network, batch = published()
+    network, batch, *_ = published()
 
     def forward() -> None:
         with torch.inference_mode():
@@ -80,8 +81,8 @@ def main() -> None:
     print(f"emohop predict from a cold start: median {statistics.median(cold):.2f} s")
 
 
-def published() -> tuple[torch.nn.Module, Batch]:
-    """AMH-7 at the published sizes, and a clip for it."""
+def published() -> tuple[torch.nn.Module, Batch, ModelSettings, Sizes]:
+    """AMH-7 at the published sizes and a clip for it, and what it was built from."""
     settings = make_recipe("published-amh", ["model.hops=7"]).model
     vocabulary = 3000
     sizes = Sizes(
@@ -96,7 +97,8 @@ def published() -> tuple[torch.nn.Module, Batch]:
     }
     lengths = {m: torch.tensor([steps[m].shape[1]]) for m in MODALITIES}
     prosody = torch.randn(1, 35) if settings.prosody else None
-    return build(settings, sizes).eval(), Batch(("a",), steps, lengths, prosody)
+    batch = Batch(("a",), steps, lengths, prosody)
+    return build(settings, sizes).eval(), batch, settings, sizes
 
 
 if __name__ == "__main__":

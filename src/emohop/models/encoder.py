@@ -159,9 +159,10 @@ def stacked(steps: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]
     """Each `count` steps of [batch, time, size] side by side; the last ones are filled with 0."""
     batch, time, size = steps.shape
     valid = step_mask(lengths, time)[..., None]
-    filled = functional.pad(torch.where(valid, steps, 0.0), (0, 0, 0, -time % count))
+    most = (time + count - 1) // count
+    filled = functional.pad(torch.where(valid, steps, 0.0), (0, 0, 0, most * count - time))
     together = torch.div(lengths + count - 1, count, rounding_mode="floor")
-    return filled.reshape(batch, -1, size * count), together
+    return filled.reshape(batch, most, size * count), together
 
 
 class Encoders(nn.Module):

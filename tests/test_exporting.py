@@ -1,0 +1,141 @@
+"""A trained model as an exported folder: every command answers as before."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import emohop
+from emohop import exporting
+from emohop.cli import app
+from emohop.errors import EmohopError
+from emohop.exporting import export
+from emohop.models.checkpoint import CARD, WEIGHTS
+from emohop.models.onnx_network import FILE
+from emohop.storage import open_prepared
+from tests.prediction.conftest import SAID, films, model, prepared  # noqa: F401  (fixtures)
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    out = tmp_path_factory.mktemp("exported") / "new" / "model"
+    done = export(model, out)
+    assert done.clips >= 50
+    assert (done.others, done.size) == (0, (out / FILE).stat().st_size)
+    assert done.difference < 1e-5
+    return out
+
+
+def test_a_folder_holds_the_graph_and_the_card(exported: Path, model: Path) -> None:  # noqa: F811
+    assert sorted(path.name for path in exported.iterdir()) == [CARD, FILE]
+    before, after = (json.loads((folder / CARD).read_text()) for folder in (model, exported))
+    assert after.pop("exported")["int8"] is False
+    assert after == before
+    told = onnxruntime.InferenceSession(exported / FILE).get_modelmeta().custom_metadata_map
+    assert told["labels"].split() == before["inputs"]["labels"]
+    assert float(told["temperature"]) == before["calibration"]["temperature"]
+
+
+def test_it_answers_as_the_model_does(
+    exported: Path,
+    model: Path,  # noqa: F811
+    films: Path,  # noqa: F811
+    prepared: Path,  # noqa: F811
+) -> None:
+    ours, theirs = emohop.load(model), emohop.load(exported)
+    corpus = open_prepared(prepared)
+    expected, found = ours.evaluate(corpus), theirs.evaluate(corpus)
+    assert (found.id, found.split) == (expected.id, expected.split)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    for source, text in ((films.parent / "1.mp4", SAID[1]), (None, SAID[0])):
+        one, other = ours(source, text), theirs(source, text)
+        assert list(one.probabilities.values()) == pytest.approx(
+            list(other.probabilities.values()), abs=1e-5
+        )
+        for here, there in zip(one.attention, other.attention, strict=True):
+            assert (here.target, here.words) == (there.target, there.words)
+            assert here.weights == pytest.approx(there.weights, abs=1e-5)
+
+
+def test_the_example_without_emohop(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "exporting.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    monkeypatch.chdir(exported)
+    names: dict[str, object] = {}
+    exec(code, names)
+    chances = names["chances"]
+    assert isinstance(chances, dict)
+    assert chances.keys() == {"angry", "calm"}
+    assert sum(chances.values()) == pytest.approx(1)
+
+
+def test_the_command(model: Path, prepared: Path, tmp_path: Path) -> None:  # noqa: F811
+    out = tmp_path / "small"
+    done = CliRunner().invoke(app, ["export", str(model), str(out), "--int8"])
+    assert done.exit_code == 0, done.output
+    assert re.search(r"small: model\.onnx, \d\.\d MB\n", done.output)
+    assert re.search(
+        r"no probability differs from PyTorch's by more than \S+, \d+ labels differ", done.output
+    )
+    assert f"emohop evaluate {out} PREPARED" in done.output
+    assert json.loads((out / CARD).read_text())["exported"]["int8"] is True
+    again = CliRunner().invoke(app, ["export", str(model), str(out)])
+    assert again.exit_code == 0, again.output
+    assert json.loads((out / CARD).read_text())["exported"]["int8"] is False
+    judged = CliRunner().invoke(app, ["evaluate", str(out), str(prepared)])
+    assert judged.exit_code == 0, judged.output
+
+
+def test_attention_is_not_checked_by_gradients_that_are_not_there(
+    exported: Path,
+    prepared: Path,  # noqa: F811
+) -> None:
+    done = CliRunner().invoke(app, ["explain", str(exported), str(prepared)])
+    assert done.exit_code == 1
+    assert "no gradients" in done.output
+
+
+def test_where_it_does_not_go(model: Path, exported: Path, tmp_path: Path) -> None:  # noqa: F811
+    before = (model / WEIGHTS).read_bytes()
+    with pytest.raises(EmohopError, match=rf"holds {WEIGHTS}: give a new or empty folder"):
+        export(model, model)
+    with pytest.raises(EmohopError, match="exported already"):
+        export(exported, tmp_path / "out")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(EmohopError, match="is a file"):
+        export(model, tmp_path / "file")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+    assert (model / WEIGHTS).read_bytes() == before
+
+
+def test_a_graph_that_answers_otherwise_is_not_written(
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
+    with pytest.raises(EmohopError, match="nothing was written"):
+        export(model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_graph_is_one_line(exported: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "model"
+    shutil.copytree(exported, broken)
+    (broken / FILE).write_bytes((exported / FILE).read_bytes()[:1000])
+    done = CliRunner().invoke(app, ["predict", str(broken), "--text", "Well."])
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith("error: ")
+    assert f"{FILE} does not hold this model" in line
