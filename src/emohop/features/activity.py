@@ -100,7 +100,10 @@ class Turns:
         if sum(self._window) > MAJORITY * len(self._window):
             self._first = self._frame if self._first is None else self._first
             self._last = self._frame
-            if not self._told and (self._last + 1 - self._first) * FRAME_SECONDS >= SHORTEST_SECONDS:
+            if (
+                not self._told
+                and (self._last + 1 - self._first) * FRAME_SECONDS >= SHORTEST_SECONDS
+            ):
                 self._told = True
                 yield self._turn(over=False)
         elif self._first is not None and self._frame - self._last > PAUSE_FRAMES:

@@ -81,9 +81,7 @@ def _own(modality: Modality, name: str, settings: FeatureSettings) -> Encoder:
         def frames(sounds: Sequence[NDArray[np.float32]]) -> list[Arrays | MediaError]:
             return [_frames(feature, sound) for sound in sounds]
 
-        return Encoder(
-            frames, feature.size, steps_per_second=1 / HOP_SECONDS, feature=feature
-        )
+        return Encoder(frames, feature.size, steps_per_second=1 / HOP_SECONDS, feature=feature)
     if modality is Modality.TEXT:
         return Encoder(lambda texts: [{"text": np.array(said(t), np.str_)} for t in texts], 0)
     return _pictures(settings, Layers(), "cpu")
