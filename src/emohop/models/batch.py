@@ -23,8 +23,8 @@ class Batch:
     `lengths` maps each modality to int64 [batch]. `prosody` is float32 [batch, 35] or None,
     `classes` int64 [batch] or None. `present` says which clips have a modality at all, bool
     [batch]; one that it does not name is there in every clip. `votes` are the raters' by class,
-    float32 [batch, classes], or None. `ids` are the clips' names. Of a modality that `encoded` names,
-    a model with encoders takes that in place of what its encoder would make of the steps.
+    float32 [batch, classes], or None. `ids` are the clips' names. Of a modality that `encoded`
+    names, a model with encoders takes that in place of what its encoder would make of the steps.
     """
 
     ids: tuple[str, ...]

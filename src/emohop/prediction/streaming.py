@@ -147,7 +147,7 @@ class Stream:
             yield self._update(self._segment, final=False)
 
     def _fill(self, until: int) -> Iterator[Update]:
-        """Put what waits up to a sample of the stream into segments, closing those that are full."""
+        """Put what waits up to a sample of the stream into segments; full ones are closed."""
         while self._segment is not None and self._at < until:
             room = min(self._most - self._segment.samples, until - self._at)
             self._segment.add(self._waiting[:room])
