@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ class Listening:
         except EmohopError:  # it does not look at sound, as whoever begins a stream is told
             return
         warm.add(np.zeros(16_000, np.float32))
+        gc.collect()
+        gc.freeze()  # else collecting garbage looks through all of torch: 150 ms, now and then
 
     def described(self) -> dict[str, Any]:
         """Nothing that the server does not know."""
