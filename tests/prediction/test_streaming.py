@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -364,3 +365,13 @@ def test_a_model_that_hears_nothing() -> None:
     inputs = replace(predictor.inputs, max_steps={Modality.TEXT: 9})
     with pytest.raises(EmohopError, match="does not look at sound"):
         replace(predictor, inputs=inputs).stream()
+
+
+def test_the_documented_stream(predictor: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs/predicting.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(stream = .*?)```", page, re.DOTALL)
+    microphone = np.array_split(np.tile(sound(1.0), 4), 40)  # 1.33 s at 48 kHz
+    exec(code, {"predictor": predictor, "microphone": microphone})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[3:] for line in lines] == [["so", "far"], ["so", "far"], []]
+    assert float(lines[-1][1]) == pytest.approx(4 / 3, abs=1e-3)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from emohop import load
+from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.prediction.streaming import Stream, Update
 from emohop.serving.predicting import FULL
@@ -38,11 +39,8 @@ class Listening:
         torch.set_num_threads(1)
         self._predictor = load(model)
         self._open: dict[int, _Open] = {}
-        try:
-            warm = self._predictor.stream("ready")
-        except EmohopError:  # it does not look at sound, as whoever begins a stream is told
-            return
-        warm.add(np.zeros(16_000, np.float32))
+        if Modality.AUDIO in self._predictor.inputs.max_steps:
+            self._predictor.stream("ready").add(np.zeros(16_000, np.float32))
         gc.collect()
         gc.freeze()  # else collecting garbage looks through all of torch: 150 ms, now and then
 

@@ -227,7 +227,8 @@ class _Talk:
         found: bytes | str | None = message.get("bytes")
         if found is None:
             found = str(message.get("text") or "")
-        size, most_bytes = len(found), message_bytes(self.settings)
+        size = len(found.encode() if isinstance(found, str) else found)
+        most_bytes = message_bytes(self.settings)
         if size > most_bytes:
             raise _Over(TOO_LARGE, f"a message of {size} bytes; up to {most_bytes} are accepted")
         return found
