@@ -1,15 +1,20 @@
 """Prediction on one core: how long an answer takes, part by part, and from a cold start.
 
     python benchmarks/predict.py MODEL FILM [--text TEXT] [--rounds 20]
+    python benchmarks/predict.py --stream [--audio ENCODER] [--rounds 20]
 
 MODEL is a model folder that looks at sound, words and pictures; FILM has all three. The network at
 the published sizes is AMH-7 with random weights, on a clip of 5 s with 20 words and 15 pictures.
 Everything runs in one thread; parts take turns, and medians are printed.
+
+With `--stream`, what each half second of a stream takes: the network at the published sizes, on
+noise and 20 words, once with what the stream knows already and once with all of it computed anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import subprocess
@@ -23,11 +28,16 @@ import torch
 
 import emohop
 from emohop.clips import MODALITIES, Modality
-from emohop.config import ModelSettings
-from emohop.features.audio import mfcc120
+from emohop.config import FeatureSettings, ModelSettings
+from emohop.features.audio import AUDIO_FEATURES, mfcc120
+from emohop.features.encoding import load_encoder
+from emohop.features.standardisation import Standardiser
+from emohop.features.text import Vocabulary
+from emohop.inputs import Inputs
 from emohop.models import build
 from emohop.models.batch import Batch
 from emohop.models.encoder import Sizes
+from emohop.prediction import Predictor
 from emohop.prediction.sources import source_of_file
 from emohop.recipes import make_recipe
 
@@ -38,12 +48,19 @@ TOGETHER = 64
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("film", type=Path)
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("film", type=Path, nargs="?")
+    parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--audio", default="mfcc120", help="of --stream: any that prepare takes")
     parser.add_argument("--text", default="Excuse me, do you have your forms?")
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.stream:
+        streams(options.audio, options.rounds)
+        return
+    if options.film is None:
+        parser.error("MODEL and FILM, or --stream")
     predictor = emohop.load(options.model)
     source = source_of_file(options.film, options.text)
     sound = np.random.default_rng(0).normal(size=SECONDS * 16_000).astype(np.float32) * 0.1
@@ -99,6 +116,81 @@ def published() -> tuple[torch.nn.Module, Batch, ModelSettings, Sizes]:
     prosody = torch.randn(1, 35) if settings.prosody else None
     batch = Batch(("a",), steps, lengths, prosody)
     return build(settings, sizes).eval(), batch, settings, sizes
+
+
+def streams(audio: str, rounds: int) -> None:
+    """Streams of several lengths: the work of each half second."""
+    cases = {"7.5 s": (7.5, 750, False)}
+    if audio in AUDIO_FEATURES:
+        cases["60 s in segments of 7.5 s"] = (60.0, 750, False)
+        cases["60 s as one segment"] = (60.0, 6000, False)
+        cases["7.5 s with prosody"] = (7.5, 750, True)
+    for name, (seconds, steps, prosody) in cases.items():
+        predictor = whole(audio, steps, prosody=prosody)
+        gc.collect()
+        gc.freeze()  # as the service does
+        advanced: list[float] = []
+        anew: list[float] = []
+        for _ in range(max(1, round(rounds * 7.5 / seconds)) + 1):
+            found = streamed(predictor, seconds)
+            advanced += [one for one, _ in found]
+            anew += [other for _, other in found]
+        first = len(found)  # the first round is warming up
+        for kind, times in (("advanced", advanced[first:]), ("anew", anew[first:])):
+            print(
+                f"{audio}, {name}, {kind}: {len(times)} updates, median "
+                f"{statistics.median(times):.1f} ms, p99 {np.quantile(times, 0.99):.1f}, "
+                f"largest {max(times):.1f}"
+            )
+
+
+def streamed(predictor: Predictor, seconds: float) -> list[tuple[float, float]]:
+    """Milliseconds of each update, by the stream and by a prediction on all of its segment."""
+    sound = np.random.default_rng(0).normal(size=round(seconds * 16_000)).astype(np.float32) * 0.1
+    text = " ".join(["way"] * WORDS)
+    stream, found = predictor.stream(text), []
+    for at in range(0, len(sound), 8000):
+        begun = time.perf_counter()
+        updates = stream.add(sound[at : at + 8000])
+        said = time.perf_counter()
+        if not updates:
+            continue
+        start = round(updates[-1].prediction.start * 16_000)
+        end = round((updates[-1].prediction.end or 0) * 16_000)
+        again = time.perf_counter()
+        predictor(sound[start:end], text)
+        found.append((1000 * (said - begun), 1000 * (time.perf_counter() - again)))
+        if updates[-1].final:
+            stream.say(text)
+    return found
+
+
+def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
+    """AMH-7 at the published sizes as a predictor, its weights random."""
+    changes = ["model.hops=7", f"model.audio.max_steps={steps}", f"model.prosody={prosody}"]
+    settings = make_recipe("published-amh", changes).model
+    features = FeatureSettings(audio=audio, video="hog", prosody=prosody)
+    encoder = load_encoder(Modality.AUDIO, features, "cpu", None)
+    vocabulary = Vocabulary.build([["way"], *([f"word{n}"] for n in range(3000))])
+    layers = {Modality.AUDIO: encoder.layers} if encoder.layers > 1 else {}
+    width = encoder.width // encoder.layers
+    sizes = Sizes(
+        7,
+        {Modality.AUDIO: width, Modality.TEXT: len(vocabulary), Modality.VIDEO: 2048},
+        35 if prosody else 0,
+        layers,
+    )
+    inputs = Inputs(
+        labels=tuple("abcdefg"),
+        features=features,
+        sizes=sizes,
+        max_steps={m: settings.encoder(m).max_steps for m in MODALITIES},
+        standardiser=Standardiser("none"),
+        vocabulary=vocabulary,
+        encoders={Modality.AUDIO: encoder.fingerprint} if encoder.fingerprint else {},
+    )
+    card = {"model": settings.model_dump(mode="json"), "calibration": {"temperature": 1.0}}
+    return Predictor(build(settings, sizes).eval(), inputs, card, device="cpu")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def test_half_floats(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert row.audio.dtype == np.float32
         assert np.array_equal(row.audio, exact.audio.astype(np.float16).astype(np.float32))
     true = AUDIO_FEATURES["mfcc120"]
-    huge = type(true)(true.size, lambda samples, rate: true.compute(samples, rate) * 1e5)
+    huge = replace(true, differences=lambda frames: true.differences(frames) * np.float32(1e5))
     monkeypatch.setattr("emohop.features.encoding.AUDIO_FEATURES", {"mfcc39": huge})
     settings = half.model_copy(update={"audio": "mfcc39"})
     with pytest.raises(EmohopError, match="its audio features do not fit float16"):

@@ -28,7 +28,15 @@ class ServingSettings(Settings):
     """Files in one request of a batch at most (422)."""
     memory_gb: float = Field(default=8.0, gt=0)
     """Memory that a worker may take; one that needs more fails the request."""
+    streams: int = Field(default=8, ge=1)
+    """Streams that are open at one time at most; more are told to come again (1013)."""
+    stream_seconds: float = Field(default=3600.0, gt=0)
+    """Time that a stream may last (1008)."""
+    idle_seconds: float = Field(default=30.0, gt=0)
+    """Time for which nothing may come on a stream (1008)."""
+    message_kb: float = Field(default=256.0, gt=0)
+    """Largest message on a stream (1009)."""
     token: str | None = None
     """What clients must send as `Authorization: Bearer …`; None asks nobody."""
     origins: tuple[str, ...] = ()
-    """Web pages of other servers that may ask (CORS); none."""
+    """Web pages of other servers that may ask (CORS) and stream; none."""

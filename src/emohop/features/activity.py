@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ AROUND_FRAMES = 10
 """of so many, 0.3 s."""
 PAUSE_SECONDS = 0.6
 """A shorter pause is part of what is said."""
+PAUSE_FRAMES = round(PAUSE_SECONDS / FRAME_SECONDS)
 SHORTEST_SECONDS = 0.3
 """What is shorter is no utterance."""
 EDGE_SECONDS = 0.1
@@ -30,66 +32,104 @@ LONGEST_SECONDS = 15.0
 Sound = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Somebody speaks: from one frame of 30 ms to another, the last one that is known so far."""
+
+    first: int
+    last: int
+    heard: int
+    """Frames that were heard when this was known."""
+    over: bool
+    """Whether a pause followed."""
+
+    @property
+    def start(self) -> float:
+        """In seconds, with its edge."""
+        return max(0.0, self.first * FRAME_SECONDS - EDGE_SECONDS)
+
+    @property
+    def end(self) -> float:
+        """In seconds, with its edge."""
+        return min(self.heard * FRAME_SECONDS, (self.last + 1) * FRAME_SECONDS + EDGE_SECONDS)
+
+
+class Turns:
+    """Somebody's turns in sound that is still coming; MissingExtraError without webrtcvad.
+
+    Only flags of frames are kept of what was heard: memory does not grow with the sound.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing heard."""
+        try:
+            import webrtcvad
+        except ImportError:
+            raise MissingExtraError("finding speech", "speech") from None
+
+        self._detector, self._rest = webrtcvad.Vad(STRICTNESS), np.empty(0, np.float32)
+        self._half = AROUND_FRAMES // 2
+        self._window = [False] * (2 * self._half + 1)
+        self._frame = -self._half - 1  # the last one whose neighbours are known
+        self._first: int | None = None
+        self._last = 0
+        self._told = False
+
+    def add(self, sound: Sound) -> Iterator[Turn]:
+        """Hear more sound [n] at 16 kHz: each turn once when it is known, and when it is over."""
+        sound = np.concatenate([self._rest, sound])
+        whole = len(sound) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._rest = sound[whole:]
+        data = (np.clip(sound[:whole], -1, 1) * 32767).astype("<i2").reshape(-1, FRAME_SAMPLES)
+        for frame in data:
+            yield from self._flag(self._detector.is_speech(frame.tobytes(), SAMPLE_RATE_HZ))
+
+    def finish(self) -> Iterator[Turn]:
+        """The turn that the end of the sound ends; beyond it is silence."""
+        for _ in range(self._half):
+            yield from self._flag(False)
+        if self._told:
+            yield self._turn(over=True)
+
+    def _flag(self, flag: bool) -> Iterator[Turn]:
+        """A frame is speech or not; the majority of those around one decide about it."""
+        self._window = [*self._window[1:], flag]
+        self._frame += 1
+        if self._frame < 0:
+            return
+        if sum(self._window) > MAJORITY * len(self._window):
+            self._first = self._frame if self._first is None else self._first
+            self._last = self._frame
+            if (
+                not self._told
+                and (self._last + 1 - self._first) * FRAME_SECONDS >= SHORTEST_SECONDS
+            ):
+                self._told = True
+                yield self._turn(over=False)
+        elif self._first is not None and self._frame - self._last > PAUSE_FRAMES:
+            if self._told:
+                yield self._turn(over=True)
+            self._first, self._told = None, False
+
+    def _turn(self, *, over: bool) -> Turn:
+        return Turn(self._first or 0, self._last, self._frame + 1, over)
+
+
 def utterances(blocks: Iterable[Sound]) -> Iterator[tuple[float, float]]:
     """Start and end in seconds of each utterance in sound that comes in blocks [n] at 16 kHz.
 
-    Only flags of frames are kept of what was heard: memory does not grow with the sound.
     Raises MissingExtraError without webrtcvad.
     """
-    begun: int | None = None
-    last, frames = 0, 0
-    pause = round(PAUSE_SECONDS / FRAME_SECONDS)
-    for frame, speaks in enumerate(_smooth(_flags(blocks))):
-        frames = frame + 1
-        if speaks:
-            begun, last = frame if begun is None else begun, frame
-        elif begun is not None and frame - last > pause:
-            yield from _parts(begun, last, frames)
-            begun = None
-    if begun is not None:
-        yield from _parts(begun, last, frames)
-
-
-def _flags(blocks: Iterable[Sound]) -> Iterator[bool]:
-    """Whether each frame of 30 ms is speech; what is left at the end is no frame."""
-    try:
-        import webrtcvad
-    except ImportError:
-        raise MissingExtraError("finding speech", "speech") from None
-
-    detector, rest = webrtcvad.Vad(STRICTNESS), np.empty(0, np.float32)
+    turns = Turns()
     for block in blocks:
-        sound = np.concatenate([rest, block])
-        whole = len(sound) // FRAME_SAMPLES * FRAME_SAMPLES
-        rest = sound[whole:]
-        data = (np.clip(sound[:whole], -1, 1) * 32767).astype("<i2").reshape(-1, FRAME_SAMPLES)
-        for frame in data:
-            yield detector.is_speech(frame.tobytes(), SAMPLE_RATE_HZ)
+        yield from _parts(turns.add(block))
+    yield from _parts(turns.finish())
 
 
-def _smooth(flags: Iterable[bool]) -> Iterator[bool]:
-    """The majority of the frames around each; beyond the ends is silence."""
-    half = AROUND_FRAMES // 2
-    window = [False] * (2 * half + 1)
-    ahead = -half
-    for flag in flags:
-        window = [*window[1:], flag]
-        ahead += 1
-        if ahead > 0:
-            yield sum(window) > MAJORITY * len(window)
-    for _ in range(half):
-        window = [*window[1:], False]
-        ahead += 1
-        if ahead > 0:
-            yield sum(window) > MAJORITY * len(window)
-
-
-def _parts(first: int, last: int, frames: int) -> Iterator[tuple[float, float]]:
-    """An utterance from one frame to another, with its edges, cut where it is too long."""
-    start = max(0.0, first * FRAME_SECONDS - EDGE_SECONDS)
-    end = min(frames * FRAME_SECONDS, (last + 1) * FRAME_SECONDS + EDGE_SECONDS)
-    if (last + 1 - first) * FRAME_SECONDS < SHORTEST_SECONDS:
-        return
-    count = int(np.ceil((end - start) / LONGEST_SECONDS - 1e-9))
-    edges = np.linspace(start, end, count + 1)
-    yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+def _parts(turns: Iterable[Turn]) -> Iterator[tuple[float, float]]:
+    """Turns that are over, cut where they are too long."""
+    for turn in turns:
+        if turn.over:
+            count = int(np.ceil((turn.end - turn.start) / LONGEST_SECONDS - 1e-9))
+            edges = np.linspace(turn.start, turn.end, count + 1)
+            yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)

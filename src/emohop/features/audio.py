@@ -22,6 +22,7 @@ from emohop.errors import MediaError
 
 __all__ = [
     "AUDIO_FEATURES",
+    "DIFFERENCES_REACH",
     "HOP_SAMPLES",
     "HOP_SECONDS",
     "SAMPLE_RATE_HZ",
@@ -53,6 +54,8 @@ HTK_COEFFICIENTS = 12  # numbers 1 to 12; energy stands in for number 0
 HTK_MEL_BANDS = 26
 
 DELTA_WINDOW = 2  # frames on each side
+DIFFERENCES_REACH = 2 * DELTA_WINDOW
+"""Frames on each side that a frame's differences depend on."""
 _steps = np.arange(-DELTA_WINDOW, DELTA_WINDOW + 1)
 # Kaldi composes its second filter from the first, so that edges are replicated only once.
 FIRST_DIFFERENCE: tuple[float, ...] = tuple((_steps / np.sum(_steps**2)).tolist())
@@ -63,11 +66,25 @@ SECOND_DIFFERENCE: tuple[float, ...] = tuple(
 
 @dataclass(frozen=True)
 class AudioFeature:
-    """A kind of sound feature: values per frame, and the function that computes the frames."""
+    """A kind of sound feature: values per frame, and how they are computed in two steps."""
 
     size: int
-    compute: Callable[[NDArray[Any], int], NDArray[np.float32]]
-    """Samples `[samples]` and their rate in Hz in, `[frames, size]` out."""
+    frames: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    """Sound at 16 kHz `[samples]`, a frame or more, in; `[frames, size / 3]` out, each of them of
+    its own 25 ms alone."""
+    differences: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    """Such frames in, `[frames, size]` out: with what they differ by from their neighbours."""
+
+    def compute(self, samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
+        """Samples `[samples]` and their rate in Hz in, `[frames, size]` out.
+
+        Raises:
+            MediaError: Less than one frame of sound, samples that are not finite, or not mono.
+        """
+        sound = sound_16k(samples, sample_rate)
+        if len(sound) < WINDOW_SAMPLES:
+            raise too_short(sound)
+        return self.differences(self.frames(sound))
 
 
 def resample(samples: NDArray[Any], sample_rate: int, target: int) -> NDArray[np.float32]:
@@ -120,7 +137,10 @@ def mfcc120(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     Raises:
         MediaError: Less than one frame of sound, samples that are not finite, or not mono.
     """
-    sound = _at_least_a_frame(sound_16k(samples, sample_rate))
+    return AUDIO_FEATURES["mfcc120"].compute(samples, sample_rate)
+
+
+def _kaldi_frames(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     extractor = knf.OnlineMfcc(_kaldi_options())
     # The extractor takes any sequence, one item at a time: those of a memoryview come fastest.
     extractor.accept_waveform(SAMPLE_RATE_HZ, memoryview(sound * np.float32(INT16_SCALE)))
@@ -129,7 +149,7 @@ def mfcc120(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     frames = np.empty((count, KALDI_COEFFICIENTS), dtype=np.float32)
     for i in range(count):
         frames[i] = extractor.get_frame(i)
-    return add_deltas(frames)
+    return frames
 
 
 def mfcc39(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
@@ -144,16 +164,22 @@ def mfcc39(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     Raises:
         MediaError: Less than one frame of sound, samples that are not finite, or not mono.
     """
-    sound = _at_least_a_frame(sound_16k(samples, sample_rate)).astype(np.float64) * INT16_SCALE
-    frames = np.lib.stride_tricks.sliding_window_view(sound, WINDOW_SAMPLES)[::HOP_SAMPLES]
+    return AUDIO_FEATURES["mfcc39"].compute(samples, sample_rate)
+
+
+def _htk_frames(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    scaled = sound.astype(np.float64) * INT16_SCALE
+    frames = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW_SAMPLES)[::HOP_SAMPLES]
     energy = np.log(np.maximum(np.sum(frames**2, axis=1), 1.0))
     shaped = frames.copy()
     shaped[:, 1:] -= PRE_EMPHASIS * frames[:, :-1]
     shaped[:, 0] *= 1.0 - PRE_EMPHASIS
     power = np.abs(np.fft.rfft(shaped * np.hamming(WINDOW_SAMPLES), FFT_SAMPLES)) ** 2
     bands = np.log(np.maximum(power @ _htk_mel_bands().T, 1.0))
-    static = np.column_stack([bands @ _htk_cepstrum().T, energy]).astype(np.float32)
+    return np.column_stack([bands @ _htk_cepstrum().T, energy]).astype(np.float32)
 
+
+def _htk_differences(static: NDArray[np.float32]) -> NDArray[np.float32]:
     count = len(static)
     past_the_end = np.repeat(static[-1:], DELTA_WINDOW, axis=0)
     first = _filtered(np.concatenate([static, past_the_end]), FIRST_DIFFERENCE)
@@ -163,17 +189,11 @@ def mfcc39(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
 
 AUDIO_FEATURES: Mapping[str, AudioFeature] = MappingProxyType(
     {
-        "mfcc120": AudioFeature(3 * KALDI_COEFFICIENTS, mfcc120),
-        "mfcc39": AudioFeature(3 * (HTK_COEFFICIENTS + 1), mfcc39),
+        "mfcc120": AudioFeature(3 * KALDI_COEFFICIENTS, _kaldi_frames, add_deltas),
+        "mfcc39": AudioFeature(3 * (HTK_COEFFICIENTS + 1), _htk_frames, _htk_differences),
     }
 )
 """The sound features by the name that settings give them."""
-
-
-def _at_least_a_frame(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    if len(sound) < WINDOW_SAMPLES:
-        raise too_short(sound)
-    return sound
 
 
 def too_short(sound: NDArray[np.float32]) -> MediaError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError, MediaError
-from emohop.features.audio import AUDIO_FEATURES, SAMPLE_RATE_HZ, AudioFeature
+from emohop.features.audio import AUDIO_FEATURES, HOP_SECONDS, SAMPLE_RATE_HZ, AudioFeature
 from emohop.features.cache import Cache
 from emohop.features.pretrained import Layers, Pretrained, is_pretrained
 from emohop.features.text import Text, said
@@ -37,6 +37,10 @@ class Encoder:
     layers: int = 1
     """Hidden states that stand side by side in these."""
     pretrained: Pretrained | None = None
+    steps_per_second: float = 0.0
+    """Of sound."""
+    feature: AudioFeature | None = None
+    """What our own features of sound are made by."""
 
     @cached_property
     def fingerprint(self) -> str | None:
@@ -77,7 +81,7 @@ def _own(modality: Modality, name: str, settings: FeatureSettings) -> Encoder:
         def frames(sounds: Sequence[NDArray[np.float32]]) -> list[Arrays | MediaError]:
             return [_frames(feature, sound) for sound in sounds]
 
-        return Encoder(frames, feature.size)
+        return Encoder(frames, feature.size, steps_per_second=1 / HOP_SECONDS, feature=feature)
     if modality is Modality.TEXT:
         return Encoder(lambda texts: [{"text": np.array(said(t), np.str_)} for t in texts], 0)
     return _pictures(settings, Layers(), "cpu")
@@ -98,7 +102,9 @@ def _speech(settings: FeatureSettings, layers: Layers, device: str) -> Encoder:
     def encode(sounds: Sequence[NDArray[np.float32]]) -> list[Arrays]:
         return [{"audio": frames} for frames in model(sounds)]
 
-    return Encoder(encode, model.layers * model.size, model.layers, model.pretrained)
+    return Encoder(
+        encode, model.layers * model.size, model.layers, model.pretrained, model.frames_per_second
+    )
 
 
 def _language(settings: FeatureSettings, layers: Layers, device: str) -> Encoder:
@@ -130,7 +136,7 @@ def _kept(encoder: Encoder, cache: Cache) -> Encoder:
     def encode(items: Sequence[Any]) -> Sequence[Arrays | MediaError]:
         return cache.through(items, _content, encoder.encode)
 
-    return Encoder(encode, encoder.width, encoder.layers, encoder.pretrained)
+    return replace(encoder, encode=encode)
 
 
 def _content(item: NDArray[Any] | Text) -> bytes:

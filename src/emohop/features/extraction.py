@@ -112,14 +112,14 @@ class Extractor:
             samples, rate = found
             if on_sound is not None:
                 samples = on_sound(clips[i], samples, rate)
-            return self._heard(samples, rate)
+            return self.heard(samples, rate)
 
         found = self._pending(Modality.AUDIO)
         found.read([clip.sound for clip in clips], read_sounds, prepare)
         return found.finish()
 
-    def _heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
-        """What an encoder is given of a sound, and its prosody."""
+    def heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
+        """What an encoder is given of a sound, and its prosody; MediaError as `sound_16k`."""
         samples = sound_16k(samples, rate)  # once for all features
         if len(samples) < WINDOW_SAMPLES:
             raise too_short(samples)
@@ -167,7 +167,7 @@ class Extractor:
             item: Any
             more: Arrays = {}
             if modality is Modality.AUDIO and sound is not None:
-                item, more = self._heard(*sound)
+                item, more = self.heard(*sound)
             elif modality is Modality.VIDEO and pictures is not None:
                 seen = cropped(pictures, face=self.settings.crop == "face")
                 item, more = self._watched(seen.pictures, seen.found)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from emohop.clips import Modality
+
+if TYPE_CHECKING:
+    from emohop.models.encoder import Encoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,8 @@ class Batch:
     `lengths` maps each modality to int64 [batch]. `prosody` is float32 [batch, 35] or None,
     `classes` int64 [batch] or None. `present` says which clips have a modality at all, bool
     [batch]; one that it does not name is there in every clip. `votes` are the raters' by class,
-    float32 [batch, classes], or None. `ids` are the clips' names.
+    float32 [batch, classes], or None. `ids` are the clips' names. Of a modality that `encoded`
+    names, a model with encoders takes that in place of what its encoder would make of the steps.
     """
 
     ids: tuple[str, ...]
@@ -29,6 +34,7 @@ class Batch:
     classes: Tensor | None = None
     present: Mapping[Modality, Tensor] = field(default_factory=dict)
     votes: Tensor | None = None
+    encoded: Mapping[Modality, Encoded] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,7 +53,7 @@ class Batch:
         prosody = self.prosody
         if prosody is not None and Modality.AUDIO in absent:
             prosody = prosody.masked_fill(absent[Modality.AUDIO][:, None], 0.0)
-        return replace(self, lengths=lengths, present=present, prosody=prosody)
+        return replace(self, lengths=lengths, present=present, prosody=prosody, encoded={})
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""

@@ -206,7 +206,10 @@ class Encoders(nn.Module):
     def forward(self, batch: Batch) -> dict[Modality, Encoded]:
         """Encode every modality of a batch."""
         return {
-            m: self.encoders[m.value](batch.steps[m], batch.lengths[m]) for m in self.modalities
+            m: batch.encoded[m]
+            if m in batch.encoded
+            else self.encoders[m.value](batch.steps[m], batch.lengths[m])
+            for m in self.modalities
         }
 
     def vector(self, modality: Modality, sequence: Tensor, batch: Batch) -> Tensor:

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
@@ -114,6 +114,29 @@ class Recurrence(Function):
         return d_rows, d_gates, d_bias[: 2 * hidden], d_candidate, d_bias[2 * hidden :], None, None
 
 
+def continued(
+    rows: Tensor,
+    gates: nn.Linear,
+    candidate: nn.Linear,
+    start: Tensor,
+    *,
+    reset_after: bool,
+) -> Tensor:
+    """States [steps, hidden] after each step [steps, size] of one clip that goes on; no gradients.
+
+    `start` is the state before the first of them, [1, hidden].
+    """
+    hidden, size = start.shape[1], rows.shape[1]
+    with torch.no_grad(), _Products(rows) as products:
+        weights = torch.cat([gates.weight, candidate.weight])
+        active = torch.addmm(torch.cat([gates.bias, candidate.bias]), rows, weights[:, :size].t())
+        states = torch.empty_like(active[:, :hidden])
+        inner = torch.empty_like(states) if reset_after else states.new_empty(0, hidden)
+        recurrent, counts = weights[:, size:].t(), [1] * len(rows)
+        _steps_forward(slice(None), active, states, inner, counts, recurrent, products, start)
+    return states
+
+
 def _steps_forward(
     share: slice,
     active: Tensor,
@@ -122,15 +145,19 @@ def _steps_forward(
     counts: Sequence[int],
     recurrent: Tensor,
     products: _Products,
+    start: Tensor | None = None,
 ) -> None:
     """From the inputs' products, make activations (in place), states and what is reset.
 
-    `inner` is empty where the reset gate acts on the state itself.
+    `inner` is empty where the reset gate acts on the state itself. Clips begin with the states
+    `start`, or with 0.
     """
     hidden = len(recurrent)
     by_gate, by_state = recurrent[:, : 2 * hidden], recurrent[:, 2 * hidden :]
     inside = _blocks(inner, counts, share) if len(inner) else None
-    previous = states.new_zeros(counts[0] if counts else 0, hidden)[share]
+    if start is None:
+        start = states.new_zeros(counts[0] if counts else 0, hidden)
+    previous = start[share]
     blocks = (_blocks(x, counts, share) for x in (active, states))
     for step, (block, state) in enumerate(zip(*blocks, strict=True)):
         gate, c = block[:, : 2 * hidden], block[:, 2 * hidden :]

@@ -37,10 +37,11 @@ from emohop.prediction.sources import (
     source_of_file,
     source_of_words,
 )
+from emohop.prediction.streaming import EVERY_SECONDS, Stream, Update
 from emohop.scoring import score, score_fold
 from emohop.storage import PreparedCorpus, Row
 
-__all__ = ["Hop", "Look", "Prediction", "Predictor", "Source", "Word"]
+__all__ = ["Hop", "Look", "Prediction", "Predictor", "Source", "Stream", "Update", "Word"]
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,17 @@ class Predictor:
             raise found
         return found
 
+    def stream(
+        self,
+        text: str | None = None,
+        *,
+        sample_rate: int = SAMPLE_RATE_HZ,
+        every: float = EVERY_SECONDS,
+        turns: bool = False,
+    ) -> Stream:
+        """What is said of sound while it is still being spoken; see `Stream`."""
+        return Stream(self, text, sample_rate, every, turns=turns)
+
     def predict(
         self, sources: Iterable[Source]
     ) -> Iterator[tuple[Source, Prediction | MediaError]]:
@@ -178,7 +190,7 @@ class Predictor:
         found: list[Row | MediaError] = []
         for source in sources:
             try:
-                found.append(self._row(source, self._arrays(source, computed)))
+                found.append(self.row(source, self._arrays(source, computed)))
             except MediaError as error:
                 found.append(error)
         return found
@@ -194,7 +206,8 @@ class Predictor:
             raise MediaError(arrays.reason)
         return arrays
 
-    def _row(self, source: Source, arrays: Arrays) -> Row:
+    def row(self, source: Source, arrays: Arrays) -> Row:
+        """A clip with its features; MediaError when it has nothing that the model looks at."""
         clip = source.clip
         row = Row(
             id=clip.id, speaker=clip.speaker, gender=clip.gender, session=clip.session, split=None,
@@ -209,7 +222,10 @@ class Predictor:
         """What the model says of clips whose features are computed."""
         if not clips:
             return []
-        batch = self.inputs.batch([row for row, _ in clips], labelled=False)
+        return self.answers_to(self.inputs.batch([row for row, _ in clips], labelled=False), clips)
+
+    def answers_to(self, batch: Batch, clips: Sequence[tuple[Row, Source]]) -> list[Prediction]:
+        """What the model says of a batch of these clips."""
         with torch.inference_mode():
             output = self.network(batch)
         looks = self._looks(output.hops, batch)

@@ -113,9 +113,14 @@ def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
         )
     if not np.isfinite(samples).all():
         raise MediaError("sound holds NaN or infinity")
+    check_rate(sample_rate)
+    return np.ascontiguousarray(samples, np.float32)
+
+
+def check_rate(sample_rate: int) -> None:
+    """EmohopError for a sample rate that no sound has."""
     if not 1000 <= sample_rate <= 1_000_000:
         raise EmohopError(f"sample_rate = {sample_rate}: 1000 to 1000000 a second are accepted")
-    return np.ascontiguousarray(samples, np.float32)
 
 
 def _pictures(array: Any) -> Pictures:

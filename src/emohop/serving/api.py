@@ -33,10 +33,11 @@ from emohop.serving.contract import TROUBLES, Answered, Batch, Model, Trouble
 from emohop.serving.guards import LOG, BodyLimit, Log, Token
 from emohop.serving.metrics import Metrics
 from emohop.serving.pool import ClosingError, FullError, Pool
+from emohop.serving.streaming import Streams, streaming
 from emohop.serving.worker import Answer, Job, Refused, WorkerDiedError
 
 PAGE = Path(__file__).parent / "page"
-PARTS = ("page.js", "page.css", "picture.js")
+PARTS = ("page.js", "page.css", "picture.js", "live.js", "microphone.js")
 RETRY_SECONDS = 2
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -66,6 +67,7 @@ def create_app(model: Path, settings: ServingSettings, asr: str | None = None) -
     When the model cannot be loaded, it does not start, and `app.state.failed` is the EmohopError.
     """
     pool, metrics = Pool(model, asr, settings), Metrics()
+    streams = Streams(model, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,6 +77,7 @@ def create_app(model: Path, settings: ServingSettings, asr: str | None = None) -
             app.state.failed = error
             raise
         yield
+        await streams.stop()
         await pool.stop()
 
     app = FastAPI(
@@ -85,8 +88,9 @@ def create_app(model: Path, settings: ServingSettings, asr: str | None = None) -
         docs_url=None,  # its pages are loaded from elsewhere; /openapi.json is here
         redoc_url=None,
     )
-    app.state.pool, app.state.failed = pool, None
+    app.state.pool, app.state.streams, app.state.failed = pool, streams, None
     app.include_router(_predictions(pool, settings))
+    app.include_router(streaming(streams, settings, metrics))
     app.include_router(_states(pool))
     app.include_router(_page())
 

@@ -40,10 +40,14 @@ class Token:
         await answer(scope, receive, send)
 
     def _known(self, scope: Scope) -> bool:
-        sent = dict(scope["headers"]).get(b"authorization", b"")
-        kind, _, value = sent.partition(b" ")
-        known = hmac.compare_digest(value.strip(), self.token.encode())
-        return kind.lower() == b"bearer" and known
+        return bears(dict(scope["headers"]).get(b"authorization", b""), self.token)
+
+
+def bears(header: bytes, token: str) -> bool:
+    """Whether an Authorization header holds the token."""
+    kind, _, value = header.partition(b" ")
+    known = hmac.compare_digest(value.strip(), token.encode())
+    return kind.lower() == b"bearer" and known
 
 
 class BodyLimit:

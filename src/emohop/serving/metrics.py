@@ -35,6 +35,11 @@ class Metrics:
             "emohop_workers_replaced", "Workers that died since the start", registry=self._all
         )
 
+        self.streams = Gauge("emohop_streams", "Streams that are open", registry=self._all)
+        self.updates = Counter(
+            "emohop_stream_updates", "Predictions sent on streams", registry=self._all
+        )
+
     def note(self, path: str, status: int, seconds: float) -> None:
         """Count a request."""
         self._requests.labels(path, str(status)).inc()

@@ -12,6 +12,7 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.api import create_app
 from emohop.serving.guards import LOG
+from emohop.serving.streaming import message_bytes
 
 
 def run(model: Path, settings: ServingSettings, asr: str | None, host: str, port: int) -> None:
@@ -25,6 +26,7 @@ def run(model: Path, settings: ServingSettings, asr: str | None, host: str, port
     config = uvicorn.Config(
         app, host, port, log_level="critical", access_log=False, server_header=False,
         timeout_graceful_shutdown=round(settings.seconds),
+        ws_max_size=message_bytes(settings),
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.run()

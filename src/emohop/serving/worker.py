@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
@@ -38,6 +38,18 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came on a stream: how it begins, sound, what is said, its end, or that nobody is there.
+
+    `value` is a `Begin` as plain values, bytes of samples, a text or None.
+    """
+
+    stream: int
+    event: Literal["begin", "sound", "text", "end", "leave"]
+    value: Any = None
+
+
 Answer = list[dict[str, Any]] | Refused
 """Predictions as plain values, of each clip that a recording was cut into."""
 
@@ -54,13 +66,15 @@ class WorkerDiedError(Exception):
 class Worker:
     """The other end of a worker process."""
 
-    def __init__(self, model: Path, asr: str | None, settings: ServingSettings) -> None:
-        """Start a process that loads the model; `wait` says whether it could."""
+    def __init__(
+        self, model: Path, asr: str | None, settings: ServingSettings, *, streams: bool = False
+    ) -> None:
+        """Start a process that loads the model, for uploads or for streams; see `wait`."""
         self.settings = settings
         here, there = multiprocessing.get_context("spawn").Pipe()
         self.connection: Connection = here
         self.process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(there, model, asr, settings), daemon=True
+            target=_serve, args=(there, model, asr, settings, streams), daemon=True
         )
         self.process.start()
         there.close()
@@ -77,12 +91,12 @@ class Worker:
             raise EmohopError(found.reason)
         return dict(found)
 
-    def ask(self, jobs: Sequence[Job]) -> list[Answer]:
+    def ask(self, jobs: Sequence[Job] | Sequence[Heard]) -> list[Any]:
         """The answers to jobs, in their order; WorkerDiedError when there will be none."""
         try:
             self.connection.send(list(jobs))
             if self.connection.poll(self.settings.seconds):
-                answers: list[Answer] = self.connection.recv()
+                answers: list[Any] = self.connection.recv()
                 return answers
         except (EOFError, OSError):
             self.kill()
@@ -106,15 +120,23 @@ class Worker:
         self.connection.close()
 
 
-def _serve(connection: Connection, model: Path, asr: str | None, settings: ServingSettings) -> None:
+def _serve(
+    connection: Connection, model: Path, asr: str | None, settings: ServingSettings, streams: bool
+) -> None:
     """What the process does: load, then answer until told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     _limit_memory(settings.memory_gb)
     try:
-        from emohop.serving.predicting import Predicting
+        predicting: Any
+        if streams:
+            from emohop.serving.listening import Listening
 
-        predicting = Predicting(model, asr, settings)
+            predicting = Listening(model)
+        else:
+            from emohop.serving.predicting import Predicting
+
+            predicting = Predicting(model, asr, settings)
         connection.send(predicting.described())
     except EmohopError as error:
         connection.send(Refused(str(error)))

@@ -1,0 +1,281 @@
+"""What a model says of sound that is still being spoken.
+
+A stream is cut into segments, each of which is a clip to the model. A segment is closed when it is
+as long as the model reads at most, or, with `turns`, when a speaker pauses; then the next begins.
+What was said of a closed segment stays so; nothing else of it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from emohop.clips import Clip, Modality
+from emohop.errors import EmohopError, MediaError
+from emohop.features.activity import Turns
+from emohop.features.audio import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, too_short
+from emohop.features.encoding import Arrays
+from emohop.features.growing import GrowingFrames
+from emohop.features.text import Text
+from emohop.models.growing import GrowingEncoder
+from emohop.prediction.answers import Prediction
+from emohop.prediction.sources import Source, check_rate
+from emohop.prediction.transcripts import Transcript
+
+if TYPE_CHECKING:
+    from emohop.prediction import Predictor
+
+EVERY_SECONDS = 0.5
+"""New sound after which there is a new prediction."""
+KEPT_SECONDS = 1.5
+"""Of what is heard while nobody speaks: a turn is known this long after its start at most."""
+STREAM = "stream"
+"""The source of its predictions."""
+
+Samples = NDArray[np.float32]
+
+
+class Update(NamedTuple):
+    """What is said of the running segment; `final` if it ends there."""
+
+    prediction: Prediction
+    final: bool
+
+
+class Stream:
+    """Predictions on sound that comes in pieces: each of a segment from its start to what is known.
+
+    A prediction is what the predictor says of the same sound and text as a whole clip; its start
+    and end are in seconds of the stream. Memory does not grow with the stream.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        text: str | None = None,
+        sample_rate: int = SAMPLE_RATE_HZ,
+        every: float = EVERY_SECONDS,
+        *,
+        turns: bool = False,
+    ) -> None:
+        """Begin with nothing heard; `text` is what is said in the first segment.
+
+        There is a prediction whenever `every` seconds of new sound have come. With `turns` (which
+        needs the extra `speech`) segments are where somebody speaks, and between them there are
+        none. EmohopError for a model that does not look at sound, or another number.
+        """
+        if Modality.AUDIO not in predictor.inputs.max_steps:
+            raise EmohopError("this model does not look at sound: there is nothing to stream to it")
+        check_rate(sample_rate)
+        if not 0.1 <= every <= 60:
+            raise EmohopError(f"every = {every}: 0.1 to 60 seconds are accepted")
+        self._predictor = predictor
+        self._resampler = None
+        if sample_rate != SAMPLE_RATE_HZ:
+            self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE_HZ, 1, dtype="float32")
+        self._every = round(every * SAMPLE_RATE_HZ)
+        self._most = _most_samples(predictor)
+        self._turns = Turns() if turns else None
+        self._waiting, self._at = np.empty(0, np.float32), 0  # heard, in no segment; its start
+        self._segment: _Segment | None = None if turns else _Segment(predictor, 0)
+        self._said = self._finished = False
+        self.say(text)
+
+    def say(self, text: str | None) -> None:
+        """What is said in the running segment is `text`, in place of what it was; None: unknown.
+
+        With `turns`, between two of them, it is said in the next. The next prediction knows it.
+        """
+        if not (text is None or isinstance(text, str)):
+            raise EmohopError(f"text of type {type(text).__name__}: a string is accepted, or None")
+        self._text = text
+        self._words: Arrays | None = None
+
+    def add(self, sound: NDArray[np.floating[Any]]) -> list[Update]:
+        """Hear more sound, float [n] from -1 to 1: what is said now, if it is time.
+
+        Of a piece that ends segments there are several, each segment's last one being final.
+        EmohopError for arrays of another shape or kind, or that hold NaN or infinity, of which
+        nothing is heard.
+        """
+        if self._finished:
+            raise EmohopError("this stream is finished: begin another one")
+        return list(self._hear(self._resampled(_checked(sound))))
+
+    def finish(self) -> list[Update]:
+        """End the stream: what is said of its last segment, unless it was said already.
+
+        MediaError when there was too little sound to say anything at all.
+        """
+        if self._finished:
+            raise EmohopError("this stream is finished already")
+        found = list(self._hear(self._resampled(np.empty(0, np.float32), last=True), last=True))
+        self._finished = True
+        if self._turns is not None:
+            for turn in self._turns.finish():
+                found += self._end(_samples(turn.end))
+        elif self._segment is not None:
+            if not (self._said or self._tells(self._segment)):
+                raise too_short(self._segment.sound)
+            found += self._end(self._at)
+        return found
+
+    def _resampled(self, sound: Samples, *, last: bool = False) -> Samples:
+        if self._resampler is None:
+            return sound
+        return np.asarray(self._resampler.resample_chunk(sound, last=last), np.float32)
+
+    def _hear(self, sound: Samples, *, last: bool = False) -> Iterator[Update]:
+        """Put sound at 16 kHz into segments."""
+        self._waiting = np.concatenate([self._waiting, sound])
+        for turn in () if self._turns is None else self._turns.add(sound):
+            if turn.over:
+                yield from self._end(_samples(turn.end))
+            else:
+                self._drop(max(0, _samples(turn.start) - self._at))
+                self._segment = _Segment(self._predictor, self._at)
+        if self._segment is None:
+            self._drop(max(0, len(self._waiting) - _samples(KEPT_SECONDS)))
+            return
+        yield from self._fill(self._at + len(self._waiting))
+        if self._segment.unsaid >= self._every and self._tells(self._segment) and not last:
+            yield self._update(self._segment, final=False)
+
+    def _fill(self, until: int) -> Iterator[Update]:
+        """Put what waits up to a sample of the stream into segments; full ones are closed."""
+        while self._segment is not None and self._at < until:
+            room = min(self._most - self._segment.samples, until - self._at)
+            self._segment.add(self._waiting[:room])
+            self._drop(room)
+            if self._segment.samples == self._most:
+                yield self._update(self._segment, final=True)
+                self._segment = _Segment(self._predictor, self._at)
+
+    def _end(self, at: int) -> Iterator[Update]:
+        """Close the running segment at a sample of the stream; what was heard beyond it waits."""
+        yield from self._fill(at)
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return
+        if at < self._at:  # the pause was heard before it was known to be one
+            sound, cut = segment.sound, max(0, at - segment.start)
+            segment = _Segment(self._predictor, segment.start)
+            segment.add(sound[:cut])
+            self._waiting = np.concatenate([sound[cut:], self._waiting])
+            self._at -= len(sound) - cut
+        if self._tells(segment):
+            yield self._update(segment, final=True)
+
+    def _drop(self, count: int) -> None:
+        self._waiting, self._at = self._waiting[count:], self._at + count
+
+    def _tells(self, segment: _Segment) -> bool:
+        """Whether there is anything to go by."""
+        uses_text = Modality.TEXT in self._predictor.inputs.max_steps
+        return segment.samples >= WINDOW_SAMPLES or (self._text is not None and uses_text)
+
+    def _update(self, segment: _Segment, *, final: bool) -> Update:
+        text = self._text
+        if self._words is None:
+            said = None if text is None else Text(text, ())
+            self._words = self._predictor.extractor.of_media(text=said)
+        found = segment.predict(self._words, text)
+        self._said = True
+        if final:
+            self.say(None)
+        return Update(found, final)
+
+
+class _Segment:
+    """A part of a stream that is a clip to the model: its sound, and what was computed of it."""
+
+    def __init__(self, predictor: Predictor, start: int) -> None:
+        """Begin at a sample of the stream at 16 kHz."""
+        self.predictor, self.start = predictor, start
+        self.samples = 0
+        self.unsaid = 0
+        """Samples since the last prediction."""
+        feature = predictor.extractor.encoders[Modality.AUDIO].feature
+        self._frames = None if feature is None else GrowingFrames(feature)
+        self._encoder = GrowingEncoder.of(predictor.network, Modality.AUDIO)
+        self._sound = np.empty(0, np.float32)
+        self._new: list[Samples] = []
+
+    def add(self, sound: Samples) -> None:
+        """Hear more."""
+        self._new.append(sound)
+        self.samples += len(sound)
+        self.unsaid += len(sound)
+
+    @property
+    def sound(self) -> Samples:
+        """All of it."""
+        return np.concatenate([self._sound, *self._new])
+
+    def predict(self, words: Arrays, text: str | None) -> Prediction:
+        """What the model says of it so far, and of its words."""
+        new = np.concatenate([np.empty(0, np.float32), *self._new])
+        self._sound, self._new, self.unsaid = self.sound, [], 0
+        if self._frames is not None:
+            self._frames.add(new)
+        clip = Clip(
+            id=STREAM,
+            start=self.start / SAMPLE_RATE_HZ,
+            end=(self.start + self.samples) / SAMPLE_RATE_HZ,
+            transcript=text,
+        )
+        source = Source(clip, None if text is None else Transcript(text))
+        row = self.predictor.row(source, {**words, **self._heard()})
+        batch = self.predictor.inputs.batch([row], labelled=False)
+        if self._encoder is not None and row.has(Modality.AUDIO):
+            final = 0 if self._frames is None else self._frames.final
+            encoded = self._encoder(batch.steps[Modality.AUDIO], final)
+            batch = replace(batch, encoded={Modality.AUDIO: encoded})
+        (found,) = self.predictor.answers_to(batch, [(row, source)])
+        return found
+
+    def _heard(self) -> Arrays:
+        """The arrays of its sound; of frames of our own only the new ones are computed."""
+        extractor = self.predictor.extractor
+        if self.samples < WINDOW_SAMPLES:
+            return extractor.empty(Modality.AUDIO)
+        sound, more = extractor.heard(self._sound, SAMPLE_RATE_HZ)
+        if self._frames is not None:
+            return {"audio": self._frames.all, **more}
+        (found,) = extractor.encoders[Modality.AUDIO].encode([sound])
+        if isinstance(found, MediaError):
+            raise found
+        return {**found, **more}
+
+
+def _most_samples(predictor: Predictor) -> int:
+    """Samples at 16 kHz of the longest clip that the model reads whole."""
+    encoder = predictor.extractor.encoders[Modality.AUDIO]
+    steps = predictor.inputs.max_steps[Modality.AUDIO]
+    if encoder.feature is not None:
+        return WINDOW_SAMPLES + HOP_SAMPLES * (steps - 1)
+    return max(WINDOW_SAMPLES, int(steps * SAMPLE_RATE_HZ / encoder.steps_per_second))
+
+
+def _samples(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE_HZ)
+
+
+def _checked(sound: object) -> Samples:
+    """Sound as float32; EmohopError unless it is mono and finite."""
+    samples: NDArray[Any] = np.asarray(sound)
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise EmohopError(
+            f"sound of shape {samples.shape} and type {samples.dtype}: a stream takes one channel, "
+            "[samples], of numbers from -1 to 1 as float32 or float64"
+        )
+    with np.errstate(over="ignore"):
+        copied = np.array(samples, np.float32)  # a caller may use one array again and again
+    if not np.isfinite(copied).all():
+        raise MediaError("sound holds NaN or infinity")
+    return copied

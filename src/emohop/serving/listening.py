@@ -1,0 +1,100 @@
+"""Streams of sound to predictions, inside a process of their own."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emohop import load
+from emohop.clips import Modality
+from emohop.errors import EmohopError
+from emohop.prediction.streaming import Stream, Update
+from emohop.serving.predicting import FULL
+from emohop.serving.worker import Heard, Refused
+
+SAMPLES: Mapping[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
+LOUDEST = 32_768.0
+"""What 1 is as a whole number of 16 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    stream: Stream
+    kind: np.dtype[Any]
+    attention: bool
+
+
+class Listening:
+    """A model, and all streams of a server."""
+
+    def __init__(self, model: Path) -> None:
+        """Load it, and predict once: what is imported late takes seconds."""
+        import torch
+
+        torch.set_num_threads(1)
+        self._predictor = load(model)
+        self._open: dict[int, _Open] = {}
+        if Modality.AUDIO in self._predictor.inputs.max_steps:
+            self._predictor.stream("ready").add(np.zeros(16_000, np.float32))
+        gc.collect()
+        gc.freeze()  # else collecting garbage looks through all of torch: 150 ms, now and then
+
+    def described(self) -> dict[str, Any]:
+        """Nothing that the server does not know."""
+        return {}
+
+    def answers(self, heard: Sequence[Heard]) -> list[list[str] | Refused]:
+        """For each thing that came on a stream, updates as JSON, or why the stream is ended."""
+        return [self._answer(one) for one in heard]
+
+    def _answer(self, heard: Heard) -> list[str] | Refused:
+        try:
+            updates = self._updates(heard)
+        except EmohopError as error:
+            self._open.pop(heard.stream, None)
+            return Refused(" ".join(str(error).split()))
+        except MemoryError:
+            self._open.pop(heard.stream, None)
+            return Refused(FULL)
+        return updates
+
+    def _updates(self, heard: Heard) -> list[str]:
+        if heard.event == "begin":
+            said = heard.value
+            stream = self._predictor.stream(
+                said["text"], sample_rate=said["sample_rate"], turns=said["turns"]
+            )
+            self._open[heard.stream] = _Open(stream, SAMPLES[said["format"]], said["attention"])
+            return []
+        if heard.event == "leave":
+            self._open.pop(heard.stream, None)
+            return []
+        mine = self._open[heard.stream]
+        if heard.event == "text":
+            mine.stream.say(heard.value)
+            return []
+        if heard.event == "end":
+            del self._open[heard.stream]
+            return _told(mine, mine.stream.finish())
+        if len(heard.value) % mine.kind.itemsize:
+            raise EmohopError(
+                f"a message of {len(heard.value)} bytes: samples have {mine.kind.itemsize} each"
+            )
+        samples = np.frombuffer(heard.value, mine.kind).astype(np.float32)
+        if mine.kind.kind == "i":
+            samples /= np.float32(LOUDEST)
+        return _told(mine, mine.stream.add(samples))
+
+
+def _told(mine: _Open, updates: Sequence[Update]) -> list[str]:
+    found = []
+    for prediction, final in updates:
+        said = prediction if mine.attention else prediction.without_attention()
+        last = "true" if final else "false"
+        found.append(f'{{"prediction": {said.model_dump_json()}, "final": {last}}}')
+    return found
