@@ -1,8 +1,9 @@
 """Speech recognition: how many words are wrong, and how long it takes.
 
-python benchmarks/hearing.py CORPUS FOLDER WHISPER [--every 12]
+python benchmarks/hearing.py CORPUS FOLDER WHISPER... [--every 12]
 
-Every so many clips of the corpus are heard, and compared with its transcripts, in one thread.
+Every so many clips of the corpus are heard, and compared with its transcripts, in one thread; where
+there are several recognisers, each clip by one after the other.
 """
 
 from __future__ import annotations
@@ -26,24 +27,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("whisper")
+    parser.add_argument("whisper", nargs="+")
     parser.add_argument("--every", type=int, default=12)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    transcriber = Transcriber(options.whisper, "cpu")
-    pairs, taken = [], []
+    transcribers = [Transcriber(name, "cpu") for name in options.whisper]
+    pairs: dict[str, list[tuple[str, str]]] = {one.name: [] for one in transcribers}
+    taken: dict[str, list[float]] = {one.name: [] for one in transcribers}
     for clip in corpora.read(options.corpus, options.folder)[:: options.every]:
         if clip.sound is None or clip.transcript is None:
             continue
         sound = sound_16k(*read_audio(clip.sound))
-        begun = time.perf_counter()
-        heard = transcriber(sound)
-        taken.append(time.perf_counter() - begun)
-        pairs.append((clip.transcript, " ".join(one.word for one in heard)))
-    print(
-        f"{len(pairs)} clips: word error rate {word_error_rate(pairs):.3f}, median "
-        f"{statistics.median(taken):.2f} s a clip"
-    )
+        for transcriber in transcribers:
+            begun = time.perf_counter()
+            heard = transcriber(sound)
+            taken[transcriber.name].append(time.perf_counter() - begun)
+            said = " ".join(one.word for one in heard)
+            pairs[transcriber.name].append((clip.transcript, said))
+    for name, found in pairs.items():
+        print(
+            f"{name}, {len(found)} clips: word error rate {word_error_rate(found):.3f}, median "
+            f"{statistics.median(taken[name]):.2f} s a clip"
+        )
 
 
 if __name__ == "__main__":

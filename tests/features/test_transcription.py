@@ -11,6 +11,7 @@ import pytest
 from emohop.clips import Span
 from emohop.errors import EmohopError
 from emohop.features.audio import sound_16k
+from emohop.features.ctranslate import is_ctranslate
 from emohop.features.transcription import Transcriber
 from emohop.media import read_audio
 from tests.features.test_activity import silence
@@ -26,9 +27,19 @@ pytest.importorskip("transformers")
 real = pytest.mark.skipif(not (WHISPER.is_dir() and RAVDESS.is_dir()), reason="needs ../shared")
 
 
-@pytest.fixture(scope="module")
-def whisper() -> Transcriber:
-    return Transcriber(str(WHISPER), "cpu")
+@pytest.fixture(scope="module", params=["transformers", "ctranslate2"])
+def whisper(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Transcriber:
+    if request.param == "transformers":
+        return Transcriber(str(WHISPER), "cpu")
+    pytest.importorskip("faster_whisper")
+    from ctranslate2.converters import TransformersConverter
+
+    out = tmp_path_factory.mktemp("faster") / "whisper"
+    files = ["tokenizer.json", "preprocessor_config.json"]
+    TransformersConverter(str(WHISPER), copy_files=files).convert(str(out), quantization="int8")
+    return Transcriber(str(out), "cpu")
 
 
 def errors(true: Sequence[str], heard: Sequence[str]) -> int:
@@ -86,3 +97,22 @@ def test_models_of_another_kind(tmp_path: Path) -> None:
         Transcriber("whispr", "cpu")
     with pytest.raises(EmohopError, match="has no tokenizer"):
         Transcriber(save_speech(tmp_path / "features", "whisper"), "cpu")  # it has no tokenizer
+
+
+def test_what_ctranslate2_runs(tmp_path: Path) -> None:
+    assert is_ctranslate("faster-whisper-tiny.en")
+    assert is_ctranslate("Systran/faster-whisper-base")
+    assert not is_ctranslate("whisper-tiny.en")
+    assert not is_ctranslate(str(tmp_path))
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    assert is_ctranslate(str(tmp_path))
+
+
+def test_a_folder_of_ctranslate2_that_is_not_whole(tmp_path: Path) -> None:
+    pytest.importorskip("faster_whisper")
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    with pytest.raises(EmohopError, match=r"has no tokenizer\.json: copy it"):
+        Transcriber(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(EmohopError, match=r"the speech recogniser .* cannot be loaded"):
+        Transcriber(str(tmp_path))

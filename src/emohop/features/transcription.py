@@ -1,8 +1,9 @@
-"""Speech recognition: what is said in a sound, and when, by a Whisper model of transformers."""
+"""Speech recognition: what is said in a sound, and when, by a Whisper model."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.features.activity import utterances
 from emohop.features.audio import SAMPLE_RATE_HZ
+from emohop.features.ctranslate import Chunk, CTranslateWhisper, is_ctranslate
 from emohop.features.encoding import device_of
 from emohop.features.pretrained import from_cache_or_hub, line_of, quiet, source_of
 
@@ -22,7 +24,7 @@ PAUSE_SECONDS = 3.0
 """Utterances that are closer are heard together; in longer silence Whisper hears words."""
 MOST_TOKENS_A_SECOND = 12
 """Nobody speaks faster; a model that repeats itself without end is stopped."""
-FEWEST_TOKENS = 16
+FEWEST_TOKENS, MOST_TOKENS = 16, 400
 FEWEST_PIECES = 256
 """Of a vocabulary that can write anything."""
 
@@ -42,11 +44,51 @@ class Transcriber:
     def __init__(self, name: str, device: str = "auto") -> None:
         """Load a Whisper model by short name (whisper-tiny.en), hub name or folder.
 
+        Models in CTranslate2's format (faster-whisper-tiny.en, or a folder) are run by
+        faster-whisper, all others by transformers.
+
         Raises:
             EmohopError: there is no such model, or it is of another kind.
-            MissingExtraError: transformers is not installed.
+            MissingExtraError: the library that runs it is not installed.
         """
         self.name = name
+        self._engine: Callable[[NDArray[np.float32], int], list[Chunk]]
+        if is_ctranslate(name):
+            self._engine = CTranslateWhisper(name, device)
+        else:
+            self._engine = _TransformersWhisper(name, device)
+
+    def __call__(self, sound: NDArray[np.float32]) -> list[Heard]:
+        """The words of a sound [samples] at 16 kHz, in order; none where nobody speaks.
+
+        Each utterance is heard by itself, so that silence is never taken for words and the first
+        word starts where speech does.
+        """
+        heard = []
+        for start, end in _windows(sound):
+            first, last = (round(seconds * SAMPLE_RATE_HZ) for seconds in (start, end))
+            heard += self._hear(sound[first:last], start, end)
+        return heard
+
+    def _hear(self, sound: NDArray[np.float32], start: float, end: float) -> list[Heard]:
+        seconds = end - start
+        most = max(FEWEST_TOKENS, math.ceil(seconds * MOST_TOKENS_A_SECOND))
+        try:
+            chunks = self._engine(sound, min(most, MOST_TOKENS))
+        except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
+            raise EmohopError(f"{self.name} cannot recognise speech: {line_of(error)}") from error
+        words = []
+        for text, *times in chunks:
+            begin, until = (start + min(max(0.0, t or 0.0), seconds) for t in times)
+            if word := text.strip():
+                words.append(Heard(word, round(begin, 3), round(max(begin, until), 3)))
+        return words
+
+
+class _TransformersWhisper:
+    """A Whisper model of the Hugging Face library."""
+
+    def __init__(self, name: str, device: str) -> None:
         source, what = source_of(Modality.AUDIO, name), f"the speech recogniser {name}"
         try:
             import transformers
@@ -81,38 +123,17 @@ class Transcriber:
                 "automatic-speech-recognition", device=device_of(device), **loaded
             )
 
-    def __call__(self, sound: NDArray[np.float32]) -> list[Heard]:
-        """The words of a sound [samples] at 16 kHz, in order; none where nobody speaks.
-
-        Each utterance is heard by itself, so that silence is never taken for words and the first
-        word starts where speech does.
-        """
+    def __call__(self, sound: NDArray[np.float32], most_tokens: int) -> list[Chunk]:
+        """The words of a sound [samples] at 16 kHz, of 30 s at most."""
         import transformers
 
-        heard = []
         with quiet(transformers):
-            for start, end in _windows(sound):
-                first, last = (round(seconds * SAMPLE_RATE_HZ) for seconds in (start, end))
-                heard += self._hear(sound[first:last], start, end)
-        return heard
-
-    def _hear(self, sound: NDArray[np.float32], start: float, end: float) -> list[Heard]:
-        seconds = end - start
-        most = max(FEWEST_TOKENS, math.ceil(seconds * MOST_TOKENS_A_SECOND))
-        try:
             found = self._pipeline(
                 {"raw": sound, "sampling_rate": SAMPLE_RATE_HZ},
                 return_timestamps="word",
-                generate_kwargs={"max_new_tokens": min(most, 400)},
+                generate_kwargs={"max_new_tokens": most_tokens},
             )
-        except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
-            raise EmohopError(f"{self.name} cannot recognise speech: {line_of(error)}") from error
-        words = []
-        for chunk in found["chunks"]:
-            begin, until = (start + min(max(0.0, t or 0.0), seconds) for t in chunk["timestamp"])
-            if word := chunk["text"].strip():
-                words.append(Heard(word, round(begin, 3), round(max(begin, until), 3)))
-        return words
+        return [(chunk["text"], *chunk["timestamp"]) for chunk in found["chunks"]]
 
 
 def _windows(sound: NDArray[np.float32]) -> list[tuple[float, float]]:
