@@ -51,6 +51,7 @@ Text = Annotated[str | None, Form(description="What is said.", examples=["Excuse
 Upload = Annotated[
     UploadFile | None, File(description="Sound or video in any format that FFmpeg reads.")
 ]
+Uploads = Annotated[list[UploadFile], File(min_length=1, description="Each as `file` is.")]
 Segments = Annotated[
     str | None,
     Form(
@@ -134,7 +135,7 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
         return Answered.model_validate({"predictions": found})
 
     @router.post("/predict/batch", responses=TROUBLES)
-    async def predict_batch(files: list[UploadFile]) -> Batch:
+    async def predict_batch(files: Uploads) -> Batch:
         """The emotion in each of several files; one that cannot be read has its error."""
         if len(files) > settings.files:
             most = settings.files
@@ -245,7 +246,10 @@ async def _unfit(request: Request, error: Exception) -> JSONResponse:
         raise error
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
-    return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+    said = first["msg"]
+    if first["type"] == "value_error":  # of Starlette, in words of Python
+        said = "send it as a file, with a file name"
+    return JSONResponse({"error": f"{where}: {said}"}, 422)
 
 
 def _file(name: str) -> FileResponse:
