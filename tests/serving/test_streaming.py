@@ -25,7 +25,7 @@ from emohop.prediction import Prediction
 from emohop.prediction.streaming import Stream
 from emohop.serving.api import create_app
 from emohop.serving.listening import Listening
-from emohop.serving.streaming import Streams, message_bytes
+from emohop.serving.streaming import Streams
 from emohop.serving.worker import Heard, Refused, WorkerDiedError
 from tests.features.tiny import sound
 from tests.prediction.test_streaming import same
@@ -272,28 +272,22 @@ def example() -> str:
     return str(code)
 
 
-def test_the_documented_client(
+def test_the_documented_client_and_the_end_of_the_server(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("websockets")
-    soundfile.write(tmp_path / "clip.wav", sound(1.7), 16_000)
-    monkeypatch.chdir(tmp_path)
-    settings = ServingSettings()
-    for address in serve(model, settings):
-        exec(example().replace("http://127.0.0.1:8000/", address), {})  # our own page
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) >= 3
-    assert all(line.split()[-1] in ("angry", "calm") for line in lines)
-    assert message_bytes(settings) == 256 * 1024
-
-
-def test_the_end_of_the_server_ends_streams(model: Path) -> None:
     pytest.importorskip("websockets")
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
+    soundfile.write(tmp_path / "clip.wav", sound(1.7), 16_000)
+    monkeypatch.chdir(tmp_path)
     running = serve(model, ServingSettings())
-    with connect(next(running).replace("http", "ws") + "v1/stream") as session:
+    address = next(running)
+    exec(example().replace("http://127.0.0.1:8000/", address), {})  # our own page
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(line.split()[-1] in ("angry", "calm") for line in lines)
+    with connect(address.replace("http", "ws") + "v1/stream") as session:
         session.send(json.dumps(BEGIN))
         session.send(sound(0.6).tobytes())
         assert not json.loads(session.recv())["final"]
