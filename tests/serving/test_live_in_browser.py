@@ -10,7 +10,7 @@ import pytest
 
 from emohop.config import ServingSettings
 from tests.serving.running import serve
-from tests.serving.test_page_in_browser import CHROMIUM, DESK
+from tests.serving.test_page_in_browser import CHROMIUM, DESK, PHONE
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -48,4 +48,8 @@ def test_a_microphone_is_streamed(tab: Any) -> None:
     tab.click("#live")
     tab.locator("#status", has_text="Done: ").wait_for()
     assert tab.inner_text("#live") == "Live"
+    tab.set_viewport_size(PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    axe = pytest.importorskip("axe_core_python.sync_playwright").Axe()
+    assert [(one["id"], one["impact"]) for one in axe.run(tab)["violations"]] == []
     assert [line for line in tab.said if "401" not in line] == []

@@ -22,9 +22,11 @@ from starlette.websockets import WebSocketDisconnect
 import emohop
 from emohop.config import ServingSettings
 from emohop.prediction import Prediction
+from emohop.prediction.streaming import Stream
 from emohop.serving.api import create_app
-from emohop.serving.streaming import Streams, message_bytes
-from emohop.serving.worker import Heard, WorkerDiedError
+from emohop.serving.listening import Listening
+from emohop.serving.streaming import Streams
+from emohop.serving.worker import Heard, Refused, WorkerDiedError
 from tests.features.tiny import sound
 from tests.prediction.test_streaming import same
 from tests.serving.running import serve
@@ -128,6 +130,7 @@ NOISE = np.zeros(4000, np.float32).tobytes()
         ([NOISE], "sound came before", 1007),
         ([BEGIN, b"123"], "a message of 3 bytes: samples have 4 each", 1007),
         ([BEGIN, np.full(9, np.nan, "<f4").tobytes()], "NaN or infinity", 1007),
+        ([BEGIN, np.full(9, -3e38, "<f4").tobytes()], "sound of up to 3e+38", 1007),
         ([BEGIN, NOISE, BEGIN], "sample_rate: only text, end are accepted here", 1007),
         ([BEGIN, {"text": "a" * 101}], "up to 100 are accepted", 1007),
         ([BEGIN, {"end": "yes"}], "end: ", 1007),
@@ -216,6 +219,28 @@ def test_a_stream_may_not_last_for_ever(model: Path) -> None:
     assert code == 1008
 
 
+def test_what_fails_ends_one_stream_only(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(stream: Stream, text: str | None) -> None:
+        raise RuntimeError(f"{stream} cannot {text}")
+
+    listening = Listening(model)
+    begin = {"sample_rate": 16_000, "format": "s16le", "text": None, "turns": False}
+    begins = [Heard(n, "begin", {**begin, "attention": True}) for n in (1, 2)]
+    assert listening.answers(begins) == [[], []]
+    with monkeypatch.context() as broken:
+        broken.setattr(Stream, "say", fails)
+        assert listening.answers([Heard(1, "text", "my secret")]) == [Refused("the server failed")]
+    assert json.loads(capsys.readouterr().err) == {
+        "event": "stream failed",
+        "error": "RuntimeError",
+    }
+    (found,) = listening.answers([Heard(2, "sound", b"00" * 9000)])
+    assert isinstance(found, list)
+    assert len(found) == 1
+
+
 def test_a_model_that_is_gone(tmp_path: Path) -> None:
     async def whole() -> None:
         streams = Streams(tmp_path, ServingSettings())
@@ -247,28 +272,22 @@ def example() -> str:
     return str(code)
 
 
-def test_the_documented_client(
+def test_the_documented_client_and_the_end_of_the_server(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("websockets")
-    soundfile.write(tmp_path / "clip.wav", sound(1.7), 16_000)
-    monkeypatch.chdir(tmp_path)
-    settings = ServingSettings()
-    for address in serve(model, settings):
-        exec(example().replace("http://127.0.0.1:8000/", address), {})  # our own page
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) >= 3
-    assert all(line.split()[-1] in ("angry", "calm") for line in lines)
-    assert message_bytes(settings) == 256 * 1024
-
-
-def test_the_end_of_the_server_ends_streams(model: Path) -> None:
     pytest.importorskip("websockets")
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
+    soundfile.write(tmp_path / "clip.wav", sound(1.7), 16_000)
+    monkeypatch.chdir(tmp_path)
     running = serve(model, ServingSettings())
-    with connect(next(running).replace("http", "ws") + "v1/stream") as session:
+    address = next(running)
+    exec(example().replace("http://127.0.0.1:8000/", address), {})  # our own page
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert all(line.split()[-1] in ("angry", "calm") for line in lines)
+    with connect(address.replace("http", "ws") + "v1/stream") as session:
         session.send(json.dumps(BEGIN))
         session.send(sound(0.6).tobytes())
         assert not json.loads(session.recv())["final"]

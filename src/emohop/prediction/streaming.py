@@ -34,6 +34,8 @@ EVERY_SECONDS = 0.5
 """New sound after which there is a new prediction."""
 KEPT_SECONDS = 1.5
 """Of what is heard while nobody speaks: a turn is known this long after its start at most."""
+LOUDEST = 1e6
+"""What is louder is no sound, and features of it could overflow."""
 STREAM = "stream"
 """The source of its predictions."""
 
@@ -278,4 +280,6 @@ def _checked(sound: object) -> Samples:
         copied = np.array(samples, np.float32)  # a caller may use one array again and again
     if not np.isfinite(copied).all():
         raise MediaError("sound holds NaN or infinity")
+    if copied.size and (peak := float(np.abs(copied).max())) > LOUDEST:
+        raise MediaError(f"sound of up to {peak:.3g}: numbers from -1 to 1 are accepted")
     return copied

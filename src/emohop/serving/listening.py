@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,11 @@ class Listening:
         except MemoryError:
             self._open.pop(heard.stream, None)
             return Refused(FULL)
+        except Exception as error:  # the others' streams go on
+            self._open.pop(heard.stream, None)
+            line = {"event": "stream failed", "error": type(error).__name__}
+            print(json.dumps(line), file=sys.stderr, flush=True)
+            return Refused("the server failed")
         return updates
 
     def _updates(self, heard: Heard) -> list[str]:
