@@ -3,14 +3,17 @@
     python benchmarks/serve.py MODEL CLIP.wav [--requests N] [--hostile]
 
 Starts a server of its own on loopback. With --hostile, 5 in 100 uploads are damaged, mislabelled,
-empty or far too large, and the memory of all its processes is compared before and after.
+empty, far too large, hours of silence in a small file, or declared to be 2 GB, and the memory of all
+its processes is compared before and after.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import random
+import socket
 import statistics
 import subprocess
 import sys
@@ -21,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
+import soundfile
 
 PORT = 8765
 URL = f"http://127.0.0.1:{PORT}"
@@ -91,6 +96,9 @@ def hostile(server: int, good: bytes, requests: int) -> None:
         bytes(19 << 20),
         bytes(24 << 20),
         chance.randbytes(100_000),
+        silence(said=True),
+        silence(said=False),
+        None,
     ]
     kinds = [
         chance.choice(bad) if chance.random() < HOSTILE_SHARE else good for _ in range(requests)
@@ -108,10 +116,32 @@ def hostile(server: int, good: bytes, requests: int) -> None:
     print(next(line for line in text.splitlines() if line.startswith("emohop_workers_replaced")))
 
 
+def silence(*, said: bool) -> bytes:
+    """Ten hours in 2 MB of FLAC; its header says how many there are, or does not."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 8000, 1, format="FLAC") as sound:
+        for _ in range(600):
+            sound.write(np.zeros(60 * 8000, np.float32))
+    content = bytearray(file.getvalue())
+    if not said:
+        content[21] &= 0xF0
+        content[22:26] = bytes(4)
+    return bytes(content)
+
+
+def declared() -> int:
+    """The status of a request that says it has 2 GB."""
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {2 << 30}\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    with socket.create_connection(("127.0.0.1", PORT), timeout=120) as connection:
+        connection.sendall((head + kind).encode())
+        return int(connection.recv(65536).split()[1])
+
+
 def send(
-    body: Callable[[int], bytes], clients: int, requests: int
+    body: Callable[[int], bytes | None], clients: int, requests: int
 ) -> tuple[list[float], Counter[int], float]:
-    """Times and statuses of requests, `body(k)` being the k-th upload."""
+    """Times and statuses of requests, `body(k)` being the k-th upload; None declares 2 GB."""
     numbers, lock = iter(range(requests)), threading.Lock()
     seconds: list[float] = []
     statuses: Counter[int] = Counter()
@@ -123,14 +153,17 @@ def send(
                     k = next(numbers, None)
                 if k is None:
                     return
-                upload = {"file": ("clip.wav", body(k))}
-                begun = time.perf_counter()
-                answer = http.post(
-                    f"{URL}/v1/predict", files=upload, data={"text": "Excuse me, do you have it?"}
-                )
+                content, begun = body(k), time.perf_counter()
+                if content is None:
+                    status = declared()
+                else:
+                    upload = {"file": ("clip.wav", content)}
+                    words = {"text": "Excuse me, do you have it?"}
+                    answer = http.post(f"{URL}/v1/predict", files=upload, data=words)
+                    status = answer.status_code
                 with lock:
                     seconds.append(time.perf_counter() - begun)
-                    statuses[answer.status_code] += 1
+                    statuses[status] += 1
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     begun = time.perf_counter()
