@@ -3,8 +3,8 @@
     python benchmarks/serve.py MODEL CLIP.wav [--requests N] [--hostile]
 
 Starts a server of its own on loopback. With --hostile, 5 in 100 uploads are damaged, mislabelled,
-empty, far too large, hours of silence in a small file, or declared to be 2 GB, and the memory of all
-its processes is compared before and after.
+empty, far too large, hours of silence in a small file, or declared to be 2 GB, and the memory of
+all its processes is compared before and after.
 """
 
 from __future__ import annotations

@@ -171,6 +171,7 @@ def test_one_bad_clip_does_not_stop_the_others(
         (np.zeros((3, 3, 3)), r"sound of shape \(3, 3, 3\) and type float64"),
         (np.zeros(16_000, np.int16), "type int16: numbers from -1 to 1"),
         (np.full(16_000, np.nan), "sound holds NaN or infinity"),
+        (np.full(16_000, -3e38), r"sound of up to 3e\+38: numbers from -1 to 1"),
         (np.zeros(10), "10 samples|0.025 s|too short|25 ms"),
         ({"pictures": np.zeros((2, 9, 9), np.uint8)}, r"pictures of shape \(2, 9, 9\)"),
         ({"pictures": np.zeros((0, 9, 9, 3), np.uint8)}, "there is nothing to see"),

@@ -21,6 +21,8 @@ from emohop.prediction.transcripts import Transcript, transcript_beside
 Sound = NDArray[np.floating[Any]]
 Pictures = NDArray[np.uint8]
 ARRAYS = ("sound", "pictures")
+LOUDEST = 1e6
+"""What is louder is no sound."""
 WORDS_ALONE = "text"
 """The source of a prediction on words alone."""
 
@@ -111,10 +113,19 @@ def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
             f"sound of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
             "float32 or float64, [samples] or [samples, channels], are accepted"
         )
-    if not np.isfinite(samples).all():
-        raise MediaError("sound holds NaN or infinity")
     check_rate(sample_rate)
-    return np.ascontiguousarray(samples, np.float32)
+    return finite(samples)
+
+
+def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Samples as float32; MediaError when some are no numbers, or so loud that features overflow."""
+    with np.errstate(over="ignore"):
+        sound = np.ascontiguousarray(samples, np.float32)
+    if not np.isfinite(sound).all():
+        raise MediaError("sound holds NaN or infinity")
+    if sound.size and (peak := float(np.abs(sound).max())) > LOUDEST:
+        raise MediaError(f"sound of up to {peak:.3g}: numbers from -1 to 1 are accepted")
+    return sound
 
 
 def check_rate(sample_rate: int) -> None:

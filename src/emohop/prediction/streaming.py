@@ -24,7 +24,7 @@ from emohop.features.growing import GrowingFrames
 from emohop.features.text import Text
 from emohop.models.growing import GrowingEncoder
 from emohop.prediction.answers import Prediction
-from emohop.prediction.sources import Source, check_rate
+from emohop.prediction.sources import Source, check_rate, finite
 from emohop.prediction.transcripts import Transcript
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ EVERY_SECONDS = 0.5
 """New sound after which there is a new prediction."""
 KEPT_SECONDS = 1.5
 """Of what is heard while nobody speaks: a turn is known this long after its start at most."""
-LOUDEST = 1e6
-"""What is louder is no sound, and features of it could overflow."""
 STREAM = "stream"
 """The source of its predictions."""
 
@@ -276,10 +274,4 @@ def _checked(sound: object) -> Samples:
             f"sound of shape {samples.shape} and type {samples.dtype}: a stream takes one channel, "
             "[samples], of numbers from -1 to 1 as float32 or float64"
         )
-    with np.errstate(over="ignore"):
-        copied = np.array(samples, np.float32)  # a caller may use one array again and again
-    if not np.isfinite(copied).all():
-        raise MediaError("sound holds NaN or infinity")
-    if copied.size and (peak := float(np.abs(copied).max())) > LOUDEST:
-        raise MediaError(f"sound of up to {peak:.3g}: numbers from -1 to 1 are accepted")
-    return copied
+    return finite(samples).copy()  # a caller may use one array again and again
