@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 
 from emohop.config import ServingSettings
+from tests.features.test_activity import RECORDING
 from tests.serving.running import serve
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -110,6 +112,44 @@ def test_a_phone_in_light_and_dark(scheme: str, browser: Any, address: str, film
         assert tab.locator(selector).bounding_box()["height"] >= 40
     found = axe_module.Axe().run(tab)["violations"]
     assert [(one["id"], one["impact"]) for one in found] == []
+
+
+def test_a_recording_over_time(browser: Any, address: str, tmp_path: Path) -> None:
+    axe_module = pytest.importorskip("axe_core_python.sync_playwright")
+    pytest.importorskip("webrtcvad")
+    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    tab = browser.new_context(viewport=PHONE).new_page()
+    said: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(address)
+    tab.set_input_files("#file", str(tmp_path / "talk.wav"))
+    tab.select_option("#segments", "speech")
+    tab.click("#go")
+    tab.wait_for_selector("#line svg")
+    assert tab.inner_text("#label") == "2 clips"
+    assert tab.locator("#line rect.most").count() == 2
+    assert tab.locator("#line rect.less").count() == 2
+    first = tab.inner_text("#chosen")
+    assert first.startswith("0:")
+    assert "%" in first
+    tab.locator("#clips button").nth(1).focus()
+    tab.keyboard.press("Enter")
+    second = tab.inner_text("#chosen")
+    assert second != first
+    assert tab.locator("tr.chosen, .clip.chosen").count() == 2
+    tab.locator("#line rect.clip").nth(0).click()
+    assert tab.inner_text("#chosen") == first
+    assert tab.locator("#shares .share").count() == 2
+    assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert [(one["id"], one["impact"]) for one in axe_module.Axe().run(tab)["violations"]] == []
+    tab.fill("#text", "No way!")  # one clip again
+    tab.select_option("#segments", "")
+    tab.click("#go")
+    tab.locator("#status", has_text="Done: ").wait_for()
+    tab.locator("#line").wait_for(state="hidden")
+    assert tab.locator("#chosen").is_hidden()
+    assert said == []
 
 
 def test_a_token_is_asked_for(browser: Any, model: Path) -> None:

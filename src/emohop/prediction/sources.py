@@ -118,7 +118,7 @@ def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
 
 
 def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Samples as float32; MediaError when some are no numbers, or so loud that features overflow."""
+    """Samples as float32; MediaError when some are no numbers, or too loud to be sound."""
     with np.errstate(over="ignore"):
         sound = np.ascontiguousarray(samples, np.float32)
     if not np.isfinite(sound).all():

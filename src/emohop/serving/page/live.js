@@ -2,35 +2,7 @@
 // Live: the microphone is streamed to the service, and what it says of it grows.
 
 const LIVE_SECONDS = 60; // of the timeline that are seen
-
-function liveTimeline(updates) {
-  const names = Object.keys(updates[0].probabilities);
-  const width = Math.max(280, at("timeline").clientWidth);
-  const [left, high] = [90, 22];
-  const last = updates[updates.length - 1].end;
-  const first = Math.max(0, last - LIVE_SECONDS);
-  const x = (seconds) => left + ((width - left) * Math.max(0, seconds - first)) / Math.max(10, last - first);
-  const drawn = element("svg", { viewBox: `0 0 ${width} ${(names.length + 1) * high}`, role: "img" });
-  const put = (...made) => drawn.append(element(...made));
-  put("title", {}, `Emotions from ${clock(first)} to ${clock(last)}`);
-  names.forEach((name, row) => put("text", { x: 0, y: (row + 0.75) * high }, name));
-  let from = 0;
-  for (const one of updates) {
-    const begins = Math.max(one.start, from);
-    const wide = x(one.end) - x(begins);
-    if (wide > 0) {
-      names.forEach((name, row) => {
-        const share = one.probabilities[name];
-        put("rect", { class: "audio", x: x(begins), y: row * high, width: wide, height: high - 2, "fill-opacity": share });
-      });
-    }
-    from = one.end;
-  }
-  for (const [seconds, anchor] of [[first, "start"], [last, "end"]]) {
-    put("text", { class: "faint", x: x(seconds), y: (names.length + 0.75) * high, "text-anchor": anchor }, clock(seconds));
-  }
-  return drawn;
-}
+const LIVE_LEAST = 10; // so that the first bar is not the whole width
 
 function liveShow(updates) {
   const now = updates[updates.length - 1];
@@ -38,7 +10,9 @@ function liveShow(updates) {
   at("now").textContent = `${now.label}, ${Math.round(100 * now.probabilities[now.label])} %`;
   const ordered = Object.entries(now.probabilities);
   at("live-shares").replaceChildren(...ordered.map(([name, share]) => row(name, share)));
-  at("timeline").replaceChildren(liveTimeline(updates));
+  const width = Math.max(280, at("timeline").clientWidth);
+  const first = Math.max(0, now.end - LIVE_SECONDS);
+  at("timeline").replaceChildren(timelineOf(updates, width, first, Math.max(now.end, first + LIVE_LEAST)));
 }
 
 async function live(ended) {

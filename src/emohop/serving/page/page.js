@@ -37,7 +37,7 @@ async function ask(text, segments) {
       return;
     }
     show(found);
-    say(`Done: ${found.predictions[0].label}`);
+    say(found.predictions.length > 1 ? `Done: ${found.predictions.length} clips` : `Done: ${found.predictions[0].label}`);
   } catch (problem) {
     say("", `The service cannot be reached (${problem.message}).`);
   } finally {
@@ -63,46 +63,76 @@ function clock(seconds) {
   return `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 }
 
-function table(predictions) {
+function percent(one) {
+  return `${Math.round(100 * one.probabilities[one.label])} %`;
+}
+
+// A line a clip; the button in it shows the clip.
+function table(predictions, choose) {
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
-  for (const name of ["from", "to", "emotion", "", "said"]) {
+  const said = predictions.some((one) => one.transcript) ? ["said"] : [];
+  for (const name of ["from", "to", "emotion", "probability", ...said]) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = name;
     head.append(cell);
   }
   const rows = made.createTBody();
-  for (const one of predictions) {
+  predictions.forEach((one, k) => {
     const line = rows.insertRow();
-    const share = `${Math.round(100 * one.probabilities[one.label])} %`;
-    for (const text of [clock(one.start), clock(one.end ?? one.start), one.label, share, one.transcript || ""]) {
-      line.insertCell().textContent = text;
-    }
-  }
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = clock(one.start);
+    button.setAttribute("aria-label", `Show the clip from ${clock(one.start)}`);
+    button.addEventListener("click", () => choose(k));
+    line.insertCell().append(button);
+    const cells = [clock(one.end ?? one.start), one.label, percent(one), ...said.map(() => one.transcript || "")];
+    for (const text of cells) line.insertCell().textContent = text;
+  });
   return made;
+}
+
+function showClip(one) {
+  const ordered = Object.entries(one.probabilities).sort((a, b) => b[1] - a[1]);
+  at("shares").replaceChildren(...ordered.map(([name, share]) => row(name, share)));
+  const facts = [`Used: ${one.used.join(", ")}.`];
+  if (one.missing.length) facts.push(`Missing: ${one.missing.join(", ")}.`);
+  if (one.unknown_words.length) facts.push(`Words that the model does not know: ${one.unknown_words.join(", ")}.`);
+  at("facts").textContent = [...facts, ...one.notes].join(" ");
+  at("transcript").value = one.transcript || "";
+  const drawn = one.attention.length > 0;
+  at("picture").replaceChildren(...(drawn ? [pictureOf(one, Math.max(280, at("picture").clientWidth))] : []));
+  at("note").hidden = !drawn;
+}
+
+// A recording: its timeline, a table of its clips, and the one that was chosen.
+function showClips(predictions) {
+  const last = Math.max(...predictions.map((one) => one.end ?? one.start));
+  const choose = (k) => {
+    const one = predictions[k];
+    at("chosen").textContent = `${clock(one.start)} to ${clock(one.end ?? one.start)}: ${one.label}, ${percent(one)}`;
+    for (const all of [at("clips").querySelectorAll("tbody tr"), at("line").querySelectorAll(".clip")]) {
+      all.forEach((mark, n) => mark.classList.toggle("chosen", n === k));
+    }
+    showClip(one);
+  };
+  const width = Math.max(280, at("line").clientWidth);
+  at("line").replaceChildren(timelineOf(predictions, width, 0, last, choose));
+  at("clips").replaceChildren(table(predictions, choose));
+  choose(0);
 }
 
 function show(found) {
   answer = found;
-  const one = found.predictions[0];
   const several = found.predictions.length > 1;
-  at("result").hidden = false;
-  at("label").textContent = several
-    ? `${found.predictions.length} clips`
-    : `${one.label}, ${Math.round(100 * one.probabilities[one.label])} %`;
-  const ordered = Object.entries(one.probabilities).sort((a, b) => b[1] - a[1]);
-  at("shares").replaceChildren(...(several ? [] : ordered.map(([name, share]) => row(name, share))));
-  const facts = several ? [] : [`Used: ${one.used.join(", ")}.`];
-  if (!several && one.missing.length) facts.push(`Missing: ${one.missing.join(", ")}.`);
-  if (!several && one.unknown_words.length) facts.push(`Words that the model does not know: ${one.unknown_words.join(", ")}.`);
-  at("facts").textContent = [...facts, ...(several ? [] : one.notes)].join(" ");
+  const one = found.predictions[0];
+  for (const id of ["line", "clips", "chosen"]) at(id).hidden = !several;
   at("again").hidden = several || !file;
-  at("transcript").value = one.transcript || "";
-  at("clips").replaceChildren(...(several ? [table(found.predictions)] : []));
-  const drawn = !several && one.attention.length > 0;
-  at("picture").replaceChildren(...(drawn ? [pictureOf(one, Math.max(280, at("picture").clientWidth))] : []));
-  at("note").hidden = !drawn;
+  at("result").hidden = false;
+  at("label").textContent = several ? `${found.predictions.length} clips` : `${one.label}, ${percent(one)}`;
+  if (several) showClips(found.predictions);
+  else showClip(one);
   if (link) URL.revokeObjectURL(link);
   link = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }));
   at("download").href = link;
