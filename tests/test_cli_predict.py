@@ -13,10 +13,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from emohop.cli import app
-from emohop.config import FeatureSettings
+from emohop.clips import Modality
+from emohop.config import FeatureSettings, ServingSettings
 from emohop.prediction import Prediction
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
+from emohop.serving.predicting import Predicting
+from emohop.serving.worker import Job, Served
 from emohop.training.crossval import train
 from tests.features.test_activity import RECORDING
 from tests.features.tiny import save_language
@@ -135,10 +138,21 @@ def test_an_encoder_that_has_moved(films: Path, tmp_path: Path) -> None:  # noqa
     assert "--encoder text=FOLDER" in error
     moved = f"text={tmp_path / 'moved'}"
     assert run(trained, "--text", "No way!", "--json", "--encoder", moved)[1] == expected
+    served = Served(trained, encoders={Modality.TEXT: str(tmp_path / "moved")})
+    (answers,) = Predicting(served, ServingSettings()).answers([Job(None, "text", "No way!")])
+    assert answers == [json.loads(expected)]
     other = f"text={save_language(tmp_path / 'other', seed=1)}"
     code, _, error = run(trained, "--text", "No way!", "--encoder", other)
     assert code == 1
     assert "is not the text encoder that this model was trained with" in error
+
+
+@pytest.mark.parametrize("command", [["predict", "--text", "Well."], ["serve"]])
+def test_an_encoder_of_no_modality(command: list[str], model: Path) -> None:  # noqa: F811
+    done = CliRunner().invoke(app, [*command, str(model), "--encoder", "smell=here"])
+    assert done.exit_code == 1
+    wanted = "write audio=FOLDER, text=FOLDER or video=FOLDER"
+    assert done.output == f"error: --encoder smell=here: {wanted}\n"
 
 
 def test_pictures_of_a_clip_and_a_recording(model: Path, films: Path, tmp_path: Path) -> None:  # noqa: F811

@@ -16,7 +16,7 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving import pool as pools
 from emohop.serving.pool import ClosingError, FullError, Pool
-from emohop.serving.worker import Answer, Job, Refused, Worker, WorkerDiedError
+from emohop.serving.worker import Answer, Job, Refused, Served, Worker, WorkerDiedError
 
 
 class Made:
@@ -25,9 +25,8 @@ class Made:
     alive = 0
     batches: ClassVar[list[int]] = []
 
-    def __init__(self, model: Path, asr: str | None, settings: ServingSettings) -> None:
-        del asr
-        self.settings, self.model = settings, model
+    def __init__(self, served: Served, settings: ServingSettings) -> None:
+        self.settings, self.model = settings, served.model
         self.seen: list[int] = []
         Made.alive += 1
 
@@ -61,7 +60,7 @@ def run(
     Made.alive, Made.batches = 0, []
 
     async def whole() -> Pool:
-        pool = Pool(Path("good"), None, ServingSettings(**settings))
+        pool = Pool(Served(Path("good")), ServingSettings(**settings))
         await pool.start()
         await body(pool)
         await pool.stop()
@@ -133,14 +132,14 @@ def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def whole() -> None:
         with pytest.raises(EmohopError, match="no model"):
-            await Pool(Path("bad"), None, ServingSettings(workers=3)).start()
+            await Pool(Served(Path("bad")), ServingSettings(workers=3)).start()
 
     asyncio.run(whole())
     assert Made.alive == 0
 
 
 def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
-    worker = Worker(model, None, ServingSettings(seconds=30))
+    worker = Worker(Served(model), ServingSettings(seconds=30))
     assert worker.wait()["labels"] == ["angry", "calm"]
     (answer,) = worker.ask([Job(None, "text", "No way!")])
     assert isinstance(answer, list)
@@ -152,7 +151,7 @@ def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
 
 
 def test_a_real_worker_that_takes_too_long(model: Path, films: Path) -> None:
-    worker = Worker(model, None, ServingSettings(seconds=0.001))
+    worker = Worker(Served(model), ServingSettings(seconds=0.001))
     worker.wait()
     with pytest.raises(WorkerDiedError) as error:
         worker.ask([Job(films.parent / "0.mp4", "a", "No way!")] * 20)
@@ -176,13 +175,13 @@ def test_a_worker_that_cannot_be_replaced_fails_requests_and_hangs_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def body(pool: Pool) -> None:
-        pool.model = Path("bad")
+        pool.served = Served(Path("bad"))
         with pytest.raises(WorkerDiedError):
             await pool.ask(job("die"))
         assert not pool.ready
         with pytest.raises(WorkerDiedError):
             await pool.ask(job("next"))
-        pool.model = Path("good")
+        pool.served = Served(Path("good"))
         assert await pool.ask(job("later")) == [{"name": "later"}]
         assert pool.ready
 
@@ -191,7 +190,7 @@ def test_a_worker_that_cannot_be_replaced_fails_requests_and_hangs_none(
 
 def test_an_idle_worker_s_death_costs_nobody_anything(model: Path) -> None:
     async def whole() -> None:
-        pool = Pool(model, None, ServingSettings(seconds=60))
+        pool = Pool(Served(model), ServingSettings(seconds=60))
         await pool.start()
         os.kill(pool._workers[0].process.pid or 0, signal.SIGKILL)
         answer = await pool.ask(Job(None, "text", "No way!"))

@@ -26,7 +26,7 @@ from emohop.prediction.streaming import Stream
 from emohop.serving.api import create_app
 from emohop.serving.listening import Listening
 from emohop.serving.streaming import Streams
-from emohop.serving.worker import Heard, Refused, WorkerDiedError
+from emohop.serving.worker import Heard, Refused, Served, WorkerDiedError
 from tests.features.tiny import sound
 from tests.prediction.test_streaming import same
 from tests.serving.running import serve
@@ -225,7 +225,7 @@ def test_what_fails_ends_one_stream_only(
     def fails(stream: Stream, text: str | None) -> None:
         raise RuntimeError(f"{stream} cannot {text}")
 
-    listening = Listening(model)
+    listening = Listening(Served(model))
     begin = {"sample_rate": 16_000, "format": "s16le", "text": None, "turns": False}
     begins = [Heard(n, "begin", {**begin, "attention": True}) for n in (1, 2)]
     assert listening.answers(begins) == [[], []]
@@ -243,7 +243,7 @@ def test_what_fails_ends_one_stream_only(
 
 def test_a_model_that_is_gone(tmp_path: Path) -> None:
     async def whole() -> None:
-        streams = Streams(tmp_path, ServingSettings())
+        streams = Streams(Served(tmp_path), ServingSettings())
         with pytest.raises(emohop.EmohopError):
             await streams.ask(Heard(streams.number(), "begin", {}))
         with pytest.raises(WorkerDiedError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emohop import __version__
 from emohop.errors import EmohopError
+
+if TYPE_CHECKING:
+    from emohop.clips import Modality
 
 FAILED = 1
 INCOMPLETE = 3
@@ -36,6 +39,14 @@ Protocol = Annotated[
 ]
 Engine = Annotated[
     str, typer.Option(help="local: processes of this machine; ray: a Ray cluster's (extra ray).")
+]
+
+Encoder = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Where a pretrained encoder lies here, as text=FOLDER, if not where it lay when "
+        "the model was trained."
+    ),
 ]
 
 
@@ -72,6 +83,19 @@ def counted(counts: Mapping[Any, int]) -> str:
 def given_only(**options: object) -> dict[str, object]:
     """The options that were given, for functions with defaults of their own."""
     return {name: value for name, value in options.items() if not (value is None or value is False)}
+
+
+def encoders(options: Sequence[str]) -> dict[Modality, str]:
+    """Folders of encoders by modality, from text=FOLDER."""
+    from emohop.clips import Modality
+
+    found = {}
+    for option in options:
+        name, equals, folder = option.partition("=")
+        if not equals or name not in [m.value for m in Modality]:
+            fail(f"--encoder {option}: write audio=FOLDER, text=FOLDER or video=FOLDER")
+        found[Modality(name)] = folder
+    return found
 
 
 def processes(jobs: int | None) -> int:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emohop.cli.commands import INCOMPLETE, command, fail
+from emohop.cli.commands import INCOMPLETE, Encoder, command, encoders, fail
 
 if TYPE_CHECKING:
-    from emohop.clips import Modality
     from emohop.features.transcription import Transcriber
     from emohop.prediction import Prediction, Predictor
     from emohop.prediction.sources import Source
@@ -57,13 +56,7 @@ def predict(
         Path | None,
         typer.Option(help="Draw the clip, or the recording over time: OUT.png, .svg or .pdf."),
     ] = None,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Where a pretrained encoder lies here, as text=FOLDER, if not where it lay when "
-            "the model was trained."
-        ),
-    ] = None,
+    encoder: Encoder = None,
     device: Annotated[
         str, typer.Option(help="Of pretrained models: cpu, cuda, or auto (a GPU if there is one).")
     ] = "auto",
@@ -84,7 +77,7 @@ def predict(
         fail(f"--figure {figure}: a picture of one file, as {', '.join(FIGURES)}")
     if not files and text is None:
         fail("nothing to predict: name a file, or say --text")
-    predictor = replace(load(model), encoders=_encoders(encoder or ()), device=device)
+    predictor = replace(load(model), encoders=encoders(encoder or ()), device=device)
     hear = _recogniser(predictor, asr, device)
     done: list[tuple[Source, Prediction]] = []
     failed = 0
@@ -164,16 +157,3 @@ def _recogniser(predictor: Predictor, name: str | None, device: str) -> Transcri
     if Modality.TEXT not in predictor.inputs.max_steps:
         fail("--asr: this model does not look at words: leave it out")
     return Transcriber(name, device)
-
-
-def _encoders(options: Sequence[str]) -> dict[Modality, str]:
-    """Folders of encoders by modality, from text=FOLDER."""
-    from emohop.clips import Modality
-
-    found = {}
-    for option in options:
-        name, equals, folder = option.partition("=")
-        if not equals or name not in [m.value for m in Modality]:
-            fail(f"--encoder {option}: write audio=FOLDER, text=FOLDER or video=FOLDER")
-        found[Modality(name)] = folder
-    return found

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emohop.cli.commands import command, given_only
+from emohop.cli.commands import Encoder, command, encoders, given_only
 
 
 @command
@@ -22,6 +22,7 @@ def serve(
         str | None,
         typer.Option(help="A Whisper model that hears what no text is sent for."),
     ] = None,
+    encoder: Encoder = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that hold the model. [default: 1]")
     ] = None,
@@ -42,7 +43,7 @@ def serve(
     from emohop.recipes import read_settings
 
     values = {**read_settings(set_ or ()), **given_only(workers=workers, token=token)}
-    settings = checked(ServingSettings, values)
+    settings, folders = checked(ServingSettings, values), encoders(encoder or ())
     try:
         from emohop.serving.server import run
     except ImportError:
@@ -61,7 +62,7 @@ def serve(
             "can send files to be decoded here. Set EMOHOP_TOKEN, or put a proxy before it.",
             err=True,
         )
-    run(model, settings, asr, host, port)
+    run(model, settings, asr, folders, host, port)
 
 
 def _is_loopback(host: str) -> bool:

@@ -274,4 +274,4 @@ def _checked(sound: object) -> Samples:
             f"sound of shape {samples.shape} and type {samples.dtype}: a stream takes one channel, "
             "[samples], of numbers from -1 to 1 as float32 or float64"
         )
-    return finite(samples).copy()  # a caller may use one array again and again
+    return np.array(finite(samples))  # a caller may use one array again and again

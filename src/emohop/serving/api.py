@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +27,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 import emohop
+from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.contract import TROUBLES, Answered, Batch, Model, Trouble
@@ -34,7 +35,7 @@ from emohop.serving.guards import LOG, BodyLimit, Log, Token
 from emohop.serving.metrics import Metrics
 from emohop.serving.pool import ClosingError, FullError, Pool
 from emohop.serving.streaming import Streams, streaming
-from emohop.serving.worker import Answer, Job, Refused, WorkerDiedError
+from emohop.serving.worker import Answer, Job, Refused, Served, WorkerDiedError
 
 PAGE = Path(__file__).parent / "page"
 PARTS = ("page.js", "page.css", "picture.js", "timeline.js", "live.js", "microphone.js")
@@ -62,13 +63,21 @@ Segments = Annotated[
 ]
 
 
-def create_app(model: Path, settings: ServingSettings, asr: str | None = None) -> FastAPI:
+def create_app(
+    model: Path,
+    settings: ServingSettings,
+    asr: str | None = None,
+    encoders: Mapping[Modality, str] | None = None,
+) -> FastAPI:
     """The application of a model folder; its workers live as long as it does.
 
-    When the model cannot be loaded, it does not start, and `app.state.failed` is the EmohopError.
+    `asr` is a Whisper model that hears what no text is sent for; `encoders` says where pretrained
+    encoders lie here, if not where they lay when the model was trained. When the model cannot be
+    loaded, it does not start, and `app.state.failed` is the EmohopError.
     """
-    pool, metrics = Pool(model, asr, settings), Metrics()
-    streams = Streams(model, settings)
+    served = Served(model, asr, encoders or {})
+    pool, metrics = Pool(served, settings), Metrics()
+    streams = Streams(served, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -7,17 +7,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from emohop import load
 from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.prediction.streaming import Stream, Update
 from emohop.serving.predicting import FULL
-from emohop.serving.worker import Heard, Refused
+from emohop.serving.worker import Heard, Refused, Served
 
 SAMPLES: Mapping[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 LOUDEST = 32_768.0
@@ -34,12 +32,12 @@ class _Open:
 class Listening:
     """A model, and all streams of a server."""
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, served: Served) -> None:
         """Load it, and predict once: what is imported late takes seconds."""
         import torch
 
         torch.set_num_threads(1)
-        self._predictor = load(model)
+        self._predictor = served.load()
         self._open: dict[int, _Open] = {}
         if Modality.AUDIO in self._predictor.inputs.max_steps:
             self._predictor.stream("ready").add(np.zeros(16_000, np.float32))

@@ -7,12 +7,11 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-from emohop.serving.worker import Answer, Job, Worker, WorkerDiedError
+from emohop.serving.worker import Answer, Job, Served, Worker, WorkerDiedError
 
 LOG = logging.getLogger("emohop.serving")
 ATTEMPTS = 2
@@ -39,8 +38,7 @@ class _Waiting:
 class Pool:
     """The workers of a server."""
 
-    model: Path
-    asr: str | None
+    served: Served
     settings: ServingSettings
     described: dict[str, Any] = field(default_factory=dict)
     """What the model is, once it is loaded."""
@@ -58,7 +56,7 @@ class Pool:
     async def start(self) -> None:
         """Load the model in every worker; EmohopError when it cannot be."""
         count = self.settings.workers
-        started = [Worker(self.model, self.asr, self.settings) for _ in range(count)]
+        started = [Worker(self.served, self.settings) for _ in range(count)]
         self._workers = dict(enumerate(started))
         try:
             found = await asyncio.gather(*(asyncio.to_thread(w.wait) for w in started))
@@ -153,7 +151,7 @@ class Pool:
 
     async def _start(self, number: int) -> None:
         """Start a worker in a dead one's place; EmohopError or OSError when that fails."""
-        worker = Worker(self.model, self.asr, self.settings)
+        worker = Worker(self.served, self.settings)
         try:
             await asyncio.to_thread(worker.wait)
         except EmohopError:

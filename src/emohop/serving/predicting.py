@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from emohop import load
 from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, MediaError
@@ -15,7 +13,7 @@ from emohop.media import probe
 from emohop.prediction import Prediction
 from emohop.prediction.recordings import segments_of
 from emohop.prediction.sources import Source, source_of_file, source_of_words, transcribed
-from emohop.serving.worker import Answer, Job, Refused
+from emohop.serving.worker import Answer, Job, Refused, Served
 
 FULL = "it needs more memory than a request may take"
 
@@ -23,16 +21,15 @@ FULL = "it needs more memory than a request may take"
 class Predicting:
     """A model, and a speech recogniser if there is one."""
 
-    def __init__(self, model: Path, asr: str | None, settings: ServingSettings) -> None:
+    def __init__(self, served: Served, settings: ServingSettings) -> None:
         """Load both; EmohopError when one cannot be."""
         import torch
 
         torch.set_num_threads(1)
-        self.settings, self.predictor = settings, load(model)
-        self.predictor.extractor  # noqa: B018  (what is missing is said now)
+        self.settings, self.predictor = settings, served.load()
         self.transcriber: Transcriber | None = None
-        if asr is not None and Modality.TEXT in self.predictor.inputs.max_steps:
-            self.transcriber = Transcriber(asr)
+        if served.asr is not None and Modality.TEXT in self.predictor.inputs.max_steps:
+            self.transcriber = Transcriber(served.asr)
         if Modality.TEXT in self.predictor.inputs.max_steps:
             list(self.predictor.predict([source_of_words("ready")]))  # imports take seconds
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvicorn
 
+from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.api import create_app
@@ -15,14 +17,21 @@ from emohop.serving.guards import LOG
 from emohop.serving.streaming import message_bytes
 
 
-def run(model: Path, settings: ServingSettings, asr: str | None, host: str, port: int) -> None:
+def run(
+    model: Path,
+    settings: ServingSettings,
+    asr: str | None,
+    encoders: Mapping[Modality, str],
+    host: str,
+    port: int,
+) -> None:
     """Serve until SIGINT or SIGTERM; what runs then is finished.
 
     Raises EmohopError when the model cannot be loaded, or the port is taken.
     """
     LOG.addHandler(logging.StreamHandler(sys.stderr))
     LOG.setLevel(logging.INFO)
-    app = create_app(model, settings, asr)
+    app = create_app(model, settings, asr, encoders)
     config = uvicorn.Config(
         app, host, port, log_level="critical", access_log=False, server_header=False,
         timeout_graceful_shutdown=round(settings.seconds),

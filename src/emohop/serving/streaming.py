@@ -13,7 +13,6 @@ import itertools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,7 +25,7 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
 from emohop.serving.guards import LOG, bears
 from emohop.serving.metrics import Metrics
-from emohop.serving.worker import Heard, Refused, Worker, WorkerDiedError
+from emohop.serving.worker import Heard, Refused, Served, Worker, WorkerDiedError
 
 FIRST_SECONDS = 10.0
 """Time for the first message, which says who is there."""
@@ -69,9 +68,9 @@ class _Over(Exception):  # noqa: N818  (not an error of ours)
 class Streams:
     """The streams of a server, and the process that holds them."""
 
-    def __init__(self, model: Path, settings: ServingSettings) -> None:
+    def __init__(self, served: Served, settings: ServingSettings) -> None:
         """Nothing is started before a stream begins."""
-        self.model, self.settings = model, settings
+        self.served, self.settings = served, settings
         self.open = 0
         """Streams that have begun and are not closed."""
         self._numbers = itertools.count()
@@ -124,7 +123,7 @@ class Streams:
             self._worker.kill()
         self._worker = None
         self._there.clear()
-        worker = Worker(self.model, None, self.settings, streams=True)
+        worker = Worker(self.served, self.settings, streams=True)
         try:
             worker.wait()
         except EmohopError:

@@ -7,18 +7,41 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
+
+if TYPE_CHECKING:
+    from emohop.prediction import Predictor
 
 START_SECONDS = 300.0
 """For loading the model; hubs are slow."""
 _STOP = None
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model folder, and what else its processes load."""
+
+    model: Path
+    asr: str | None = None
+    """The speech recogniser that hears what no text is sent for."""
+    encoders: Mapping[Modality, str] = field(default_factory=dict)
+    """Where pretrained encoders lie here, if not where they lay when the model was trained."""
+
+    def load(self) -> Predictor:
+        """The model, its encoders loaded; EmohopError when one cannot be."""
+        from emohop import load
+
+        predictor = replace(load(self.model), encoders=self.encoders)
+        predictor.extractor  # noqa: B018  (what is missing is said now)
+        return predictor
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +89,13 @@ class WorkerDiedError(Exception):
 class Worker:
     """The other end of a worker process."""
 
-    def __init__(
-        self, model: Path, asr: str | None, settings: ServingSettings, *, streams: bool = False
-    ) -> None:
+    def __init__(self, served: Served, settings: ServingSettings, *, streams: bool = False) -> None:
         """Start a process that loads the model, for uploads or for streams; see `wait`."""
         self.settings = settings
         here, there = multiprocessing.get_context("spawn").Pipe()
         self.connection: Connection = here
         self.process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(there, model, asr, settings, streams), daemon=True
+            target=_serve, args=(there, served, settings, streams), daemon=True
         )
         self.process.start()
         there.close()
@@ -121,7 +142,7 @@ class Worker:
 
 
 def _serve(
-    connection: Connection, model: Path, asr: str | None, settings: ServingSettings, streams: bool
+    connection: Connection, served: Served, settings: ServingSettings, streams: bool
 ) -> None:
     """What the process does: load, then answer until told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
@@ -132,11 +153,11 @@ def _serve(
         if streams:
             from emohop.serving.listening import Listening
 
-            predicting = Listening(model)
+            predicting = Listening(served)
         else:
             from emohop.serving.predicting import Predicting
 
-            predicting = Predicting(model, asr, settings)
+            predicting = Predicting(served, settings)
         connection.send(predicting.described())
     except EmohopError as error:
         connection.send(Refused(str(error)))
