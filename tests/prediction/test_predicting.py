@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -28,6 +29,21 @@ from tests.prediction.conftest import FILMS, SAID, film
 def close(one: Prediction, other: Prediction, tolerance: float = 1e-4) -> bool:
     pairs = zip(one.probabilities.values(), other.probabilities.values(), strict=True)
     return one.label == other.label and all(abs(p - q) <= tolerance for p, q in pairs)
+
+
+def blinded(path: Path, given: Path, *, sounds: bool = True) -> Path:
+    """A film whose pictures are no pictures any more; its sound stays, if it is to."""
+    with av.open(str(given)) as film, av.open(str(path), "w") as out:
+        kept = [film.streams.video[0], *(film.streams.audio if sounds else ())]
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in kept}
+        for packet in film.demux(kept):
+            if packet.dts is None:
+                continue
+            mended = av.Packet(bytes(packet.size)) if packet.stream.type == "video" else packet
+            mended.pts, mended.dts, mended.time_base = packet.pts, packet.dts, packet.time_base
+            mended.stream = streams[packet.stream.index]
+            out.mux(mended)
+    return path
 
 
 def test_a_clip_gives_the_arrays_that_prepare_gave(
@@ -281,3 +297,27 @@ def test_a_model_is_loaded_without_torch_s_compiler(model: Path) -> None:
         [sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_film_whose_pictures_cannot_be_read(
+    predictor: Predictor, films: Path, tmp_path: Path
+) -> None:
+    path = blinded(tmp_path / "blind.mkv", films.parent / "1.mp4")
+    found = predictor(path, "No way!")
+    assert (found.used, found.missing) == (("audio", "text"), ("video",))
+    (note,) = found.notes
+    assert note.startswith(f"video was left out: {path}: ")
+    (one, other) = predictor.predict([source_of_file(path), source_of_file(path, "No way!")])
+    assert isinstance(one[1], Prediction)
+    assert one[1].used == ("audio",)
+    assert other[1] == found
+    sound = read_audio(Span(path))
+    assert close(found, predictor(sound[0], "No way!", sample_rate=sound[1]))
+
+
+def test_words_do_not_stand_in_for_a_file_that_cannot_be_read(
+    predictor: Predictor, films: Path, tmp_path: Path
+) -> None:
+    path = blinded(tmp_path / "blind.mkv", films.parent / "1.mp4", sounds=False)
+    with pytest.raises(MediaError, match=r"blind\.mkv: "):
+        predictor(path, "No way!")

@@ -22,6 +22,7 @@ from emohop.serving.api import create_app
 from emohop.serving.pool import ClosingError, FullError
 from emohop.serving.worker import Answer, Job, WorkerDiedError
 from tests.features.test_activity import RECORDING
+from tests.prediction.test_predicting import blinded
 
 LIMITS = ServingSettings(
     upload_mb=2, clip_seconds=20, text_characters=500, files=3, seconds=30, token="secret"
@@ -116,6 +117,17 @@ def test_hostile_files_are_refused_in_one_line(kind: str, client: TestClient, fo
     assert str(folder) not in said
     assert "Traceback" not in said
     assert list(folder.iterdir()) == []
+
+
+def test_what_was_left_out_is_said_without_a_path(
+    client: TestClient, films: Path, folder: Path, tmp_path: Path
+) -> None:
+    path = blinded(tmp_path / "blind.mkv", films.parent / "1.mp4")
+    answer = client.post("/v1/predict", files=sent(path))
+    assert answer.status_code == 200
+    (found,) = answer.json()["predictions"]
+    assert found["notes"][0].startswith("video was left out: blind.mkv: ")
+    assert str(folder) not in answer.text
 
 
 def test_silence_is_an_answer(client: TestClient, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             body(*args, **options)
         except EmohopError as error:
             fail(str(error))
+        except BrokenPipeError:
+            raise  # whoever read it has enough, as `head` does: click ends without a word
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             fail(f"{error.strerror or error}{where} (what is finished is kept)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,23 +76,32 @@ class Extractor:
         `on_sound` and `on_pictures` are given the decoded media, and what they return is what
         features are computed of.
         """
-        parts: list[Results] = []
-        if Modality.VIDEO in self.encoders:
-            parts.append(self._pictures(clips, on_pictures))
-        if Modality.AUDIO in self.encoders:
-            parts.append(self._sounds(clips, on_sound))
-        if Modality.TEXT in self.encoders:
-            parts.append(self._texts(clips))
-        for i, clip in enumerate(clips):
+        for clip, parts in self.parts(clips, on_sound, on_pictures):
             arrays: dict[str, NDArray[Any]] = {}
-            for part in parts:
-                found = part[i]
+            for found in parts.values():
                 if isinstance(found, Failure):
                     yield clip, found
                     break
                 arrays |= found
             else:
                 yield clip, arrays
+
+    def parts(
+        self,
+        clips: Sequence[Clip],
+        on_sound: OnSound | None = None,
+        on_pictures: OnPictures | None = None,
+    ) -> Iterator[tuple[Clip, Mapping[Modality, Arrays | Failure]]]:
+        """As `extract`, modality by modality: of a clip that is damaged, what can be read."""
+        parts: dict[Modality, Results] = {}
+        if Modality.VIDEO in self.encoders:
+            parts[Modality.VIDEO] = self._pictures(clips, on_pictures)
+        if Modality.AUDIO in self.encoders:
+            parts[Modality.AUDIO] = self._sounds(clips, on_sound)
+        if Modality.TEXT in self.encoders:
+            parts[Modality.TEXT] = self._texts(clips)
+        for i, clip in enumerate(clips):
+            yield clip, {modality: found[i] for modality, found in parts.items()}
 
     def _pending(self, modality: Modality) -> Pending:
         absent = self.empty(modality) if self.settings.incomplete else None

@@ -41,6 +41,8 @@ from emohop.prediction.streaming import EVERY_SECONDS, Stream, Update
 from emohop.scoring import score, score_fold
 from emohop.storage import PreparedCorpus, Row
 
+MEDIA = (Modality.AUDIO, Modality.VIDEO)
+
 __all__ = ["Hop", "Look", "Prediction", "Predictor", "Source", "Stream", "Update", "Word"]
 
 
@@ -173,38 +175,55 @@ class Predictor:
         """
         waiting = iter(sources)
         while chosen := list(itertools.islice(waiting, BATCH_SIZE)):
-            rows = self.rows(chosen)
-            known = [
-                (row, source)
-                for row, source in zip(rows, chosen, strict=True)
-                if not isinstance(row, MediaError)
-            ]
-            answers = iter(self.answers(known))
-            for source, row in zip(chosen, rows, strict=True):
-                yield source, row if isinstance(row, MediaError) else next(answers)
+            read = self._read(chosen)
+            answers = iter(self.answers([one for one in read if not isinstance(one, MediaError)]))
+            for source, one in zip(chosen, read, strict=True):
+                yield source, one if isinstance(one, MediaError) else next(answers)
 
     def rows(self, sources: Sequence[Source]) -> list[Row | MediaError]:
         """Clips' features, or why there are none; each file is decoded once."""
+        return [
+            found if isinstance(found, MediaError) else found[0] for found in self._read(sources)
+        ]
+
+    def _read(self, sources: Sequence[Source]) -> list[tuple[Row, Source] | MediaError]:
+        """As `rows`, with the sources, whose notes say what of them could not be read."""
         clips = [source.clip for source in sources if not source.decoded]
-        computed = iter(self.extractor.extract(clips))
-        found: list[Row | MediaError] = []
+        computed = iter(self.extractor.parts(clips))
+        found: list[tuple[Row, Source] | MediaError] = []
         for source in sources:
             try:
-                found.append(self.row(source, self._arrays(source, computed)))
+                lost: Mapping[Modality, Failure] = {}
+                if source.decoded:
+                    arrays = self._decoded(source)
+                else:
+                    _, parts = next(computed)
+                    arrays, lost = self._whole(source.clip, parts)
+                notes = (f"{m} was left out: {failure.reason}" for m, failure in lost.items())
+                told = replace(source, notes=(*source.notes, *notes))
+                found.append((self.row(source, arrays), told))
             except MediaError as error:
                 found.append(error)
         return found
 
-    def _arrays(self, source: Source, computed: Iterator[tuple[Clip, Arrays | Failure]]) -> Arrays:
-        """A source's arrays: of what is decoded already, else the next that are computed."""
-        if source.decoded:
-            clip = source.clip
-            text = None if clip.transcript is None else Text(clip.transcript, clip.before)
-            return self.extractor.of_media(source.sound, source.pictures, text)
-        _, arrays = next(computed)
-        if isinstance(arrays, Failure):
-            raise MediaError(arrays.reason)
-        return arrays
+    def _decoded(self, source: Source) -> Arrays:
+        """The arrays of what is decoded already."""
+        clip = source.clip
+        text = None if clip.transcript is None else Text(clip.transcript, clip.before)
+        return self.extractor.of_media(source.sound, source.pictures, text)
+
+    def _whole(
+        self, clip: Clip, parts: Mapping[Modality, Arrays | Failure]
+    ) -> tuple[Arrays, dict[Modality, Failure]]:
+        """A clip's arrays and what could not be read; MediaError when that is all of its media."""
+        lost = {m: found for m, found in parts.items() if isinstance(found, Failure)}
+        media = [m for m, span in zip(MEDIA, (clip.sound, clip.picture), strict=True) if span]
+        if lost and not any(m in parts and m not in lost for m in media):
+            raise MediaError(next(iter(lost.values())).reason)
+        arrays: dict[str, NDArray[Any]] = {}
+        for modality, found in parts.items():
+            arrays |= self.extractor.empty(modality) if isinstance(found, Failure) else found
+        return arrays, lost
 
     def row(self, source: Source, arrays: Arrays) -> Row:
         """A clip with its features; MediaError when it has nothing that the model looks at."""

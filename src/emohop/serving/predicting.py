@@ -101,11 +101,15 @@ def _answer(job: Job, found: Sequence[Prediction | MediaError]) -> Answer:
         if isinstance(one, MediaError):
             return Refused(_told(job, one))
         source = one.source if job.path is None else job.name
-        values.append({**one.model_dump(mode="json"), "source": source})
+        notes = [_plain(job, note) for note in one.notes]
+        values.append({**one.model_dump(mode="json"), "source": source, "notes": notes})
     return values
 
 
 def _told(job: Job, error: EmohopError) -> str:
-    """An error without the path at which the upload lies."""
-    said = " ".join(str(error).split())
+    """An error as a line, without the path at which the upload lies."""
+    return _plain(job, " ".join(str(error).split()))
+
+
+def _plain(job: Job, said: str) -> str:
     return said if job.path is None else said.replace(str(job.path), job.name)
