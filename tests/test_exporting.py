@@ -19,6 +19,7 @@ from emohop.exporting import export
 from emohop.models.checkpoint import CARD, WEIGHTS
 from emohop.models.onnx_network import FILE
 from emohop.storage import open_prepared
+from tests.features.tiny import sound
 from tests.prediction.conftest import SAID, films, model, prepared  # noqa: F401  (fixtures)
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -66,6 +67,15 @@ def test_it_answers_as_the_model_does(
         for here, there in zip(one.attention, other.attention, strict=True):
             assert (here.target, here.words) == (there.target, there.words)
             assert here.weights == pytest.approx(there.weights, abs=1e-5)
+
+
+def test_it_follows_a_stream(exported: Path) -> None:
+    predictor, heard = emohop.load(exported), sound(1.2, seed=1)
+    stream = predictor.stream("No way!")
+    first, last = stream.add(heard)[-1], stream.finish()[-1]
+    assert (first.final, last.final) == (False, True)
+    whole = predictor(heard, "No way!")
+    assert last.prediction.probabilities == pytest.approx(whole.probabilities, abs=1e-5)
 
 
 def test_the_example_without_emohop(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,3 +172,16 @@ def test_a_graph_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(graph.SerializeToString())
     with pytest.raises(EmohopError, match="no graph of `emohop export`"):
         OnnxNetwork.load(tmp_path, ModelSettings(), SIZES)
+
+
+def test_a_graph_that_gives_no_numbers(sound_alone: bytes) -> None:
+    import onnx
+
+    graph = onnx.ModelProto.FromString(sound_alone)
+    for weight in graph.graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT:
+            values = np.full(list(weight.dims), np.nan, np.float32)
+            weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    network = OnnxNetwork(graph.SerializeToString())
+    with pytest.raises(EmohopError, match="not finite: it is damaged"):
+        network(batch({m: [2] for m in Modality}))

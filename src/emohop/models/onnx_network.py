@@ -55,7 +55,7 @@ class OnnxNetwork(nn.Module):
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
+                graph, options, providers=["CPUExecutionProvider"], enable_fallback=False
             )
         except Exception as error:  # its errors have no common class of their own
             raise EmohopError(f"onnxruntime cannot load it: {brief(error)}") from None
@@ -100,7 +100,7 @@ class OnnxNetwork(nn.Module):
             raise EmohopError(f"its {LOGITS} are {brief(shapes[LOGITS])}")
 
     def forward(self, batch: Batch) -> Output:
-        """Logits [batch, classes] and every hop."""
+        """Logits [batch, classes] and every hop; EmohopError when the file is damaged."""
         feeds: dict[str, NDArray[Any]] = {}
         for modality, steps in batch.steps.items():
             there = (steps, batch.lengths[modality], batch.has(modality))
@@ -115,6 +115,8 @@ class OnnxNetwork(nn.Module):
             name: torch.from_numpy(np.asarray(array))
             for name, array in zip(self._outputs, found, strict=True)
         }
+        if not outputs[LOGITS].isfinite().all():
+            raise EmohopError(f"what {FILE} gives is not finite: it is damaged, export it again")
         hops = tuple(
             Hop(target, outputs[query], outputs[weights], outputs[context])
             for target, (weights, query, context) in self._hops

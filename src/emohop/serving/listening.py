@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -41,8 +40,6 @@ class Listening:
         self._open: dict[int, _Open] = {}
         if Modality.AUDIO in self._predictor.inputs.max_steps:
             self._predictor.stream("ready").add(np.zeros(16_000, np.float32))
-        gc.collect()
-        gc.freeze()  # else collecting garbage looks through all of torch: 150 ms, now and then
 
     def described(self) -> dict[str, Any]:
         """Nothing that the server does not know."""

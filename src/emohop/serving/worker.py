@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -158,6 +159,8 @@ def _serve(
             from emohop.serving.predicting import Predicting
 
             predicting = Predicting(served, settings)
+        gc.collect()
+        gc.freeze()  # else collecting garbage looks through all of torch: 150 ms, now and then
         connection.send(predicting.described())
     except EmohopError as error:
         connection.send(Refused(str(error)))
