@@ -184,13 +184,13 @@ class Inputs:
 
         They are made one at a time in their place: a batch is in memory once.
         """
-        words = modality is Modality.TEXT and not self.sizes.text_states
+        words = self.sizes.words(modality)
         name = _array(modality, self.sizes.text_states)
         found = [row.arrays[name] if row.has(modality) else _NOTHING for row in rows]
         lengths = [min(len(array), self.max_steps[modality]) for array in found]
         shape: tuple[int, ...] = (len(rows), max(1, *lengths))
         if not words:
-            shape = (*shape, self.sizes.steps[modality] * self.sizes.layers.get(modality, 1))
+            shape = (*shape, self.sizes.width(modality))
         padded = np.zeros(shape, np.int64 if words else np.float32)
         for place, row, array, length in zip(padded, rows, found, lengths, strict=True):
             if length and words and self.vocabulary is not None:
@@ -274,9 +274,9 @@ class Inputs:
         if self.standardiser.kind == "none":
             return
         shapes = {
-            _array(m, sizes.text_states): (n * sizes.layers.get(m, 1),)
-            for m, n in sizes.steps.items()
-            if m is not Modality.TEXT or sizes.text_states
+            _array(m, sizes.text_states): (sizes.width(m),)
+            for m in sizes.steps
+            if not sizes.words(m)
         }
         if sizes.prosody:
             shapes["prosody"] = (sizes.prosody,)

@@ -82,11 +82,12 @@ def export(model: str | Path, out: str | Path, *, int8: bool = False) -> Exporte
 
 def _check_place(out: Path) -> None:
     """EmohopError unless a folder is new, empty, or an export that may be written anew."""
-    found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    if out.exists() and not out.is_dir():
+    if not out.exists():
+        return
+    if not out.is_dir():
         raise EmohopError(f"{out} is a file: give a new folder")
-    if others := [name for name in found if name not in (FILE, CARD)]:
-        raise EmohopError(f"{out} holds {others[0]}: give a new or empty folder")
+    if others := {path.name for path in out.iterdir()} - {FILE, CARD}:
+        raise EmohopError(f"{out} holds {min(others)}: give a new or empty folder")
 
 
 def _told(predictor: Predictor) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +17,15 @@ from emohop.config import ModelSettings
 from emohop.errors import MissingExtraError
 from emohop.models.batch import Batch, Output
 from emohop.models.encoder import Sizes
-from emohop.models.onnx_network import LOGITS, PROSODY, hop_names, input_names
+from emohop.models.onnx_network import LOGITS, PROSODY, hop_names, input_names, named_inputs
 from emohop.models.padded import padding
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 18
-INT64, INT32 = 7, 6
-"""What ONNX numbers its types."""
+INT32 = 6
+"""What ONNX numbers this type."""
 _EXAMPLE = (4, 7, 5)  # steps of the clips that torch follows through the network
 
 
@@ -35,12 +35,11 @@ def graph_of(network: nn.Module, settings: ModelSettings, sizes: Sizes) -> Model
     Its inputs are named as `input_names` has it, and `prosody`; those that make no difference are
     not there. Its outputs are `logits` and three for each hop, named as `hop_names` has it.
     """
-    example = random_batch(settings, sizes, _EXAMPLE, torch.Generator().manual_seed(0))
-    flat = _Flat(network, settings.uses)
-    inputs = flat.inputs(example)
+    lengths = dict.fromkeys(settings.uses, _EXAMPLE)
+    example = random_batch(settings, sizes, lengths, torch.Generator().manual_seed(0))
     with padding(), torch.no_grad():
         outputs = _output_names(network(example))
-        program = _exported(flat, inputs, outputs)
+        program = _exported(_Flat(network, settings.uses), named_inputs(example), outputs)
     graph: ModelProto = program.model_proto
     read = {name for node in graph.graph.node for name in node.input}
     for unread in [given for given in graph.graph.input if given.name not in read]:
@@ -56,14 +55,6 @@ class _Flat(nn.Module):
     def __init__(self, network: nn.Module, modalities: tuple[Modality, ...]) -> None:
         super().__init__()
         self.network, self.modalities = network, modalities
-
-    def inputs(self, batch: Batch) -> dict[str, Tensor]:
-        """A batch's tensors by the names of the inputs."""
-        found: dict[str, Tensor] = {}
-        for m in self.modalities:
-            values = (batch.steps[m], batch.lengths[m], batch.has(m))
-            found.update(zip(input_names(m), values, strict=True))
-        return found if batch.prosody is None else {**found, PROSODY: batch.prosody}
 
     def forward(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Logits, then weights, query and context of each hop."""
@@ -166,24 +157,22 @@ def _quiet() -> Iterator[None]:
 
 
 def random_batch(
-    settings: ModelSettings, sizes: Sizes, lengths: Any, generator: torch.Generator
+    settings: ModelSettings,
+    sizes: Sizes,
+    lengths: Mapping[Modality, Sequence[int]],
+    generator: torch.Generator,
 ) -> Batch:
-    """Clips of random numbers and words.
-
-    `lengths` are one for all modalities, or a mapping of them: int [clips], from 0.
-    """
-    by_modality = lengths if isinstance(lengths, Mapping) else dict.fromkeys(settings.uses, lengths)
+    """Clips of random numbers and words; `lengths` are those of each clip, from 0."""
     steps: dict[Modality, Tensor] = {}
     counts: dict[Modality, Tensor] = {}
     present: dict[Modality, Tensor] = {}
     for m in settings.uses:
-        counts[m] = torch.tensor(by_modality[m])
+        counts[m] = torch.tensor(lengths[m])
         shape: tuple[int, ...] = (len(counts[m]), max(1, int(counts[m].max())))
-        if m is Modality.TEXT and not sizes.text_states:
+        if sizes.words(m):
             steps[m] = torch.randint(0, sizes.steps[m], shape, generator=generator)
         else:
-            width = sizes.steps[m] * sizes.layers.get(m, 1)
-            steps[m] = torch.randn(*shape, width, generator=generator)
+            steps[m] = torch.randn(*shape, sizes.width(m), generator=generator)
         present[m] = counts[m] > 0
     clips = len(present[m])
     prosody = torch.randn(clips, sizes.prosody, generator=generator) if sizes.prosody else None

@@ -37,6 +37,14 @@ class Sizes:
     layers: Mapping[Modality, int] = field(default_factory=dict)
     text_states: bool = False
 
+    def words(self, modality: Modality) -> bool:
+        """Whether its steps are numbers of words, not of numbers themselves."""
+        return modality is Modality.TEXT and not self.text_states
+
+    def width(self, modality: Modality) -> int:
+        """Numbers in a step, all hidden states together; for what is not `words`."""
+        return self.steps[modality] * self.layers.get(modality, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
@@ -102,11 +110,10 @@ class Steps(nn.Module):
     @classmethod
     def of(cls, settings: ModelSettings, sizes: Sizes, modality: Modality) -> Steps:
         """The steps of one modality of a model."""
-        words = modality is Modality.TEXT and not sizes.text_states
         size, layers = sizes.steps[modality], sizes.layers.get(modality, 1)
         if not settings.mix_layers:
             size, layers = size * layers, 1
-        return cls(settings.encoder(modality), size, layers, words=words)
+        return cls(settings.encoder(modality), size, layers, words=sizes.words(modality))
 
     def forward(self, steps: Tensor, lengths: Tensor) -> tuple[Tensor, Layout]:
         """Rows float [rows, size] of a padded batch, and how they are laid out.

@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from emohop.clips import Modality
 from emohop.models.encoder import Encoded, Encoder, Encoders
-from emohop.models.gru import Layer
 from emohop.models.ragged import Ragged
-from emohop.models.recurrence import continued
 
 
 class GrowingEncoder:
@@ -21,9 +19,8 @@ class GrowingEncoder:
     def __init__(self, encoder: Encoder) -> None:
         """Begin a clip."""
         self._encoder, self._done = encoder, 0
-        self._layers = [layer for layer in encoder.gru.forward_stack if isinstance(layer, Layer)]
         self._rows = torch.zeros(0, encoder.output_size)
-        self._states = [torch.zeros(1, layer.hidden) for layer in self._layers]
+        self._states = encoder.gru.start()
 
     @classmethod
     def of(cls, network: nn.Module, modality: Modality) -> GrowingEncoder | None:
@@ -61,11 +58,4 @@ class GrowingEncoder:
     def _read(self, steps: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Outputs [rows, size] of more steps, and each layer's state [1, size] after them."""
         rows, _ = self._encoder.steps(steps, torch.tensor([steps.shape[1]]))
-        states = []
-        for layer, start in zip(self._layers, self._states, strict=True):
-            found = continued(
-                rows, layer.gates, layer.candidate, start, reset_after=layer.reset_after
-            )
-            states.append(found[-1:])
-            rows = rows + found if self._encoder.gru.residual else found
-        return rows, states
+        return self._encoder.gru.continued(rows, self._states)

@@ -6,6 +6,8 @@ Packed sequences cost thirty times a padded pass on a CPU; ragged rows cost half
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from emohop.config import EncoderSettings
 from emohop.models.dropout import dropout
 from emohop.models.padded import Layout, Padded, gru
 from emohop.models.ragged import Ragged
-from emohop.models.recurrence import Recurrence
+from emohop.models.recurrence import Recurrence, continued
 
 
 class GRU(nn.Module):
@@ -56,6 +58,29 @@ class GRU(nn.Module):
             outputs = torch.cat([outputs, backward], dim=-1)
             states = torch.cat([states, last], dim=-1)
         return outputs, states
+
+    def start(self) -> list[Tensor]:
+        """The state of each layer before a clip's first step, [1, hidden]."""
+        return [torch.zeros(1, layer.hidden) for layer in self._layers]
+
+    def continued(self, rows: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Encode more steps [steps, size] of one clip, after these states of the layers.
+
+        For a stack that reads forwards only; there are no gradients and no dropout. Returns outputs
+        [steps, output_size] and the states to go on from.
+        """
+        after = []
+        for layer, start in zip(self._layers, states, strict=True):
+            found = continued(
+                rows, layer.gates, layer.candidate, start, reset_after=layer.reset_after
+            )
+            after.append(found[-1:])
+            rows = rows + found if self.residual else found
+        return rows, after
+
+    @property
+    def _layers(self) -> list[Layer]:
+        return [layer for layer in self.forward_stack if isinstance(layer, Layer)]
 
     def _run(self, stack: nn.ModuleList, rows: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
         states = rows

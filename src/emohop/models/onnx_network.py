@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emohop.clips import Modality
@@ -27,6 +25,14 @@ _ERRORS_ONLY = 3
 def input_names(modality: Modality) -> tuple[str, str, str]:
     """Of a modality's steps, their lengths, and which clips have it at all."""
     return modality.value, f"{modality}_lengths", f"{modality}_present"
+
+
+def named_inputs(batch: Batch) -> dict[str, Tensor]:
+    """A batch's tensors by the names of a graph's inputs."""
+    named: dict[str, Tensor] = {}
+    for m, steps in batch.steps.items():
+        named.update(zip(input_names(m), (steps, batch.lengths[m], batch.has(m)), strict=True))
+    return named if batch.prosody is None else {**named, PROSODY: batch.prosody}
 
 
 def hop_names(number: int, target: Modality) -> tuple[str, str, str]:
@@ -101,14 +107,10 @@ class OnnxNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Output:
         """Logits [batch, classes] and every hop; EmohopError when the file is damaged."""
-        feeds: dict[str, NDArray[Any]] = {}
-        for modality, steps in batch.steps.items():
-            there = (steps, batch.lengths[modality], batch.has(modality))
-            feeds.update(zip(input_names(modality), map(_array, there), strict=True))
-        if batch.prosody is not None:
-            feeds[PROSODY] = _array(batch.prosody)
+        named = named_inputs(batch)
+        feeds = {name: named[name].detach().cpu().numpy() for name in self._inputs if name in named}
         try:
-            found = self._session.run(None, {n: x for n, x in feeds.items() if n in self._inputs})
+            found = self._session.run(None, feeds)
         except Exception as error:  # as above
             raise EmohopError(f"onnxruntime cannot run {FILE}: {brief(error)}") from None
         outputs = {
@@ -129,12 +131,6 @@ def _wanted(settings: ModelSettings, sizes: Sizes) -> dict[str, int | None]:
     wanted: dict[str, int | None] = {PROSODY: sizes.prosody}
     for modality in settings.uses:
         steps, *masks = input_names(modality)
-        words = modality is Modality.TEXT and not sizes.text_states
-        width = sizes.steps[modality] * sizes.layers.get(modality, 1)
-        wanted.update({steps: None if words else width, **dict.fromkeys(masks)})
+        width = None if sizes.words(modality) else sizes.width(modality)
+        wanted.update({steps: width, **dict.fromkeys(masks)})
     return wanted
-
-
-def _array(tensor: Tensor) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().cpu().numpy()
-    return array

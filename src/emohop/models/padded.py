@@ -95,8 +95,7 @@ def _(
     gates: Tensor,
     gate_bias: Tensor,
     candidate: Tensor,
-    candidate_bias: Tensor,
-    reset_after: bool,
+    *rest: object,
 ) -> Tensor:
-    del lengths, gates, gate_bias, candidate_bias, reset_after
+    del lengths, gates, gate_bias, rest
     return rows.new_empty(*rows.shape[:2], candidate.shape[0])

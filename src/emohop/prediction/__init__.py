@@ -14,15 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from emohop.clips import Clip, Modality
+from emohop.clips import Modality
 from emohop.config import ModelSettings, Recipe, checked
 from emohop.errors import DAMAGED, EmohopError, MediaError, MissingExtraError, brief
 from emohop.evaluation.calibration import apply_temperature
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.features.audio import SAMPLE_RATE_HZ
-from emohop.features.extraction import Arrays, Extractor, Failure
-from emohop.features.text import Text
+from emohop.features.extraction import Extractor
 from emohop.inputs import Inputs
 from emohop.models.batch import Batch
 from emohop.models.checkpoint import CARD, load_network, read_card
@@ -30,6 +29,7 @@ from emohop.models.inference import BATCH_SIZE
 from emohop.models.onnx_network import OnnxNetwork
 from emohop.prediction.answers import Hop, Prediction, Word
 from emohop.prediction.looking import Look, hops_of
+from emohop.prediction.reading import read
 from emohop.prediction.sources import (
     Sound,
     Source,
@@ -40,8 +40,6 @@ from emohop.prediction.sources import (
 from emohop.prediction.streaming import EVERY_SECONDS, Stream, Update
 from emohop.scoring import score, score_fold
 from emohop.storage import PreparedCorpus, Row
-
-MEDIA = (Modality.AUDIO, Modality.VIDEO)
 
 __all__ = ["Hop", "Look", "Prediction", "Predictor", "Source", "Stream", "Update", "Word"]
 
@@ -175,67 +173,15 @@ class Predictor:
         """
         waiting = iter(sources)
         while chosen := list(itertools.islice(waiting, BATCH_SIZE)):
-            read = self._read(chosen)
-            answers = iter(self.answers([one for one in read if not isinstance(one, MediaError)]))
-            for source, one in zip(chosen, read, strict=True):
+            found = read(self.extractor, self.inputs.max_steps, chosen)
+            answers = iter(self.answers([one for one in found if not isinstance(one, MediaError)]))
+            for source, one in zip(chosen, found, strict=True):
                 yield source, one if isinstance(one, MediaError) else next(answers)
 
     def rows(self, sources: Sequence[Source]) -> list[Row | MediaError]:
         """Clips' features, or why there are none; each file is decoded once."""
-        return [
-            found if isinstance(found, MediaError) else found[0] for found in self._read(sources)
-        ]
-
-    def _read(self, sources: Sequence[Source]) -> list[tuple[Row, Source] | MediaError]:
-        """As `rows`, with the sources, whose notes say what of them could not be read."""
-        clips = [source.clip for source in sources if not source.decoded]
-        computed = iter(self.extractor.parts(clips))
-        found: list[tuple[Row, Source] | MediaError] = []
-        for source in sources:
-            try:
-                lost: Mapping[Modality, Failure] = {}
-                if source.decoded:
-                    arrays = self._decoded(source)
-                else:
-                    _, parts = next(computed)
-                    arrays, lost = self._whole(source.clip, parts)
-                notes = (f"{m} was left out: {failure.reason}" for m, failure in lost.items())
-                told = replace(source, notes=(*source.notes, *notes))
-                found.append((self.row(source, arrays), told))
-            except MediaError as error:
-                found.append(error)
-        return found
-
-    def _decoded(self, source: Source) -> Arrays:
-        """The arrays of what is decoded already."""
-        clip = source.clip
-        text = None if clip.transcript is None else Text(clip.transcript, clip.before)
-        return self.extractor.of_media(source.sound, source.pictures, text)
-
-    def _whole(
-        self, clip: Clip, parts: Mapping[Modality, Arrays | Failure]
-    ) -> tuple[Arrays, dict[Modality, Failure]]:
-        """A clip's arrays and what could not be read; MediaError when that is all of its media."""
-        lost = {m: found for m, found in parts.items() if isinstance(found, Failure)}
-        media = [m for m, span in zip(MEDIA, (clip.sound, clip.picture), strict=True) if span]
-        if lost and not any(m in parts and m not in lost for m in media):
-            raise MediaError(next(iter(lost.values())).reason)
-        arrays: dict[str, NDArray[Any]] = {}
-        for modality, found in parts.items():
-            arrays |= self.extractor.empty(modality) if isinstance(found, Failure) else found
-        return arrays, lost
-
-    def row(self, source: Source, arrays: Arrays) -> Row:
-        """A clip with its features; MediaError when it has nothing that the model looks at."""
-        clip = source.clip
-        row = Row(
-            id=clip.id, speaker=clip.speaker, gender=clip.gender, session=clip.session, split=None,
-            label="", transcript=clip.transcript, start=clip.start, end=clip.end, arrays=arrays,
-        )  # fmt: skip
-        if not any(row.has(modality) for modality in self.inputs.max_steps):
-            wanted = ", ".join(m.value for m in self.inputs.max_steps)
-            raise MediaError(f"{clip.id}: it has nothing that this model looks at: {wanted}")
-        return row
+        found = read(self.extractor, self.inputs.max_steps, sources)
+        return [one if isinstance(one, MediaError) else one[0] for one in found]
 
     def answers(self, clips: Sequence[tuple[Row, Source]]) -> list[Prediction]:
         """What the model says of clips whose features are computed."""

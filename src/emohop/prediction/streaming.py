@@ -24,6 +24,7 @@ from emohop.features.growing import GrowingFrames
 from emohop.features.text import Text
 from emohop.models.growing import GrowingEncoder
 from emohop.prediction.answers import Prediction
+from emohop.prediction.reading import row_of
 from emohop.prediction.sources import Source, check_rate, finite
 from emohop.prediction.transcripts import Transcript
 
@@ -230,7 +231,7 @@ class _Segment:
             transcript=text,
         )
         source = Source(clip, None if text is None else Transcript(text))
-        row = self.predictor.row(source, {**words, **self._heard()})
+        row = row_of(clip, {**words, **self._heard()}, self.predictor.inputs.max_steps)
         batch = self.predictor.inputs.batch([row], labelled=False)
         if self._encoder is not None and row.has(Modality.AUDIO):
             final = 0 if self._frames is None else self._frames.final

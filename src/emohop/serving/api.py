@@ -31,7 +31,7 @@ from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.contract import TROUBLES, Answered, Batch, Model, Trouble
-from emohop.serving.guards import LOG, BodyLimit, Log, Token
+from emohop.serving.guards import LOG, BodyLimit, Log, Token, fault_of_text
 from emohop.serving.metrics import Metrics
 from emohop.serving.pool import ClosingError, FullError, Pool
 from emohop.serving.streaming import Streams, streaming
@@ -211,9 +211,8 @@ async def _answer(
     segments: str | None,
 ) -> Answer:
     """What a worker says of an upload, which is gone afterwards whatever happens."""
-    if text is not None and len(text) > settings.text_characters:
-        most = settings.text_characters
-        raise HTTPException(422, f"text: {len(text)} characters; up to {most} are accepted")
+    if fault := fault_of_text(text, settings):
+        raise HTTPException(422, fault)
     with tempfile.TemporaryDirectory(prefix="emohop-") as folder:
         path, name = None, "text"
         if file is not None:

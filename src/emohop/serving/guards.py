@@ -12,6 +12,8 @@ from fastapi import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emohop.config import ServingSettings
+
 if TYPE_CHECKING:
     from emohop.serving.metrics import Metrics
 
@@ -48,6 +50,14 @@ def bears(header: bytes, token: str) -> bool:
     kind, _, value = header.partition(b" ")
     known = hmac.compare_digest(value.strip(), token.encode())
     return kind.lower() == b"bearer" and known
+
+
+def fault_of_text(text: str | None, settings: ServingSettings) -> str | None:
+    """What is wrong with a transcript that was sent, if anything is."""
+    most = settings.text_characters
+    if text is None or len(text) <= most:
+        return None
+    return f"text: {len(text)} characters; up to {most} are accepted"
 
 
 class BodyLimit:

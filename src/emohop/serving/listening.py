@@ -33,9 +33,6 @@ class Listening:
 
     def __init__(self, served: Served) -> None:
         """Load it, and predict once: what is imported late takes seconds."""
-        import torch
-
-        torch.set_num_threads(1)
         self._predictor = served.load()
         self._open: dict[int, _Open] = {}
         if Modality.AUDIO in self._predictor.inputs.max_steps:

@@ -23,9 +23,6 @@ class Predicting:
 
     def __init__(self, served: Served, settings: ServingSettings) -> None:
         """Load both; EmohopError when one cannot be."""
-        import torch
-
-        torch.set_num_threads(1)
         self.settings, self.predictor = settings, served.load()
         self.transcriber: Transcriber | None = None
         if served.asr is not None and Modality.TEXT in self.predictor.inputs.max_steps:

@@ -23,7 +23,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
-from emohop.serving.guards import LOG, bears
+from emohop.serving.guards import LOG, bears, fault_of_text
 from emohop.serving.metrics import Metrics
 from emohop.serving.worker import Heard, Refused, Served, Worker, WorkerDiedError
 
@@ -110,8 +110,7 @@ class Streams:
         try:
             (answer,) = worker.ask([heard])
         except WorkerDiedError:
-            self._worker = None
-            self._there.clear()
+            self._forget()
             raise
         found: list[str] | Refused = answer
         if heard.event == "end" or isinstance(found, Refused):
@@ -121,8 +120,7 @@ class Streams:
     def _start(self) -> None:
         if self._worker is not None:
             self._worker.kill()
-        self._worker = None
-        self._there.clear()
+        self._forget()
         worker = Worker(self.served, self.settings, streams=True)
         try:
             worker.wait()
@@ -137,8 +135,12 @@ class Streams:
             try:
                 self._worker.ask([Heard(number, "leave")])
             except WorkerDiedError:
-                self._worker = None
-                self._there.clear()
+                self._forget()
+
+    def _forget(self) -> None:
+        """The process is gone, and its streams with it."""
+        self._worker = None
+        self._there.clear()
 
     def _stop(self) -> None:
         if self._worker is not None:
@@ -250,9 +252,8 @@ class _Talk:
         return begin
 
     def _fitting(self, text: str | None) -> str | None:
-        most = self.settings.text_characters
-        if text is not None and len(text) > most:
-            raise _Over(UNUSABLE, f"text: {len(text)} characters; up to {most} are accepted")
+        if fault := fault_of_text(text, self.settings):
+            raise _Over(UNUSABLE, fault)
         return text
 
     async def _ask(

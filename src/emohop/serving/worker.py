@@ -37,9 +37,12 @@ class Served:
     """Where pretrained encoders lie here, if not where they lay when the model was trained."""
 
     def load(self) -> Predictor:
-        """The model, its encoders loaded; EmohopError when one cannot be."""
+        """The model, its encoders loaded, in one thread; EmohopError when one cannot be."""
+        import torch
+
         from emohop import load
 
+        torch.set_num_threads(1)
         predictor = replace(load(self.model), encoders=self.encoders)
         predictor.extractor  # noqa: B018  (what is missing is said now)
         return predictor

@@ -7,7 +7,7 @@ const LIVE_LEAST = 10; // so that the first bar is not the whole width
 function liveShow(updates) {
   const now = updates[updates.length - 1];
   at("live-result").hidden = false;
-  at("now").textContent = `${now.label}, ${Math.round(100 * now.probabilities[now.label])} %`;
+  at("now").textContent = `${now.label}, ${percent(now)}`;
   const ordered = Object.entries(now.probabilities);
   at("live-shares").replaceChildren(...ordered.map(([name, share]) => row(name, share)));
   const width = Math.max(280, at("timeline").clientWidth);
