@@ -1,6 +1,6 @@
 # make demo   the whole way on a made corpus, and its results      (about 4 minutes)
 # make test   the tests, with coverage
-# make check  style, types, import rules, the README's file list
+# make check  style, types, import rules
 # Each sets up a virtual environment in .venv by itself.
 
 PYTHON ?= python3
