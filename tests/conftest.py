@@ -18,7 +18,7 @@ settings.load_profile("quiet")
 @pytest.fixture(scope="session")
 def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small made corpus in IEMOCAP's layout. Copy it before you change it."""
-    from emohop.corpora.synthetic import synthesize
+    from emohop.synthetic import synthesize
 
     folder = tmp_path_factory.mktemp("made") / "corpus"
     synthesize(folder, clips=30, seed=1)

@@ -38,9 +38,9 @@ def run_demo(
     its time. Returns what `results.json` holds of each model, AMH last. EmohopError when `out`
     holds something else.
     """
-    from emohop.corpora.synthetic import synthesize
     from emohop.preparation import prepare
     from emohop.reports.page import write_report
+    from emohop.synthetic import synthesize
     from emohop.training.crossval import train
 
     def stage(title: str, work: Callable[[], Any]) -> Any:

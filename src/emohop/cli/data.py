@@ -31,8 +31,8 @@ def synthesize(
 
     Results on it say nothing about people.
     """
-    from emohop.corpora.synthetic import synthesize as make
     from emohop.reports.terminal import progress_bar
+    from emohop.synthetic import synthesize as make
 
     with progress_bar("clips") as progress:
         made = make(folder, clips=clips, seed=seed, jobs=processes(jobs), progress=progress)

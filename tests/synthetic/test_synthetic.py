@@ -15,16 +15,16 @@ import pytest
 from emohop.clips import Clip
 from emohop.corpora import read
 from emohop.corpora.folders import read_text
-from emohop.corpora.synthetic import Synthesis, synthesize
-from emohop.corpora.synthetic.annotations import CATEGORIES
-from emohop.corpora.synthetic.plan import (
+from emohop.errors import EmohopError, MissingExtraError
+from emohop.synthetic import Synthesis, synthesize
+from emohop.synthetic.annotations import CATEGORIES
+from emohop.synthetic.plan import (
     DIALOGS,
     PROPORTIONS,
 )
-from emohop.corpora.synthetic.speech import (
+from emohop.synthetic.speech import (
     Synthesiser,
 )
-from emohop.errors import EmohopError, MissingExtraError
 
 CLIPS = 25
 UTTERANCE = re.compile(r"Ses0[1-5][FM]_(impro0[1-8][ab]?|script0[1-3]_[1-3]b?)_[FM]\d{3}")

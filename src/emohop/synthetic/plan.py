@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emohop.clips import MODALITIES, Gender, Modality
-from emohop.corpora.synthetic.words import TAGS, Sentence, sentence
+from emohop.synthetic.words import TAGS, Sentence, sentence
 
 # How many utterances of each class IEMOCAP has.
 PROPORTIONS: Mapping[str, int] = {

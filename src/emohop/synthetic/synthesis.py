@@ -1,8 +1,4 @@
-"""A made corpus in IEMOCAP's layout, free of any licence: for trying, testing and demonstrating.
-
-Its signals are real (speech, words, moving faces), its people are not: results on it say nothing
-about people. See `plan` for what is made, and `layout` for where it goes.
-"""
+"""The whole of a synthetic corpus: plans made into files, several dialogs at once."""
 
 from __future__ import annotations
 
@@ -14,12 +10,10 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from emohop.corpora.synthetic.layout import README, write_dialog
-from emohop.corpora.synthetic.plan import FEWEST_CLIPS, make_plan
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.processes import Progress, run
-
-__all__ = ["Synthesis", "synthesize"]
+from emohop.synthetic.layout import README, write_dialog
+from emohop.synthetic.plan import FEWEST_CLIPS, make_plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from emohop.clips import MODALITIES, Modality
-from emohop.corpora.synthetic.annotations import votes, winner
-from emohop.corpora.synthetic.faces import EXPRESSIONS, LEVELS, Look, draw, person
-from emohop.corpora.synthetic.plan import (
+from emohop.synthetic.annotations import votes, winner
+from emohop.synthetic.faces import EXPRESSIONS, LEVELS, Look, draw, person
+from emohop.synthetic.plan import (
     CONFUSED,
     PROPORTIONS,
     Part,
@@ -19,7 +19,7 @@ from emohop.corpora.synthetic.plan import (
     generator,
     make_plan,
 )
-from emohop.corpora.synthetic.speech import (
+from emohop.synthetic.speech import (
     DELIVERIES,
     NEUTRAL,
     SAMPLE_RATE,
@@ -27,7 +27,7 @@ from emohop.corpora.synthetic.speech import (
     Synthesiser,
     utterance,
 )
-from emohop.corpora.synthetic.words import PHRASES
+from emohop.synthetic.words import PHRASES
 
 CLIPS = 25
 UTTERANCE = re.compile(r"Ses0[1-5][FM]_(impro0[1-8][ab]?|script0[1-3]_[1-3]b?)_[FM]\d{3}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from emohop.corpora.synthetic.faces import (
+from emohop.synthetic.faces import (
     HEIGHT,
     LEVELS,
     MOUTHS,

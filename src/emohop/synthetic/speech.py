@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from emohop.clips import Gender
-from emohop.corpora.synthetic.plan import Part
 from emohop.errors import EmohopError, MissingExtraError
+from emohop.synthetic.plan import Part
 
 Samples = npt.NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emohop.clips import Gender
-from emohop.corpora.synthetic.plan import generator
+from emohop.synthetic.plan import generator
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emohop.clips import Modality
-from emohop.corpora.synthetic.plan import CONFUSED, DialogPlan, Turn, generator
+from emohop.synthetic.plan import CONFUSED, DialogPlan, Turn, generator
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"
 RATERS = ("E2", "E3", "E4")

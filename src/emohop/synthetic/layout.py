@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from emohop.clips import Gender, Modality
-from emohop.corpora.synthetic.annotations import TimedTurn, evaluation_file, transcription_file
-from emohop.corpora.synthetic.faces import EXPRESSIONS, LEVELS, TILTS, person
-from emohop.corpora.synthetic.film import (
+from emohop.synthetic.annotations import TimedTurn, evaluation_file, transcription_file
+from emohop.synthetic.faces import EXPRESSIONS, LEVELS, TILTS, person
+from emohop.synthetic.film import (
     Actor,
     Showing,
     blinks,
@@ -21,8 +21,8 @@ from emohop.corpora.synthetic.film import (
     sway,
     write_film,
 )
-from emohop.corpora.synthetic.plan import DialogPlan, generator
-from emohop.corpora.synthetic.speech import SAMPLE_RATE, VOICES, Samples, Synthesiser, utterance
+from emohop.synthetic.plan import DialogPlan, generator
+from emohop.synthetic.speech import SAMPLE_RATE, VOICES, Samples, Synthesiser, utterance
 
 TICKS_PER_SECOND = 2000  # turns begin and end on these: whole samples and four decimals at once
 LEAD_SECONDS = 0.5  # of quiet before the first turn and after the last
