@@ -1,4 +1,4 @@
-# make demo   the whole way on a made corpus, and its results      (about 4 minutes)
+# make demo   the whole way on a synthetic corpus, and its results      (about 4 minutes)
 # make test   the tests, with coverage
 # make check  style, types, import rules
 # Each sets up a virtual environment in .venv by itself.

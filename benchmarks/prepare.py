@@ -1,7 +1,7 @@
 """How fast a corpus is prepared, where the time goes, and what the result costs to keep and read.
 
-    emohop synthesize made --clips 240
-    python benchmarks/prepare.py made [--image-model FOLDER] [--parts rates,whole,memory,storage]
+    emohop synthesize synthetic --clips 240
+    python benchmarks/prepare.py synthetic [--image-model FOLDER] [--parts rates,whole,…]
 
 `rates` times the stages of one process on the corpus's own clips, in turns, beside librosa and
 python_speech_features where these are installed. `whole` runs `emohop prepare` as a program, with

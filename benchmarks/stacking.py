@@ -4,8 +4,8 @@
     python benchmarks/stacking.py demo/prepared
 
 Prints the time of a training step of AMH-7 at the published sizes, one thread, with and without
-stacking, taking turns; then the scores of the demo recipe's AMH-3 on the made corpus, trained with
-either (five session folds, `--seeds` seeds, everything else equal).
+stacking, taking turns; then the scores of the demo recipe's AMH-3 on the synthetic corpus, trained
+with either (five session folds, `--seeds` seeds, everything else equal).
 """
 
 from __future__ import annotations

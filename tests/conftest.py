@@ -16,8 +16,8 @@ settings.load_profile("quiet")
 
 
 @pytest.fixture(scope="session")
-def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small made corpus in IEMOCAP's layout. Copy it before you change it."""
+def synthetic_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic corpus in IEMOCAP's layout. Copy it before you change it."""
     from emohop.synthetic import synthesize
 
     folder = tmp_path_factory.mktemp("made") / "corpus"

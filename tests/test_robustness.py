@@ -40,11 +40,11 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(made_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A made corpus's features, and a model of all modalities trained on some of it."""
+def made(synthetic_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A synthetic corpus's features, and a model of all modalities trained on some of it."""
     folder = tmp_path_factory.mktemp("made")
     features = FeatureSettings(video="hog", prosody=False)
-    prepare("iemocap", made_corpus, folder / "prepared", features=features, labels="iemocap-4")
+    prepare("iemocap", synthetic_corpus, folder / "prepared", features=features, labels="iemocap-4")
     recipe = make_recipe("demo", [*QUICK, "training.max_epochs=1", "folds=[1]"])
     train(folder / "prepared", folder / "run", recipe)
     return folder / "prepared", folder / "run"
@@ -124,10 +124,10 @@ def test_what_was_computed_is_kept(run: Path, prepared: Path) -> None:
 
 
 def test_undamaged_media_give_the_prepared_arrays(
-    made: tuple[Path, Path], made_corpus: Path
+    made: tuple[Path, Path], synthetic_corpus: Path
 ) -> None:
     corpus = open_prepared(made[0])
-    media = Media.of(corpus, made_corpus, prosody=False)
+    media = Media.of(corpus, synthetic_corpus, prosody=False)
     rows = [0, 3, len(corpus) - 1]
     faint = parse_condition("noise:400+video:blur:0.01")  # too little to change a number
     found = media.damaged(rows, faint, jobs=1)
@@ -145,9 +145,9 @@ def test_undamaged_media_give_the_prepared_arrays(
     assert np.isfinite(voices[0]["audio"]).all()
 
 
-def test_damaged_media_from_the_command(made: tuple[Path, Path], made_corpus: Path) -> None:
+def test_damaged_media_from_the_command(made: tuple[Path, Path], synthetic_corpus: Path) -> None:
     prepared, out = map(str, made)
-    words = ["evaluate", out, prepared, "--source", str(made_corpus), "--jobs", "1"]
+    words = ["evaluate", out, prepared, "--source", str(synthetic_corpus), "--jobs", "1"]
     damage = ["--degrade", "noise:0,video:blur:8", "--degrade", "words:1+missing:audio"]
     result = CliRunner().invoke(app, [*words, *damage])
     assert result.exit_code == 0, result.output
@@ -162,7 +162,7 @@ def test_damaged_media_from_the_command(made: tuple[Path, Path], made_corpus: Pa
 
 
 def test_what_cannot_be_damaged(
-    made: tuple[Path, Path], made_corpus: Path, run: Path, prepared: Path, tmp_path: Path
+    made: tuple[Path, Path], synthetic_corpus: Path, run: Path, prepared: Path, tmp_path: Path
 ) -> None:
     def refused(*words: object) -> str:
         result = CliRunner().invoke(app, ["evaluate", *map(str, words)])
@@ -172,11 +172,11 @@ def test_what_cannot_be_damaged(
 
     assert "did you mean noise:NUMBER" in refused(run, prepared, "--degrade", "nose:3")
     assert "with --source" in refused(run, prepared, "--degrade", "noise:3")
-    assert "go with --degrade" in refused(run, prepared, "--source", made_corpus)
+    assert "go with --degrade" in refused(run, prepared, "--source", synthetic_corpus)
     train(prepared, tmp_path / "tre", make_recipe("demo", [*QUICK, "model.name=tre", "folds=[0]"]))
     said = refused(tmp_path / "tre", prepared, "--degrade", "missing:audio")
     assert "the model does not look at audio, only at text" in said
-    shutil.copytree(made_corpus, tmp_path / "part")
+    shutil.copytree(synthetic_corpus, tmp_path / "part")
     for path in (tmp_path / "part").rglob("*.txt"):
         if path.parent.name == "EmoEvaluation" and path.name.startswith("Ses05"):
             path.unlink()

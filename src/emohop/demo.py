@@ -1,4 +1,4 @@
-"""The whole way on a made corpus: synthesise, prepare, train, report."""
+"""The whole way on a synthetic corpus: synthesise, prepare, train, report."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run_demo(
     source, prepared = out / "corpus", out / "prepared"
     if not source.exists():
         stage(
-            f"made a corpus of {clips} clips",
+            f"synthesized a corpus of {clips} clips",
             lambda: synthesize(source, clips=clips, seed=seed, jobs=jobs),
         )
     done = stage(

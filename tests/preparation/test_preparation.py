@@ -30,16 +30,16 @@ NO_PICTURES = FeatureSettings(video=None, prosody=False)
 
 
 @pytest.fixture(scope="module")
-def prepared(made_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(synthetic_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("prepared") / "out"
-    prepare("iemocap", made_corpus, out, features=FEATURES, jobs=2)
+    prepare("iemocap", synthetic_corpus, out, features=FEATURES, jobs=2)
     return out
 
 
 @pytest.fixture
-def corpus(made_corpus: Path, tmp_path: Path) -> Path:
+def corpus(synthetic_corpus: Path, tmp_path: Path) -> Path:
     """A copy to damage."""
-    return Path(shutil.copytree(made_corpus, tmp_path / "corpus"))
+    return Path(shutil.copytree(synthetic_corpus, tmp_path / "corpus"))
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def quick(source: Path, out: Path) -> Preparation:
     return prepare("iemocap", source, out, features=NO_PICTURES)
 
 
-def test_what_comes_out(prepared: Path, made_corpus: Path) -> None:
-    clips = {clip.id: clip for clip in corpora.read("iemocap", made_corpus)}
+def test_what_comes_out(prepared: Path, synthetic_corpus: Path) -> None:
+    clips = {clip.id: clip for clip in corpora.read("iemocap", synthetic_corpus)}
     rows = open_prepared(prepared)
     labels = corpora.class_set("iemocap")
     wanted = [c.id for c in clips.values() if labels.class_of(c.label)]
@@ -83,9 +83,9 @@ def test_what_comes_out(prepared: Path, made_corpus: Path) -> None:
 
 
 def test_a_clip_alone_gives_the_same_arrays_as_its_corpus(
-    prepared: Path, made_corpus: Path
+    prepared: Path, synthetic_corpus: Path
 ) -> None:
-    clips = {clip.id: clip for clip in corpora.read("iemocap", made_corpus)}
+    clips = {clip.id: clip for clip in corpora.read("iemocap", synthetic_corpus)}
     extract = Extractor(FEATURES)
     rows = open_prepared(prepared)
     for row in (rows[0], rows[13], rows[29]):
@@ -95,24 +95,24 @@ def test_a_clip_alone_gives_the_same_arrays_as_its_corpus(
             assert np.array_equal(array, row[name]), name
 
 
-def test_jobs_do_not_change_a_byte(prepared: Path, made_corpus: Path, tmp_path: Path) -> None:
-    prepare("iemocap", made_corpus, tmp_path / "one", features=FEATURES, jobs=1)
+def test_jobs_do_not_change_a_byte(prepared: Path, synthetic_corpus: Path, tmp_path: Path) -> None:
+    prepare("iemocap", synthetic_corpus, tmp_path / "one", features=FEATURES, jobs=1)
     assert tree(tmp_path / "one") == tree(prepared)
 
 
-def test_the_second_run_does_nothing(prepared: Path, made_corpus: Path) -> None:
+def test_the_second_run_does_nothing(prepared: Path, synthetic_corpus: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in prepared.rglob("*")}
-    again = prepare("iemocap", made_corpus, prepared, features=FEATURES)
+    again = prepare("iemocap", synthetic_corpus, prepared, features=FEATURES)
     assert again.computed == 0
     assert again.manifest == read_manifest(prepared)
     assert before == {p: p.stat().st_mtime_ns for p in prepared.rglob("*")}
 
 
-def test_progress_counts_clips(made_corpus: Path, tmp_path: Path) -> None:
+def test_progress_counts_clips(synthetic_corpus: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     prepare(
         "iemocap",
-        made_corpus,
+        synthetic_corpus,
         tmp_path / "out",
         features=NO_PICTURES,
         progress=lambda done, total: seen.append((done, total)),
@@ -121,9 +121,9 @@ def test_progress_counts_clips(made_corpus: Path, tmp_path: Path) -> None:
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_class_sets(made_corpus: Path, tmp_path: Path) -> None:
+def test_class_sets(synthetic_corpus: Path, tmp_path: Path) -> None:
     four = prepare(
-        "iemocap", made_corpus, tmp_path / "four", features=NO_PICTURES, labels="iemocap-4"
+        "iemocap", synthetic_corpus, tmp_path / "four", features=NO_PICTURES, labels="iemocap-4"
     )
     assert four.manifest.labels == ("ang", "hap", "sad", "neu")
     assert four.manifest.dropped["fru"] > 0
@@ -246,19 +246,19 @@ def test_nothing_readable_is_an_error(corpus: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/manifest.json").exists()
 
 
-def test_folders_that_are_something_else(made_corpus: Path, tmp_path: Path) -> None:
+def test_folders_that_are_something_else(synthetic_corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(EmohopError, match="IEMOCAP"):
         quick(tmp_path, tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(EmohopError, match="is not a prepared corpus"):
-        quick(made_corpus, tmp_path / "mine")
-    quick(made_corpus, tmp_path / "out")
+        quick(synthetic_corpus, tmp_path / "mine")
+    quick(synthetic_corpus, tmp_path / "out")
     with pytest.raises(EmohopError, match=r"begun with other settings \(features\)"):
-        prepare("iemocap", made_corpus, tmp_path / "out", features=FEATURES)
+        prepare("iemocap", synthetic_corpus, tmp_path / "out", features=FEATURES)
     (tmp_path / "out/plan.json").write_text("{")
     with pytest.raises(EmohopError, match="damaged"):
-        quick(made_corpus, tmp_path / "out")
+        quick(synthetic_corpus, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -273,11 +273,11 @@ def test_folders_that_are_something_else(made_corpus: Path, tmp_path: Path) -> N
     ],
 )
 def test_unknown_features_are_said_before_any_work(
-    made_corpus: Path, tmp_path: Path, settings: dict[str, None], message: str
+    synthetic_corpus: Path, tmp_path: Path, settings: dict[str, None], message: str
 ) -> None:
     features = FeatureSettings.model_validate({"video": None, "prosody": False, **settings})
     with pytest.raises(EmohopError, match=message):
-        prepare("iemocap", made_corpus, tmp_path / "out", features=features)
+        prepare("iemocap", synthetic_corpus, tmp_path / "out", features=features)
     assert not (tmp_path / "out").exists()  # so that the next try is not bound by this one
 
 
@@ -300,12 +300,12 @@ def command(source: Path, out: Path, *more: str) -> list[str]:
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_ends_with_the_same_bytes(
-    made_corpus: Path, tmp_path: Path, sent: signal.Signals
+    synthetic_corpus: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
-    subprocess.run(command(made_corpus, tmp_path / "whole"), check=True, capture_output=True)
+    subprocess.run(command(synthetic_corpus, tmp_path / "whole"), check=True, capture_output=True)
     out = tmp_path / "stopped"
     process = subprocess.Popen(
-        command(made_corpus, out),
+        command(synthetic_corpus, out),
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -320,28 +320,28 @@ def test_a_stopped_run_ends_with_the_same_bytes(
         assert process.returncode == 130, errors
         assert "run the same command again to go on" in errors
         assert "Traceback" not in errors
-    subprocess.run(command(made_corpus, out), check=True, capture_output=True)
+    subprocess.run(command(synthetic_corpus, out), check=True, capture_output=True)
     assert tree(out) == tree(tmp_path / "whole")
 
 
-def test_a_missing_shard_is_made_again(made_corpus: Path, tmp_path: Path) -> None:
+def test_a_missing_shard_is_made_again(synthetic_corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    quick(made_corpus, out)
+    quick(synthetic_corpus, out)
     before = tree(out)
     (out / "shards/00000.arrow").unlink()
     (out / "shards/.00000.arrow.1.tmp").write_bytes(b"half")
-    again = quick(made_corpus, out)
+    again = quick(synthetic_corpus, out)
     assert 0 < again.computed <= 30
     assert tree(out) == before
 
 
-def test_a_disk_that_fills_up(made_corpus: Path, tmp_path: Path) -> None:
+def test_a_disk_that_fills_up(synthetic_corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    words = [*command(made_corpus, out, "--jobs", "1"), "--video", "none"]
+    words = [*command(synthetic_corpus, out, "--jobs", "1"), "--video", "none"]
     result = subprocess.run(
         words,
         capture_output=True,

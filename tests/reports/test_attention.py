@@ -100,10 +100,10 @@ def test_without_media_sound_is_the_first_feature() -> None:
     assert other.low is None
 
 
-def test_with_media_it_is_what_was_recorded(made_corpus: Path) -> None:
-    clip = next(iter(corpora.read("iemocap", made_corpus)))
+def test_with_media_it_is_what_was_recorded(synthetic_corpus: Path) -> None:
+    clip = next(iter(corpora.read("iemocap", synthetic_corpus)))
     assert clip.sound is not None
-    found = media_of("iemocap", made_corpus, [clip.id])
+    found = media_of("iemocap", synthetic_corpus, [clip.id])
     assert found == {clip.id: clip}
     both = Predictor(Modality.AUDIO, Modality.VIDEO)
     shown = seen_in_corpus(Row(), both, clip)  # type: ignore[arg-type]
@@ -120,4 +120,4 @@ def test_with_media_it_is_what_was_recorded(made_corpus: Path) -> None:
     assert shown.pictures.shape[1:] == (128, 128, 3)
     assert shown.times[:2] == pytest.approx((0, 1 / 3))
     with pytest.raises(EmohopError, match="has no clip Ses09X: give the folder that was prepared"):
-        media_of("iemocap", made_corpus, ["Ses09X"])
+        media_of("iemocap", synthetic_corpus, ["Ses09X"])

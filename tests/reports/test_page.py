@@ -205,14 +205,14 @@ def test_prepared_without_attention_says_so(hopping: tuple[Path, Path], tmp_path
     assert "licence" not in result.output
 
 
-def test_with_sound_and_pictures(made_corpus: Path, tmp_path: Path) -> None:
+def test_with_sound_and_pictures(synthetic_corpus: Path, tmp_path: Path) -> None:
     features = FeatureSettings(video="hog", prosody=False)
     prepared = tmp_path / "prepared"
-    prepare("iemocap", made_corpus, prepared, features=features, labels="iemocap-4")
+    prepare("iemocap", synthetic_corpus, prepared, features=features, labels="iemocap-4")
     recipe = make_recipe("demo", [*QUICK, "folds=[1]"])
     train(prepared, tmp_path / "run", recipe)
     words = ["report", tmp_path / "run", tmp_path / "p.html", "--prepared", prepared]
-    result = CliRunner().invoke(app, [str(word) for word in [*words, "--source", made_corpus]])
+    result = CliRunner().invoke(app, [str(word) for word in [*words, "--source", synthetic_corpus]])
     assert result.exit_code == 0, result.output
     assert "words, sound and pictures of the corpus are in it: mind its licence" in result.output
     text = (tmp_path / "p.html").read_text()

@@ -26,12 +26,12 @@ CLASSES = {
     "Neutral": "neu",
     "Sadness": "sad",
 }
-"""The words of the made corpus's raters for the four classes."""
+"""The words of the synthetic corpus's raters for the four classes."""
 RECIPE = ("model.name=tre", "training.max_epochs=2", "training.targets=votes", "folds=[0]")
 
 
-def test_votes_are_trained_on_and_scored(made_corpus: Path, tmp_path: Path) -> None:
-    prepare("iemocap", made_corpus, tmp_path / "words", features=WORDS, labels="iemocap-4")
+def test_votes_are_trained_on_and_scored(synthetic_corpus: Path, tmp_path: Path) -> None:
+    prepare("iemocap", synthetic_corpus, tmp_path / "words", features=WORDS, labels="iemocap-4")
     corpus = open_prepared(tmp_path / "words")
     labels = corpus.manifest.labels
     shares = {}

@@ -27,7 +27,7 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same corpus.")] = 0,
     jobs: Jobs = None,
 ) -> None:
-    """Make a corpus of synthetic speech, words and faces in IEMOCAP's own layout.
+    """Write a synthetic corpus of speech, sentences and faces in IEMOCAP's own layout.
 
     Results on it say nothing about people.
     """
@@ -40,7 +40,7 @@ def synthesize(
         f"{folder}: {sum(made.counts.values())} clips ({counted(made.counts)}) in {made.dialogs} "
         f"dialogs, {made.seconds / 60:.1f} minutes of speech"
     )
-    typer.echo("Results on a made corpus say nothing about people.")
+    typer.echo("Results on a synthetic corpus say nothing about people.")
 
 
 Corpus = Annotated[

@@ -25,10 +25,12 @@ def demo(
     from emohop.reports.terminal import show
 
     show("", results_table(results[-1]), "", comparison_table(results))
-    typer.echo(f"\nResults on a made corpus say nothing about people.\nEvery file lies in {out}:")
+    typer.echo(
+        f"\nResults on a synthetic corpus say nothing about people.\nEvery file lies in {out}:"
+    )
     typer.echo(
         f"  {out}/report.html  everything on one page: open it in a browser\n"
-        f"  {out}/corpus       the made corpus, in IEMOCAP's layout\n"
+        f"  {out}/corpus       the synthetic corpus, in IEMOCAP's layout\n"
         f"  {out}/prepared     its features\n"
         f"  {out}/runs         a run folder a model: results.json, recipe.yaml,\n"
         "                     fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}\n"

@@ -1,4 +1,4 @@
-"""The label and transcription files of the made corpus, with the oddities of the true ones."""
+"""The label and transcription files of the synthetic corpus, with the oddities of the true ones."""
 
 from __future__ import annotations
 

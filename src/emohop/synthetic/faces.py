@@ -1,4 +1,4 @@
-"""Drawn faces for the made corpus: a person by speaker, an expression by class.
+"""Drawn faces for the synthetic corpus: a person by speaker, an expression by class.
 
 A portrait is drawn once for each combination that a film needs and then reused, so that a frame
 costs no more than copying it to its place.

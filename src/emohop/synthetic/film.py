@@ -1,4 +1,4 @@
-"""The dialog films of the made corpus: two actors side by side, as an MPEG-4 AVI."""
+"""The dialog films of the synthetic corpus: two actors side by side, as an MPEG-4 AVI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of the made corpus go: the writing of one dialog in IEMOCAP's layout."""
+"""Where the files of the synthetic corpus go: the writing of one dialog in IEMOCAP's layout."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _LOUD, _MOUTH_RANGE_DB = 0.1, 30.0  # full-scale level of a wide open mouth, and
 APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        "
 
 README = """\
-This is a MADE corpus in the layout of IEMOCAP. No person spoke or was filmed: the speech is
+This is a SYNTHETIC corpus in the layout of IEMOCAP. No person spoke or was filmed: the speech is
 eSpeak NG's, the faces are drawn, the sentences come from templates, and the labels, raters and
 ratings are invented. It serves to try and to test programs.
 
 RESULTS ON IT SAY NOTHING ABOUT PEOPLE.
 
-Session1 ... Session5, two made speakers (F and M) in each:
+Session1 ... Session5, two synthetic speakers (F and M) in each:
   dialog/avi/DivX        both speakers side by side, the marker wearer left
   dialog/EmoEvaluation   labels and ratings
   dialog/transcriptions  words

@@ -1,4 +1,4 @@
-"""What the made corpus will hold, before any sound or picture: who says what, showing which class.
+"""What the synthetic corpus will hold, before any sound or picture: who says what, showing which class.
 
 A clip's class is not in one place. Each modality shows it with probability `SHOWN_RATE`, apart
 from the others, and otherwise a class that is easily taken for it; and it does so in one stretch of

@@ -1,4 +1,4 @@
-"""Speech for the made corpus: eSpeak NG through ctypes, with a delivery for each class.
+"""Speech for the synthetic corpus: eSpeak NG through ctypes, with a delivery for each class.
 
 eSpeak NG is GPL-3.0 and comes with the package espeakng-loader; it is used as a program would be.
 """
@@ -110,7 +110,7 @@ class Synthesiser:
         try:
             import espeakng_loader
         except ImportError:
-            raise MissingExtraError("the made corpus", "demo") from None
+            raise MissingExtraError("the synthetic corpus", "demo") from None
         source = Path(espeakng_loader.get_library_path())
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             copy = shutil.copy(source, folder)

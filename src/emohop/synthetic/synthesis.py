@@ -87,4 +87,4 @@ def _check(folder: Path, clips: int, seed: int, jobs: int) -> None:
     if folder.is_dir() and any(folder.iterdir()):
         raise EmohopError(f"{folder} is not empty: give a folder that is new or empty")
     if find_spec("espeakng_loader") is None:
-        raise MissingExtraError("the made corpus", "demo")
+        raise MissingExtraError("the synthetic corpus", "demo")
