@@ -15,18 +15,14 @@ ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numpy", "lightning", "sklearn", "skimage", "pyarrow", "av", "transformers")
 
 
-def files() -> list[str]:
-    """What git tracks, or every file of the source tree where there is no git."""
+def tracked(root: Path) -> list[str]:
+    """The files that git tracks; what else lies in a checkout is its owner's."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=False
     )
     if listed.returncode:
         pytest.skip("not a git checkout")
-    return sorted(name for name in listed.stdout.splitlines() if (ROOT / name).is_file())
+    return sorted(name for name in listed.stdout.split("\0") if (root / name).is_file())
 
 
 @pytest.mark.parametrize(
@@ -45,7 +41,8 @@ def test_nothing_heavy_is_imported(code: str) -> None:
     assert result.stdout.splitlines()[-1].strip() == ""
 
 
-def test_no_machine_path_and_no_registry_host() -> None:
+def private_names(root: Path) -> list[str]:
+    """Where a tracked file names a path of one machine, or the host of a package registry."""
     parts = [
         ("/wo", "rk/"),
         ("/ro", "ot/"),
@@ -55,13 +52,26 @@ def test_no_machine_path_and_no_registry_host() -> None:
         ("npm", "js.org"),
     ]
     found = []
-    for name in files():
+    for name in tracked(root):
         try:
-            text = (ROOT / name).read_text("utf-8")
+            text = (root / name).read_text("utf-8")
         except UnicodeDecodeError:
             continue
         found += [f"{name}: {a}{b}" for a, b in parts if re.search(a + b, text)]
-    assert found == []
+    return found
+
+
+def test_no_machine_path_and_no_registry_host() -> None:
+    assert private_names(ROOT) == []
+
+
+def test_what_git_does_not_track_is_not_read(tmp_path: Path) -> None:
+    """`make check` passes beside a log of one's own, and with names that git would quote."""
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    for name in ("fällt auf.txt", "make test.log"):
+        (tmp_path / name).write_text("/wo" + "rk/checkout/src", "utf-8")
+    subprocess.run(["git", "add", "fällt auf.txt"], cwd=tmp_path, check=True)
+    assert private_names(tmp_path) == ["fällt auf.txt: /wo" + "rk/"]
 
 
 def test_continuous_integration_calls_both_gates() -> None:

@@ -45,6 +45,7 @@ def write_video(
     sound: NDArray[np.float32] | None = None,
     options: dict[str, str] | None = None,
     gop: int = 12,
+    title: str | None = None,
 ) -> Path:
     """Encode pictures, and mono sound at 16 kHz, into the container that the name asks for.
 
@@ -56,6 +57,8 @@ def write_video(
         stream: Any = out.add_stream(codec, rate=rate, options=options or {})
         stream.codec_context.gop_size = gop
         stream.pix_fmt = "yuv420p"
+        if title is not None:
+            out.metadata["title"] = stream.metadata["title"] = title
         if time_base is not None:
             stream.codec_context.time_base = time_base
         voice: Any = out.add_stream("aac", rate=16_000) if sound is not None else None

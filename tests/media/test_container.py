@@ -164,6 +164,18 @@ def test_a_cut_wave_is_noticed(tmp_path: Path) -> None:
     assert not probe(path).truncated
 
 
+@pytest.mark.parametrize("container", ["avi", "mkv", "mp4"])
+def test_titles_in_another_code_than_utf_8(tmp_path: Path, container: str) -> None:
+    """PyAV 18 raises UnicodeDecodeError for them unless it is told not to."""
+    path = tmp_path / f"a.{container}"
+    titled = numbered_video(path, 5, title="A title", sound=tone(0.2)).read_bytes()
+    assert b"A title" in titled
+    path.write_bytes(titled.replace(b"A title", "Verhöre".encode("latin-1")))
+    assert probe(path).has_audio
+    assert len(list(frames_at(path, [0.0, 0.1]))) == 2
+    assert read_audio(Span(path, 0.0, 0.1))[0].size
+
+
 def test_an_unbelievable_sample_rate(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(0.1), 16_000)

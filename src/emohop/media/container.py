@@ -116,16 +116,21 @@ def open_media(path: Path) -> InputContainer:
     import av
 
     check_file(path)
+    # Titles in another code than UTF-8 must not keep a file closed. In PyAV 18 that has to be
+    # asked for; PyAV 19 never refuses them, and does not know the argument.
+    refuses_titles = hasattr(av.container.InputContainer, "metadata_errors")
+    titles: dict[str, Any] = {"metadata_errors": "replace"} if refuses_titles else {}
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         # `file:` keeps names such as "concat:a" from being taken for a protocol. Opening decodes a
         # picture or two, whatever their size.
-        return av.open(
+        container: InputContainer = av.open(
             f"file:{path.absolute()}",
             options=picture_limit(),
             container_options=options,
-            metadata_errors="replace",
+            **titles,
         )
+        return container
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise MediaError(f"{path}: not a sound or video file that can be read ({reason})") from None
