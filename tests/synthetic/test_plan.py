@@ -14,11 +14,12 @@ from emohop.synthetic.faces import EXPRESSIONS, LEVELS, Look, draw, person
 from emohop.synthetic.plan import (
     CONFUSED,
     PROPORTIONS,
-    Part,
+    Cue,
     class_counts,
     generator,
     make_plan,
 )
+from emohop.synthetic.sentences import PHRASES
 from emohop.synthetic.speech import (
     DELIVERIES,
     NEUTRAL,
@@ -27,7 +28,6 @@ from emohop.synthetic.speech import (
     Synthesiser,
     utterance,
 )
-from emohop.synthetic.words import PHRASES
 
 CLIPS = 25
 UTTERANCE = re.compile(r"Ses0[1-5][FM]_(impro0[1-8][ab]?|script0[1-3]_[1-3]b?)_[FM]\d{3}")
@@ -79,9 +79,9 @@ def test_each_modality_shows_the_class_six_times_in_ten_and_on_its_own() -> None
     for modality in MODALITIES:
         assert right[modality].mean() == pytest.approx(0.6, abs=0.04)
         for turn in turns:
-            part = turn.shown[modality]
-            assert part.label in (turn.label, *CONFUSED[modality][turn.label])
-            assert 0 <= part.start < part.end <= 1
+            cue = turn.shown[modality]
+            assert cue.label in (turn.label, *CONFUSED[modality][turn.label])
+            assert 0 <= cue.start < cue.end <= 1
     for one, other in ((0, 1), (0, 2), (1, 2)):
         pair = right[MODALITIES[one]], right[MODALITIES[other]]
         assert abs(np.corrcoef(*pair)[0, 1]) < 0.05
@@ -98,9 +98,9 @@ def test_the_words_of_a_clip_hold_a_phrase_of_what_they_show() -> None:
     plans = make_plan(400, 0)
     for plan in plans:
         for turn in plan.turns:
-            part = turn.shown[Modality.TEXT]
-            first, last = (round(x * len(turn.words)) for x in (part.start, part.end))
-            assert " ".join(turn.words[first:last]) in PHRASES[part.label]
+            cue = turn.shown[Modality.TEXT]
+            first, last = (round(x * len(turn.words)) for x in (cue.start, cue.end))
+            assert " ".join(turn.words[first:last]) in PHRASES[cue.label]
 
 
 def test_scripted_sentences_recur_in_other_sessions_and_improvised_ones_hardly() -> None:
@@ -127,9 +127,9 @@ def test_an_angry_voice_is_louder_and_a_sad_one_slower() -> None:
     turn = make_plan(CLIPS, 0)[0].turns[0]
     spoken: dict[str, tuple[float, float]] = {}
     for label in ("neu", "ang", "sad"):
-        part = Part(label, 0.0, 1.0)
+        cue = Cue(label, 0.0, 1.0)
         with Synthesiser() as synthesiser:
-            wave = utterance(synthesiser, turn.words, part, VOICES[1, "F"], generator(0))
+            wave = utterance(synthesiser, turn.words, cue, VOICES[1, "F"], generator(0))
         spoken[label] = len(wave) / SAMPLE_RATE, 20 * math.log10(np.sqrt(np.mean(wave**2)))
     assert spoken["ang"][1] > spoken["neu"][1] + 4
     assert spoken["sad"][1] < spoken["neu"][1] - 4

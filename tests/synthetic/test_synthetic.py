@@ -107,20 +107,20 @@ def test_sentences_are_cut_from_their_speakers_channel(made: Synthesis, clips: l
         assert np.array_equal(both[:, channel], samples)
 
 
-def test_films_last_as_long_as_their_dialogs(made: Synthesis) -> None:
+def test_videos_last_as_long_as_their_dialogs(made: Synthesis) -> None:
     import av
 
     for path in files(made.folder, "Session*/dialog/avi/DivX/*.avi"):
         with wave.open(str(path.parents[2] / "wav" / f"{path.stem}.wav")) as file:
             seconds = file.getnframes() / file.getframerate()
-        with av.open(str(path)) as film:
-            stream = film.streams.video[0]
-            assert (film.format.name, stream.codec_context.name) == ("avi", "mpeg4")
+        with av.open(str(path)) as video:
+            stream = video.streams.video[0]
+            assert (video.format.name, stream.codec_context.name) == ("avi", "mpeg4")
             assert (stream.width, stream.height) == (720, 480)
             assert stream.average_rate is not None
             assert stream.average_rate.denominator > 1
             frames = keys = 0
-            for frame in film.decode(stream):
+            for frame in video.decode(stream):
                 assert frame.time == pytest.approx(frames / float(stream.average_rate), abs=1e-4)
                 frames, keys = frames + 1, keys + frame.key_frame
         assert seconds < frames / float(stream.average_rate) < seconds + 0.2
@@ -133,10 +133,10 @@ def test_the_speakers_half_shows_a_face_that_moves(clips: list[Clip]) -> None:
     clip = clips[0]
     assert clip.picture is not None
     assert clip.picture.end is not None
-    with av.open(str(clip.picture.path)) as film:
+    with av.open(str(clip.picture.path)) as video:
         grey = [
             frame.to_ndarray(format="gray").astype(int)
-            for frame in film.decode(video=0)
+            for frame in video.decode(video=0)
             if clip.start <= frame.time < clip.picture.end
         ]
     left = 0 if clip.picture.half == "left" else 360

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emohop.clips import Modality
-from emohop.synthetic.plan import CONFUSED, DialogPlan, Turn, generator
+from emohop.synthetic.plan import CONFUSED, DialogPlan, TurnPlan, generator
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]"
 RATERS = ("E2", "E3", "E4")
@@ -46,7 +46,7 @@ _COMMENTS = ("curious", "sarcastic", "impatient", "tired", "mild")
 class TimedTurn:
     """A turn with its place in the dialog, in seconds with at most four decimals."""
 
-    turn: Turn
+    turn: TurnPlan
     start: float
     end: float
 

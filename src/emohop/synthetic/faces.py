@@ -1,6 +1,6 @@
 """Drawn faces for the synthetic corpus: a person by speaker, an expression by class.
 
-A portrait is drawn once for each combination that a film needs and then reused, so that a frame
+A portrait is drawn once for each combination that a video needs and then reused, so that a frame
 costs no more than copying it to its place.
 """
 

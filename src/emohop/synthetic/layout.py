@@ -12,23 +12,23 @@ import numpy.typing as npt
 from emohop.clips import Gender, Modality
 from emohop.synthetic.annotations import TimedTurn, evaluation_file, transcription_file
 from emohop.synthetic.faces import EXPRESSIONS, LEVELS, TILTS, person
-from emohop.synthetic.film import (
+from emohop.synthetic.plan import DialogPlan, generator
+from emohop.synthetic.speech import SAMPLE_RATE, VOICES, Samples, Synthesiser, utterance
+from emohop.synthetic.video import (
     Actor,
     Showing,
     blinks,
     frame_count,
     frame_times,
     sway,
-    write_film,
+    write_video,
 )
-from emohop.synthetic.plan import DialogPlan, generator
-from emohop.synthetic.speech import SAMPLE_RATE, VOICES, Samples, Synthesiser, utterance
 
 TICKS_PER_SECOND = 2000  # turns begin and end on these: whole samples and four decimals at once
 LEAD_SECONDS = 0.5  # of quiet before the first turn and after the last
 SMALLEST_GAP_SECONDS = 0.1  # between two turns of one actor
 ROOM_LEVEL = 0.001  # of full scale: the noise of an empty room
-STRONG = 0.85  # a part of less strength stays a level below the full expression
+STRONG = 0.85  # a cue of less strength stays a level below the full expression
 LISTENER_RATE = 0.3  # of the turns, in which the other face shows something of its own, weakly
 ACTORS: tuple[Gender, Gender] = ("F", "M")
 _LOUD, _MOUTH_RANGE_DB = 0.1, 30.0  # full-scale level of a wide open mouth, and where it shuts
@@ -44,9 +44,9 @@ RESULTS ON IT SAY NOTHING ABOUT PEOPLE.
 Session1 ... Session5, two synthetic speakers (F and M) in each:
   dialog/avi/DivX        both speakers side by side, the marker wearer left
   dialog/EmoEvaluation   labels and ratings
-  dialog/transcriptions  words
-  dialog/wav             sound, the marker wearer in the left channel
-  sentences/wav          the sound of each utterance
+  dialog/transcriptions  transcripts
+  dialog/wav             audio, the marker wearer in the left channel
+  sentences/wav          the audio of each utterance
 
 IEMOCAP itself: https://sail.usc.edu/iemocap/
 """
@@ -68,10 +68,10 @@ def write_dialog(root: Path, plan: DialogPlan) -> float:
         ]
     timed, ticks = _place(plan, spoken)
     tracks = _mix(plan, timed, spoken, ticks)
-    _write_sound(session, plan, timed, tracks)
+    _write_audio(session, plan, timed, tracks)
     _write_annotations(session, plan, timed)
-    film = session / "dialog" / "avi" / "DivX" / f"{plan.name}.avi"
-    _write_film(film, plan, timed, tracks)
+    video = session / "dialog" / "avi" / "DivX" / f"{plan.name}.avi"
+    _write_video(video, plan, timed, tracks)
     if plan.number % 2 == 0:
         _litter(session, plan)
     return sum(t.end - t.start for t in timed)
@@ -110,7 +110,7 @@ def _mix(
     return tracks
 
 
-def _write_sound(
+def _write_audio(
     session: Path,
     plan: DialogPlan,
     timed: Sequence[TimedTurn],
@@ -143,11 +143,11 @@ def _write_annotations(session: Path, plan: DialogPlan, timed: Sequence[TimedTur
     for name, file in (("Categorical", "e3_cat"), ("Self-evaluation", "f1_cat")):
         text = "".join(f"{t.turn.name} :Neutral state; ()\n" for t in timed)
         _write(folder / name / f"{plan.name}_{file}.txt", text.encode())
-    words = session / "dialog" / "transcriptions" / f"{plan.name}.txt"
-    _write(words, transcription_file(plan, timed))
+    transcripts = session / "dialog" / "transcriptions" / f"{plan.name}.txt"
+    _write(transcripts, transcription_file(plan, timed))
 
 
-def _write_film(
+def _write_video(
     path: Path,
     plan: DialogPlan,
     timed: Sequence[TimedTurn],
@@ -159,7 +159,7 @@ def _write_film(
         for gender in (plan.wearer, plan.partner)
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_film(path, left, right, frames)
+    write_video(path, left, right, frames)
 
 
 def _actor(
@@ -174,11 +174,11 @@ def _actor(
     for t in timed:
         tilt, other = int(random.choice(TILTS)), str(random.choice(list(EXPRESSIONS)))
         if t.turn.gender == gender:
-            part, length = t.turn.shown[Modality.VIDEO], t.end - t.start
-            level = LEVELS if part.strength >= STRONG else LEVELS - 1
-            begin, end = t.start + part.start * length, t.start + part.end * length
+            cue, length = t.turn.shown[Modality.VIDEO], t.end - t.start
+            level = LEVELS if cue.strength >= STRONG else LEVELS - 1
+            begin, end = t.start + cue.start * length, t.start + cue.end * length
             speaking.append(Showing("neu", t.start, t.end, 0, tilt))
-            speaking.append(Showing(part.label, begin, end, level, tilt))
+            speaking.append(Showing(cue.label, begin, end, level, tilt))
         elif random.random() < LISTENER_RATE:
             listening.append(Showing(other, t.start, t.end, 1, tilt))
     return Actor(

@@ -1,4 +1,4 @@
-"""What the synthetic corpus will hold, before any sound or picture: who says what, showing which class.
+"""What the synthetic corpus will hold, before any file: who says what, and what each clip shows.
 
 A clip's class is not in one place. Each modality shows it with probability `SHOWN_RATE`, apart
 from the others, and otherwise a class that is easily taken for it; and it does so in one stretch of
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from emohop.clips import MODALITIES, Gender, Modality
-from emohop.synthetic.words import TAGS, Sentence, sentence
+from emohop.synthetic.sentences import TAGS, Sentence, sentence
 
 # How many utterances of each class IEMOCAP has.
 PROPORTIONS: Mapping[str, int] = {
@@ -87,7 +87,7 @@ _OVERLAP_RATE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Cue:
     """The stretch of a clip, as fractions, in which one modality shows `label`.
 
     `strength` is 1 for the ordinary expression of the class.
@@ -100,7 +100,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TurnPlan:
     """An utterance to make. `gap` is seconds after the turn before; below 0 they overlap."""
 
     name: str
@@ -108,7 +108,7 @@ class Turn:
     label: str
     words: tuple[str, ...]
     transcript: str
-    shown: Mapping[Modality, Part]
+    shown: Mapping[Modality, Cue]
     gap: float
 
 
@@ -119,7 +119,7 @@ class DialogPlan:
     number: int
     name: str
     seed: int
-    turns: tuple[Turn, ...]
+    turns: tuple[TurnPlan, ...]
 
     @property
     def session(self) -> int:
@@ -199,10 +199,10 @@ def _deal(labels: list[str], seed: int) -> list[list[tuple[str, Gender]]]:
 def _dialog(number: int, name: str, roles: list[tuple[str, Gender]], seed: int) -> DialogPlan:
     random = generator(seed, "dialog", name)
     said: dict[Gender, int] = {"F": 0, "M": 0}
-    turns: list[Turn] = []
+    turns: list[TurnPlan] = []
     for place, (label, gender) in enumerate(_taking_turns(roles, random)):
         odd = {0: "colon", 1: "accent"}.get(place, "")
-        parts, words = _shown(label, name, seed, random, odd)
+        cues, spoken = _shown(label, name, seed, random, odd)
         tag = (
             TAGS[(number + place) % len(TAGS)] if place == 2 or random.random() < _TAG_RATE else ""
         )
@@ -212,13 +212,13 @@ def _dialog(number: int, name: str, roles: list[tuple[str, Gender]], seed: int) 
         gap = -random.uniform(0.15, 0.4) if overlaps else random.uniform(0.1, 0.4)
         mark = "?" if random.random() < 0.1 else "."
         turns.append(
-            Turn(
+            TurnPlan(
                 name=f"{name}_{gender}{said[gender]:03d}",
                 gender=gender,
                 label=label,
-                words=words.words,
-                transcript=words.transcript(tag, mark),
-                shown=parts,
+                words=spoken.words,
+                transcript=spoken.transcript(tag, mark),
+                shown=cues,
                 gap=gap,
             )
         )
@@ -245,20 +245,20 @@ def _taking_turns(
 
 def _shown(
     label: str, dialog: str, seed: int, random: np.random.Generator, odd: str
-) -> tuple[dict[Modality, Part], Sentence]:
+) -> tuple[dict[Modality, Cue], Sentence]:
     """What each modality of a clip shows where, and the sentence that is spoken."""
     centre, width = random.uniform(*_CENTRE), random.uniform(*_WIDTH)
-    parts: dict[Modality, Part] = {}
-    words = Sentence((), 0.0, 0.0)
+    cues: dict[Modality, Cue] = {}
+    spoken = Sentence((), 0.0, 0.0)
     for modality in MODALITIES:
         shown = _shown_class(label, modality, random)
         own = float(np.clip(centre + random.normal(0, _JITTER), width / 2, 1 - width / 2))
         start, end = own - width / 2, own + width / 2
         if modality is Modality.TEXT:
-            words = _sentence(shown, dialog, seed, own, width, random, odd)
-            start, end = words.start, words.end
-        parts[modality] = Part(shown, start, end, random.uniform(*_STRENGTH))
-    return parts, words
+            spoken = _sentence(shown, dialog, seed, own, width, random, odd)
+            start, end = spoken.start, spoken.end
+        cues[modality] = Cue(shown, start, end, random.uniform(*_STRENGTH))
+    return cues, spoken
 
 
 def _shown_class(label: str, modality: Modality, random: np.random.Generator) -> str:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from emohop.clips import Gender
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.synthetic.plan import Part
+from emohop.synthetic.plan import Cue
 
 Samples = npt.NDArray[np.float64]
 
@@ -177,17 +177,17 @@ class Synthesiser:
 def utterance(
     synthesiser: Synthesiser,
     words: Sequence[str],
-    part: Part,
+    cue: Cue,
     voice: Voice,
     random: np.random.Generator,
 ) -> Samples:
-    """A sentence at 16 kHz in which the words within `part` show its class, the rest nothing."""
+    """A sentence at 16 kHz in which the words within `cue` show its class, the rest nothing."""
     letters = np.array([len(word) + 1 for word in words])
     middles = (np.cumsum(letters) - letters / 2) / letters.sum()
-    inside = np.flatnonzero((middles >= part.start) & (middles <= part.end))
-    first = int(inside[0]) if len(inside) else int(np.argmin(np.abs(middles - part.start)))
+    inside = np.flatnonzero((middles >= cue.start) & (middles <= cue.end))
+    first = int(inside[0]) if len(inside) else int(np.argmin(np.abs(middles - cue.start)))
     last = max(int(inside[-1]) if len(inside) else first, min(first + 1, len(words) - 1))
-    strong = between(NEUTRAL, DELIVERIES[part.label], part.strength)
+    strong = between(NEUTRAL, DELIVERIES[cue.label], cue.strength)
     pieces: list[Samples] = [np.zeros(round(EDGE_SECONDS * SAMPLE_RATE))]
     for delivery, chosen in (
         (NEUTRAL, words[:first]),

@@ -36,7 +36,7 @@ def synthesize(
 ) -> Synthesis:
     """Make a corpus of `clips` clips of the seven classes, and a few of others, in `folder`.
 
-    The same seed gives the same bytes with any number of `jobs` (the films' also depend on the
+    The same seed gives the same bytes with any number of `jobs` (the videos' also depend on the
     version of FFmpeg in PyAV). `folder` appears when all is written; until then the work is in
     `.<name>.unfinished` beside it, which the next call removes. `progress` is told the utterances
     done and their total. From 100 clips on every session has every class.

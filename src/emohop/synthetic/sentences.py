@@ -1,4 +1,4 @@
-"""The words of the synthetic corpus: a phrase that carries an emotion between neutral carrier words."""
+"""The sentences of the synthetic corpus: a phrase with an emotion between neutral carrier words."""
 
 from __future__ import annotations
 

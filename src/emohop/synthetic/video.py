@@ -1,4 +1,4 @@
-"""The dialog films of the synthetic corpus: two actors side by side, as an MPEG-4 AVI."""
+"""The dialog videos of the synthetic corpus: two actors side by side, as an MPEG-4 AVI."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from emohop.synthetic.faces import (
 
 FRAME_WIDTH, FRAME_HEIGHT = 720, 480
 HALF_WIDTH = FRAME_WIDTH // 2
-BAND = (100, 380)  # rows of the picture; above and below it is black, as in IEMOCAP
+BAND = (100, 380)  # rows of the frame; above and below it is black, as in IEMOCAP
 # Half of IEMOCAP's 30000/1001: features look three times a second, and drawing costs time.
 FRAMES_PER_SECOND = Fraction(15000, 1001)
 FRAMES_PER_KEY_FRAME = 60
@@ -46,7 +46,7 @@ class Showing:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """What one half of a film shows. `loudness` is the voice at each video frame, 0 to 1."""
+    """What one half of a video shows. `loudness` is the voice at each video frame, 0 to 1."""
 
     person: Person
     showings: Sequence[Showing]
@@ -57,7 +57,7 @@ class Actor:
 
 
 def frame_count(seconds: float) -> int:
-    """Enough frames for a film of at least `seconds`."""
+    """Enough frames for a video of at least `seconds`."""
     return int(np.ceil(seconds * float(FRAMES_PER_SECOND))) + 1
 
 
@@ -87,16 +87,16 @@ def blinks(frames: int, random: np.random.Generator) -> npt.NDArray[np.bool_]:
     return closed
 
 
-def write_film(path: Path, left: Actor, right: Actor, frames: int) -> None:
+def write_video(path: Path, left: Actor, right: Actor, frames: int) -> None:
     """Write an AVI of `frames` frames; one frame is in memory at a time."""
     import av
 
-    picture = _Picture()
+    frame = _Frame()
     sides = (_Side(left, 0), _Side(right, HALF_WIDTH))
     for side in sides:
-        side.paint_wall(picture)
-    with av.open(str(path), "w", format="avi", options={"fflags": "+bitexact"}) as film:
-        stream = film.add_stream("mpeg4", rate=FRAMES_PER_SECOND)
+        side.paint_wall(frame)
+    with av.open(str(path), "w", format="avi", options={"fflags": "+bitexact"}) as video:
+        stream = video.add_stream("mpeg4", rate=FRAMES_PER_SECOND)
         stream.width, stream.height, stream.pix_fmt = FRAME_WIDTH, FRAME_HEIGHT, "yuv420p"
         quantiser = str(QUANTISER)
         stream.options = {"flags": "+bitexact", "qmin": quantiser, "qmax": quantiser}
@@ -104,9 +104,9 @@ def write_film(path: Path, left: Actor, right: Actor, frames: int) -> None:
         stream.codec_context.gop_size = FRAMES_PER_KEY_FRAME
         for number in range(frames):
             for side in sides:
-                side.paint(picture, number)
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture.whole, format="yuv420p")))
-        film.mux(stream.encode())
+                side.paint(frame, number)
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame.whole, format="yuv420p")))
+        video.mux(stream.encode())
 
 
 def looks(actor: Actor, frames: int) -> list[Look]:
@@ -134,7 +134,7 @@ def looks(actor: Actor, frames: int) -> list[Look]:
     ]
 
 
-class _Picture:
+class _Frame:
     """A frame in 4:2:0, at first black: `whole` is what the encoder takes, the planes are views."""
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class _Picture:
 
 
 class _Side:
-    """Paints one actor into a picture, when something has changed."""
+    """Paints one actor into a frame, when something has changed."""
 
     def __init__(self, actor: Actor, left: int) -> None:
         self._actor = actor
@@ -156,17 +156,17 @@ class _Side:
         self._portraits: dict[Look, Portrait] = {}
         self._painted: tuple[Look, int, int] | None = None
 
-    def paint_wall(self, picture: _Picture) -> None:
+    def paint_wall(self, frame: _Frame) -> None:
         """Fill the actor's half with the wall, whose colour a portrait has in its corner."""
         wall = self._portrait(Look())
         columns = slice(self._left, self._left + HALF_WIDTH)
-        picture.luma[slice(*BAND), columns] = wall.luma[0, 0]
+        frame.luma[slice(*BAND), columns] = wall.luma[0, 0]
         columns = slice(self._left // 2, (self._left + HALF_WIDTH) // 2)
         rows = slice(BAND[0] // 2, BAND[1] // 2)
-        picture.blue[rows, columns] = wall.blue[0, 0]
-        picture.red[rows, columns] = wall.red[0, 0]
+        frame.blue[rows, columns] = wall.blue[0, 0]
+        frame.red[rows, columns] = wall.red[0, 0]
 
-    def paint(self, picture: _Picture, number: int) -> None:
+    def paint(self, frame: _Frame, number: int) -> None:
         """Copy the portrait of frame `number` to its place.
 
         A portrait is higher than the band by more than heads sway, and its sides are wall.
@@ -180,11 +180,11 @@ class _Side:
         column = self._left + (HALF_WIDTH - WIDTH) // 2 + right
         high = BAND[1] - BAND[0]
         top = (HEIGHT - high) // 2 - down
-        picture.luma[slice(*BAND), column : column + WIDTH] = portrait.luma[top : top + high]
+        frame.luma[slice(*BAND), column : column + WIDTH] = portrait.luma[top : top + high]
         column, high, top = column // 2, high // 2, top // 2
         place = (slice(BAND[0] // 2, BAND[1] // 2), slice(column, column + WIDTH // 2))
-        picture.blue[place] = portrait.blue[top : top + high]
-        picture.red[place] = portrait.red[top : top + high]
+        frame.blue[place] = portrait.blue[top : top + high]
+        frame.red[place] = portrait.red[top : top + high]
 
     def _portrait(self, look: Look) -> Portrait:
         if look not in self._portraits:
