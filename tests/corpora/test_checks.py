@@ -9,16 +9,9 @@ from PIL import Image
 
 from emohop import corpora
 from emohop.clips import Clip, Span
-from emohop.corpora.checks import (
-    CheckReport,
-    Problem,
-    Row,
-    film_problems,
-    overlap_notes,
-    sound_problems,
-    time_problems,
-)
+from emohop.corpora.checks import film_problems, overlap_notes, sound_problems, time_problems
 from emohop.corpora.frames import mark, write_sample_frames
+from emohop.corpora.report import CheckCount, CheckReport, Problem
 from emohop.errors import CorpusError
 from tests.corpora.tree import (
     HEIGHT,
@@ -48,7 +41,7 @@ def release(whole: Path, tmp_path: Path) -> Path:
 
 def _found(report: CheckReport, what: str, part: str = "all") -> tuple[int, int | None]:
     ((found, expected),) = [
-        (row.found, row.expected) for row in report.rows if (row.what, row.part) == (what, part)
+        (row.found, row.expected) for row in report.counts if (row.what, row.part) == (what, part)
     ]
     return found, expected
 
@@ -78,7 +71,7 @@ def test_a_small_copy_is_usable_and_its_counts_stand_beside_the_complete_ones(wh
 
 
 def test_the_complete_counts_agree_with_each_other(whole: Path) -> None:
-    rows = corpora.check("iemocap", whole).rows
+    rows = corpora.check("iemocap", whole).counts
     expected = {row.what: row.expected or 0 for row in rows if row.part == "all"}
     labels = ("ang", "exc", "hap", "sad", "neu", "fru", "sur", "fea", "dis", "oth", "xxx")
     assert sum(expected[label] for label in labels) == expected["utterances"] == 10039
@@ -222,7 +215,11 @@ def test_the_check_answers_as_the_reader_does(tmp_path: Path, whole: Path) -> No
 
 
 def test_the_table_has_a_line_for_each_count_and_a_column_for_each_part() -> None:
-    rows = (Row("ang", 1, 2, "S1"), Row("fru", 3, None, "S1"), Row("ang", 5, 5))
+    rows = (
+        CheckCount("ang", 1, 2, "S1"),
+        CheckCount("fru", 3, None, "S1"),
+        CheckCount("ang", 5, 5),
+    )
     report = CheckReport("made", Path("x"), rows, (), (), usable=True)
     assert report.table() == [["", "S1", "all"], ["ang", "1 / 2", "5"], ["fru", "3", ""]]
 

@@ -67,7 +67,7 @@ def test_the_known_bad_clip_is_known(tree: Path) -> None:
     report = corpora.check("crema-d", tree)
     (problem,) = report.problems
     assert problem.reason.endswith("(known: the release's own file holds no speech)")
-    rows = {row.what: (row.found, row.expected) for row in report.rows}
+    rows = {row.what: (row.found, row.expected) for row in report.counts}
     assert rows["clips"] == (4, 7442)
     assert rows["NEU"] == (0, 1087)
     assert rows["sound files in order"] == (3, 4)

@@ -35,7 +35,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 
 def test_check(tree: Path) -> None:
     report = corpora.check("emodb", tree)
-    rows = {row.what: (row.found, row.expected) for row in report.rows}
+    rows = {row.what: (row.found, row.expected) for row in report.counts}
     assert rows["clips"] == (3, 535)
     assert rows["anger"] == (1, 127)
     assert rows["emodb-4"] == (2, None)

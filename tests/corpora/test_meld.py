@@ -68,7 +68,7 @@ def test_media_that_are_there_and_media_that_are_not(tmp_path: Path) -> None:
     assert problem.reason.endswith("(known: its file is damaged in the release)")
     assert any("no folder dev_splits_complete: text only" in note for note in report.notes)
     assert "test_sent_emo.csv is missing" in report.notes
-    rows = {(row.what, row.part): (row.found, row.expected) for row in report.rows}
+    rows = {(row.what, row.part): (row.found, row.expected) for row in report.counts}
     assert rows[("clips", "train")] == (3, 9989)
     assert rows[("clips", "all")] == (4, 13708)
     assert rows[("sound files in order", "train")] == (2, 3)
@@ -107,7 +107,7 @@ def test_another_table_or_folder(tmp_path: Path) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/corpora/meld")
 def test_the_true_tables() -> None:
     report = corpora.check("meld", SHARED)
-    assert [r for r in report.rows if r.expected is not None and r.found != r.expected] == []
-    assert {r.found for r in report.rows if r.what == "clips"} == {9989, 1109, 2610, 13708}
+    assert [r for r in report.counts if r.expected is not None and r.found != r.expected] == []
+    assert {r.found for r in report.counts if r.what == "clips"} == {9989, 1109, 2610, 13708}
     told = [problem.reason for problem in report.problems]
     assert told == ["test_dia38_utt4 lasts 305 s", "test_dia220_utt0 lasts 235 s"]

@@ -85,7 +85,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
 
 def test_check_counts_beside_a_complete_copy(tree: Path) -> None:
     report = corpora.check("ravdess", tree)
-    rows = {row.what: (row.found, row.expected) for row in report.rows}
+    rows = {row.what: (row.found, row.expected) for row in report.counts}
     assert rows["clips"] == (3, 1440)
     assert rows["speakers"] == (2, 24)
     assert rows["neutral"] == (1, 96)
@@ -94,9 +94,9 @@ def test_check_counts_beside_a_complete_copy(tree: Path) -> None:
     assert report.usable
     assert report.problems == ()
     both = corpora.check("ravdess", tree, channel="both")
-    assert {(r.what, r.expected) for r in both.rows} >= {("clips", 2452), ("calm", 376)}
+    assert {(r.what, r.expected) for r in both.counts} >= {("clips", 2452), ("calm", 376)}
     song = corpora.check("ravdess", tree, channel="song")
-    assert {(r.what, r.expected) for r in song.rows} >= {("clips", 1012), ("speakers", 23)}
+    assert {(r.what, r.expected) for r in song.counts} >= {("clips", 1012), ("speakers", 23)}
 
 
 def test_check_names_bad_files(tree: Path) -> None:
@@ -115,7 +115,7 @@ def test_the_true_corpus() -> None:
     assert len({c.speaker for c in clips}) == 24
     assert sum(c.picture is not None for c in clips) == 1
     report = corpora.check("ravdess", SHARED)
-    wrong = [r for r in report.rows if r.expected is not None and r.found != r.expected]
+    wrong = [r for r in report.counts if r.expected is not None and r.found != r.expected]
     assert wrong == []
     assert report.problems == ()
     (note,) = report.notes

@@ -14,7 +14,7 @@ import pytest
 
 from emohop.clips import Clip
 from emohop.corpora import read
-from emohop.corpora.folders import read_text
+from emohop.corpora.files import read_text
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.synthetic import Synthesis, synthesize
 from emohop.synthetic.annotations import CATEGORIES

@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emohop.clips import MODALITIES, Clip, LabelSet, Modality
-from emohop.corpora.unknown import unknown
+from emohop.corpora.report import CheckReport
+from emohop.corpora.suggestions import unknown_name
 from emohop.errors import CorpusError
-
-if TYPE_CHECKING:
-    from emohop.corpora.checks import CheckReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ _NO_OPTIONS = ("folder", "frames_folder")
 def corpus(name: str) -> Corpus:
     """The entry of a corpus; CorpusError for a name that is not in `CORPORA`."""
     if name not in CORPORA:
-        raise CorpusError(unknown("corpus", name, CORPORA))
+        raise CorpusError(unknown_name("corpus", name, CORPORA))
     return CORPORA[name]
 
 
@@ -195,5 +193,5 @@ def _function(
     known = [p for p in inspect.signature(found).parameters if p not in _NO_OPTIONS]
     for option in options:
         if option not in known:
-            raise CorpusError(unknown(f"option of {name}", option, known))
+            raise CorpusError(unknown_name(f"option of {name}", option, known))
     return found

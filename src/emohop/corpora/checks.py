@@ -4,76 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emohop.clips import Clip, LabelSet, Span
-from emohop.errors import EmohopError, MediaError
+from emohop.corpora.report import WHOLE, CheckCount, CheckReport, Problem
+from emohop.errors import MediaError
 
 if TYPE_CHECKING:
     from emohop.media import Media
 
 TOLERANCE_SECONDS = 0.1  # a clip may end so much after its film: times are rounded
-WHOLE = "all"  # the part of a row that counts the whole corpus
 NO_LABEL = "(no label)"
 _COUNTED = ("clips", "speakers")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One count; `expected` is a complete copy's (None: not known), `part` a session or all."""
-
-    what: str
-    found: int
-    expected: int | None
-    part: str = WHOLE
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A file that is missing, unreadable or wrong."""
-
-    path: Path
-    reason: str
-
-    @classmethod
-    def of(cls, path: Path, error: EmohopError) -> Problem:
-        """The problem that an error tells, whose message may begin with the path."""
-        return cls(path, str(error).removeprefix(f"{path}:").lstrip())
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """What a check found. `usable` is False when the corpus cannot be prepared at all."""
-
-    corpus: str
-    folder: Path
-    rows: tuple[Row, ...]
-    problems: tuple[Problem, ...]
-    notes: tuple[str, ...]
-    usable: bool
-    frames: tuple[Path, ...] = ()
-    """The sample frames written, one PNG file each."""
-
-    def table(self) -> list[list[str]]:
-        """Lines of cells for printing: a header, then a line for each `what`.
-
-        Each part has a column; a cell is `found`, or `found / expected` where the two differ.
-        """
-        parts = list(dict.fromkeys(row.part for row in self.rows))
-        cells = {(row.what, row.part): _cell(row) for row in self.rows}
-        whats = dict.fromkeys(row.what for row in self.rows)
-        lines = [[what, *(cells.get((what, part), "") for part in parts)] for what in whats]
-        return [["", *parts], *lines]
-
-
-def _cell(row: Row) -> str:
-    differs = row.expected is not None and row.expected != row.found
-    return f"{row.found} / {row.expected}" if differs else str(row.found)
 
 
 def check_clips(
@@ -119,7 +63,7 @@ def check_clips(
     return CheckReport(
         corpus=corpus,
         folder=Path(folder),
-        rows=tuple(_counts(clips, class_sets, expected, set(sounds), set(films))),
+        counts=tuple(_counts(clips, class_sets, expected, set(sounds), set(films))),
         problems=tuple(dict.fromkeys(found)),
         notes=(*notes, *said),
         usable=usable,
@@ -139,7 +83,7 @@ def _counts(
     expected: Mapping[str, int] | Mapping[tuple[str, str], int],
     bad_sounds: set[Path],
     bad_films: set[Path],
-) -> Iterator[Row]:
+) -> Iterator[CheckCount]:
     complete = {key if isinstance(key, tuple) else (key, WHOLE): n for key, n in expected.items()}
     known_labels = [what for what, part in complete if part == WHOLE if what not in _COUNTED]
     labels = list(dict.fromkeys([*known_labels, *sorted({c.label or NO_LABEL for c in clips})]))
@@ -154,14 +98,14 @@ def _counts(
             **{s.name: sum(s.class_of(c.label) is not None for c in inside) for s in class_sets},
         }
         for what, count in counts.items():
-            yield Row(what, count, complete.get((what, part)), part)
+            yield CheckCount(what, count, complete.get((what, part)), part)
         media = {
             "transcripts": (sum(c.transcript is not None for c in inside), len(inside)),
             "sound files in order": _in_order((c.sound for c in inside), bad_sounds),
             "films in order": _in_order((c.picture for c in inside), bad_films),
         }
         for what, (count, all_of_them) in media.items():
-            yield Row(what, count, all_of_them, part)
+            yield CheckCount(what, count, all_of_them, part)
 
 
 def _in_order(spans: Iterable[Span | None], bad: set[Path]) -> tuple[int, int]:

@@ -14,8 +14,8 @@ import re
 from pathlib import Path
 
 from emohop.clips import Clip, Gender, LabelSet, Span
-from emohop.corpora.checks import CheckReport, check_clips
-from emohop.corpora.folders import (
+from emohop.corpora.checks import check_clips
+from emohop.corpora.files import (
     FILM,
     SOUND,
     corpus_folder,
@@ -23,6 +23,7 @@ from emohop.corpora.folders import (
     not_this_corpus,
     read_text,
 )
+from emohop.corpora.report import CheckReport
 from emohop.errors import CorpusError
 
 SENTENCES = {

@@ -11,8 +11,9 @@ import re
 from pathlib import Path
 
 from emohop.clips import Clip, Gender, LabelSet, Span
-from emohop.corpora.checks import CheckReport, check_clips
-from emohop.corpora.folders import SOUND, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.checks import check_clips
+from emohop.corpora.files import SOUND, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.report import CheckReport
 
 EMOTIONS = {
     "W": "anger",

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from emohop.clips import Clip, Gender, LabelSet, Span, Split
-from emohop.corpora.checks import CheckReport, check_clips
-from emohop.corpora.folders import FILM, SOUND, media_files, not_this_corpus, read_text, shown
+from emohop.corpora.checks import check_clips
+from emohop.corpora.files import FILM, SOUND, media_files, not_this_corpus, read_text, shown
+from emohop.corpora.report import CheckReport
 from emohop.corpora.table import CSV, PARQUET, Row, read_table
 from emohop.errors import CorpusError, brief
 

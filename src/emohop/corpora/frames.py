@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Clip, Half
-from emohop.corpora.checks import Problem
+from emohop.corpora.report import Problem
 from emohop.errors import CorpusError, MediaError
 
 if TYPE_CHECKING:

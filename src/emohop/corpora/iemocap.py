@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from emohop.clips import Clip, Gender, Half, LabelSet, Span
-from emohop.corpora.folders import corpus_folder, not_this_corpus, read_text
+from emohop.corpora.files import corpus_folder, not_this_corpus, read_text
 from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription
 from emohop.errors import CorpusError, brief
 

@@ -8,10 +8,6 @@ from pathlib import Path
 
 from emohop.clips import Clip
 from emohop.corpora.checks import (
-    WHOLE,
-    CheckReport,
-    Problem,
-    Row,
     film_problems,
     overlap_notes,
     sound_problems,
@@ -30,6 +26,7 @@ from emohop.corpora.iemocap import (
     in_order,
     read_dialog,
 )
+from emohop.corpora.report import WHOLE, CheckCount, CheckReport, Problem
 from emohop.errors import CorpusError
 
 _SHOWN_NAMES = 3
@@ -111,7 +108,7 @@ def check(
     return CheckReport(
         corpus="iemocap",
         folder=Path(folder),
-        rows=tuple(_rows(dialogs, clips, set(sounds), set(films))),
+        counts=tuple(_rows(dialogs, clips, set(sounds), set(films))),
         problems=tuple(dict.fromkeys((*wrong, *times, *words, *sounds.values(), *films.values()))),
         notes=tuple(notes),
         usable=usable,
@@ -121,7 +118,7 @@ def check(
 
 def _rows(
     dialogs: Sequence[Dialog], clips: Sequence[Clip], bad_sounds: set[Path], bad_films: set[Path]
-) -> Iterator[Row]:
+) -> Iterator[CheckCount]:
     for index, part in enumerate((*SESSIONS, WHOLE)):
         own = [d for d in dialogs if part in (WHOLE, d.session.name)]
         inside = [c for c in clips if part == WHOLE or c.session == f"Ses0{part[-1]}"]
@@ -136,13 +133,13 @@ def _rows(
             **{s.name: sum(s.class_of(c.label) is not None for c in inside) for s in CLASS_SETS},
         }
         for what, found in counts.items():
-            yield Row(what, found, _expected(what, index), part)
+            yield CheckCount(what, found, _expected(what, index), part)
         sounds = sum(c.sound is not None and c.sound.path not in bad_sounds for c in inside)
         films = len({c.picture.path for c in inside if c.picture is not None} - bad_films)
         spoken = sum(clip.transcript is not None for clip in inside)
-        yield Row("transcripts", spoken, len(inside), part)
-        yield Row("sound files in order", sounds, len(inside), part)
-        yield Row("films in order", films, len(own), part)
+        yield CheckCount("transcripts", spoken, len(inside), part)
+        yield CheckCount("sound files in order", sounds, len(inside), part)
+        yield CheckCount("films in order", films, len(own), part)
 
 
 def _expected(what: str, index: int) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from emohop.clips import Clip, LabelSet
-from emohop.corpora.unknown import unknown
+from emohop.corpora.suggestions import unknown_name
 from emohop.errors import CorpusError
 
 MAPS = Path(__file__).parent / "maps"
@@ -51,7 +51,7 @@ def choose_labels(
     if name.endswith(_ENDINGS):
         return _read_map(Path(name), corpus)
     known = [*(labels.name for labels in own), *map_names(), "a map FILE.yaml"]
-    raise CorpusError(unknown(f"class set of {corpus}", name, known))
+    raise CorpusError(unknown_name(f"class set of {corpus}", name, known))
 
 
 def _every_label(corpus: str, clips: Sequence[Clip]) -> LabelSet:
@@ -74,7 +74,7 @@ def _read_map(path: Path, corpus: str) -> LabelSet:
         raise CorpusError(f"{path}: expected the keys {', '.join(_KEYS)}")
     for key in values:
         if key not in _KEYS:
-            raise CorpusError(f"{path}: {unknown('key', str(key), _KEYS)}")
+            raise CorpusError(f"{path}: {unknown_name('key', str(key), _KEYS)}")
     classes = _names(path, values["classes"])
     by_corpus = _mapping(path, "corpora", values.get("corpora"))
     if corpus in by_corpus:
@@ -88,7 +88,7 @@ def _read_map(path: Path, corpus: str) -> LabelSet:
     for label, name in given.items():
         if name not in classes:
             raise CorpusError(
-                f"{path}: {label} goes to {name!r}: {unknown('class', name, classes)}"
+                f"{path}: {label} goes to {name!r}: {unknown_name('class', name, classes)}"
             )
         if label in classes and label != name:
             raise CorpusError(f"{path}: {label} is a class and cannot go to {name}")

@@ -19,8 +19,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from emohop.clips import Clip, LabelSet, Span, Split
-from emohop.corpora.checks import WHOLE, CheckReport, Problem, check_clips
-from emohop.corpora.folders import corpus_folder, not_this_corpus, read_text
+from emohop.corpora.checks import check_clips
+from emohop.corpora.files import corpus_folder, not_this_corpus, read_text
+from emohop.corpora.report import WHOLE, CheckReport, Problem
 from emohop.errors import CorpusError, brief
 
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from emohop.clips import Clip, LabelSet, Span
-from emohop.corpora.checks import CheckReport, check_clips
-from emohop.corpora.folders import FILM, SOUND, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.checks import check_clips
+from emohop.corpora.files import FILM, SOUND, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.report import CheckReport
 from emohop.errors import CorpusError
 
 Channel = Literal["speech", "song", "both"]

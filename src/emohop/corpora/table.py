@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from emohop.corpora.folders import read_text
+from emohop.corpora.files import read_text
 from emohop.errors import CorpusError, brief
 
 CSV = (".csv", ".tsv")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from emohop.corpora import Corpus
-from emohop.corpora.checks import CheckReport
+from emohop.corpora.report import CheckReport
 
 _COUNTS = ("clips", "speakers", "sessions")
 

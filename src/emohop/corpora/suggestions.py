@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """One line: what came, the nearest known name, and all of them."""
     names = list(known)
     near = difflib.get_close_matches(name, names, n=1)
