@@ -35,9 +35,9 @@ def main() -> None:
     pairs: dict[str, list[tuple[str, str]]] = {one.name: [] for one in transcribers}
     taken: dict[str, list[float]] = {one.name: [] for one in transcribers}
     for clip in corpora.read(options.corpus, options.folder)[:: options.every]:
-        if clip.sound is None or clip.transcript is None:
+        if clip.audio is None or clip.transcript is None:
             continue
-        sound = sound_16k(*read_audio(clip.sound))
+        sound = sound_16k(*read_audio(clip.audio))
         for transcriber in transcribers:
             begun = time.perf_counter()
             heard = transcriber(sound)

@@ -54,8 +54,8 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = []
     for clip in corpora.read("ravdess", arguments.ravdess):
-        if clip.label in SAME and clip.sound is not None:
-            path = os.path.relpath(clip.sound.path, arguments.out)
+        if clip.label in SAME and clip.audio is not None:
+            path = os.path.relpath(clip.audio.path, arguments.out)
             words = sentences[SAME[clip.label]].pop()
             rows.append((path, clip.id, clip.label, clip.speaker, clip.gender, words))
     header = ("path", "id", "label", "speaker", "gender", "transcript")

@@ -58,12 +58,12 @@ def median_seconds(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[s
 
 def rates(corpus: str, source: Path, image_model: str | None) -> None:
     """Seconds of media a second, by stage, in this process."""
-    clips = [clip for clip in corpora.read(corpus, source) if clip.sound is not None][:200]
-    sounds = [read_audio(clip.sound) for clip in clips if clip.sound is not None]
+    clips = [clip for clip in corpora.read(corpus, source) if clip.audio is not None][:200]
+    sounds = [read_audio(clip.audio) for clip in clips if clip.audio is not None]
     at_48 = [(resample(samples, rate, 48_000), 48_000) for samples, rate in sounds]
     seconds = sum(len(samples) / rate for samples, rate in sounds)
     jobs: dict[str, Callable[[], object]] = {
-        "read sound": lambda: [read_audio(clip.sound) for clip in clips if clip.sound],
+        "read sound": lambda: [read_audio(clip.audio) for clip in clips if clip.audio],
         "resample 48 kHz to 16 kHz": lambda: [resample(s, r, 16_000) for s, r in at_48],
         "mfcc120": lambda: [mfcc120(*sound) for sound in sounds],
         "prosody (openSMILE)": lambda: [prosody(*sound) for sound in sounds],
@@ -95,8 +95,8 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
 
     films: dict[Path, list[Any]] = {}
     for clip in clips:
-        if clip.picture is not None:
-            films.setdefault(clip.picture.path, []).append(clip.picture)
+        if clip.video is not None:
+            films.setdefault(clip.video.path, []).append(clip.video)
     spans = list(films.values())[:4]
     if not spans:
         return
@@ -178,12 +178,12 @@ def whole(corpus: str, source: Path, image_model: str | None, folder: Path, roun
         "audio": ["--text", "none", "--video", "none", "--no-prosody"],
         "audio + prosody + text": ["--video", "none"],
     }
-    if all(clip.picture is not None for clip in clips):
+    if all(clip.video is not None for clip in clips):
         sets["audio + prosody + text + hog"] = ["--video", "hog"]
         if image_model:
             name = Path(image_model).name
             sets[f"audio + prosody + text + {name}"] = ["--video", image_model]
-    seconds = sum(probe(clip.sound.path).duration for clip in clips if clip.sound is not None)
+    seconds = sum(probe(clip.audio.path).duration for clip in clips if clip.audio is not None)
     print(f"\n{seconds:.0f} s of speech, whole programs, start of Python included\n")
     print("| features | 1 process | 2 processes | times as fast | MB a process, at most |")
     print("|---|---|---|---|---|")
@@ -205,7 +205,7 @@ def whole(corpus: str, source: Path, image_model: str | None, folder: Path, roun
 
 def memory(corpus: str, source: Path, folder: Path) -> None:
     """The largest process for 1, 4 and 16 times as many clips of the same files."""
-    clips = [c for c in corpora.read(corpus, source) if c.sound is not None and c.label][:400]
+    clips = [c for c in corpora.read(corpus, source) if c.audio is not None and c.label][:400]
     print("\n| clips | MB, one process | MB, two processes | seconds |\n|---|---|---|---|")
     options = ["--text", "none", "--video", "none", "--no-prosody", "--outside"]
     for times in (1, 4, 16):
@@ -213,7 +213,7 @@ def memory(corpus: str, source: Path, folder: Path) -> None:
         lines = ["id,path,label"]
         for copy in range(times):
             lines += [
-                f"{copy}-{c.id},{c.sound.path.absolute()},{c.label}" for c in clips if c.sound
+                f"{copy}-{c.id},{c.audio.path.absolute()},{c.label}" for c in clips if c.audio
             ]
         table.write_text("\n".join(lines) + "\n")
         measured = [

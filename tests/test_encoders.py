@@ -91,7 +91,7 @@ def test_what_is_prepared(prepared: Path) -> None:
 def test_a_clip_alone_is_as_in_its_corpus(prepared: Path, clips: Path, speech: str) -> None:
     features = open_prepared(prepared).manifest.features
     row = open_prepared(prepared)[9]
-    clip = Clip("x", transcript=row.transcript, sound=Span(clips / "09.wav"))
+    clip = Clip("x", transcript=row.transcript, audio=Span(clips / "09.wav"))
     arrays = Extractor(features)(clip)
     for name in ("audio", "text_states"):
         np.testing.assert_allclose(arrays[name], row[name], atol=2e-5)
@@ -211,9 +211,9 @@ def test_lacking_and_unreadable_are_not_the_same(
     clips: Path, speech: str, language: str, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.wav").write_bytes(b"RIFF, but no sound")
-    bad = Clip("bad", transcript="no", sound=Span(tmp_path / "bad.wav"))
-    bare = Clip("bare", transcript=None, sound=None)
-    silent = Clip("silent", transcript="", sound=Span(clips / "00.wav"))
+    bad = Clip("bad", transcript="no", audio=Span(tmp_path / "bad.wav"))
+    bare = Clip("bare", transcript=None, audio=None)
+    silent = Clip("silent", transcript="", audio=Span(clips / "00.wav"))
     keep = Extractor(settings(speech, language, incomplete=True))
     found = dict(zip("abc", (a for _, a in keep.extract([bad, bare, silent])), strict=True))
     assert isinstance(found["a"], Failure)
@@ -230,7 +230,7 @@ def test_lacking_and_unreadable_are_not_the_same(
 def test_media_that_wait_are_encoded_in_parts(
     clips: Path, speech: str, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spans = [Clip(f"{n}", transcript="no", sound=Span(clips / f"{n:02d}.wav")) for n in (0, 1, 9)]
+    spans = [Clip(f"{n}", transcript="no", audio=Span(clips / f"{n:02d}.wav")) for n in (0, 1, 9)]
     extract = Extractor(settings(speech, language))
     together = list(extract.extract(spans))
     calls: list[int] = []
@@ -255,7 +255,7 @@ def test_turns_before() -> None:
         [clip("1", "x", "a"), clip("2", "y", "b"), clip("3", "x", None), clip("4", "x", "d"),
          clip("5", None, "e"), clip("6", "x", "f")], 2
     )  # fmt: skip
-    assert [c.before for c in found] == [(), (), ("a",), ("a", ""), (), ("", "d")]
+    assert [c.previous_turns for c in found] == [(), (), ("a",), ("a", ""), (), ("", "d")]
     with pytest.raises(EmohopError, match="no dialogs"):
         with_turns_before([clip("1", None, "a")], 1)
 

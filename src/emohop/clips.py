@@ -1,4 +1,4 @@
-"""A clip: one utterance of one speaker, with where its sound, words and picture are."""
+"""A clip: one utterance of one speaker, with where its audio, text and video are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Split = Literal["train", "dev", "test"]
 
 
 class Modality(str, Enum):
-    """What a model can look at. The order audio < text < video is the paper's order of vectors."""
+    """What a model takes as input. The order audio < text < video is the papers' order."""
 
     AUDIO = "audio"
     TEXT = "text"
@@ -42,7 +42,7 @@ class Vote:
 class Span:
     """A stretch of a media file: `start` and `end` in seconds, `end=None` for the whole rest.
 
-    `half` names the side of the picture that shows the speaker; None is the whole picture.
+    `half` names the side of the frame that shows the speaker; None is the whole frame.
     """
 
     path: Path
@@ -53,11 +53,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One utterance. `start` and `end` are seconds in its dialog; unknown facts are None.
+    """One utterance. `start` and `end` are seconds in its dialog; what is unknown is None.
 
-    `label` is the corpus's own label, before any `LabelSet` is applied. `sound` and `picture`
-    say where the media are; they may be the same file. `before` are the transcripts of the turns
-    before it, the earliest first, where features look at them.
+    `label` is the corpus's own label, before any `LabelSet` is applied. `audio` and `video`
+    say where the media are; they may be the same file. `previous_turns` are the transcripts of the
+    turns before it, the earliest first, where the text features use them.
     """
 
     id: str
@@ -74,10 +74,10 @@ class Clip:
     valence: float | None = None
     activation: float | None = None
     dominance: float | None = None
-    sound: Span | None = None
-    picture: Span | None = None
+    audio: Span | None = None
+    video: Span | None = None
     split: Split | None = None
-    before: tuple[str, ...] = ()
+    previous_turns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

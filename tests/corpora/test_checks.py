@@ -288,7 +288,7 @@ def test_frames_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
 
 
 def test_clips_without_film_have_no_frame(tmp_path: Path) -> None:
-    clip = Clip("a", sound=Span(tmp_path / "a.wav"))
+    clip = Clip("a", audio=Span(tmp_path / "a.wav"))
     assert write_sample_frames([clip], tmp_path) == ([], {})
 
 
@@ -322,6 +322,6 @@ def test_media_that_end_before_their_clips(tmp_path: Path) -> None:
     assert film_problems(spans[:1]) == {}
     assert sound_problems([Span(sound)]) == {sound: Problem(sound, "holds no sound")}
     assert list(sound_problems([Span(film)])) == [film]
-    clip = Clip("late", picture=Span(film, 5, 6))
+    clip = Clip("late", video=Span(film, 5, 6))
     failed = {film: Problem(film, "no picture at 5.50 s, in late")}
     assert write_sample_frames([clip], tmp_path) == ([], failed)

@@ -29,10 +29,10 @@ def test_what_a_name_says(tree: Path) -> None:
     happy = clips["1001_IEO_HAP_HI"]
     assert (happy.label, happy.speaker, happy.gender) == ("HAP", "1001", "M")
     assert happy.transcript == "It's eleven o'clock."
-    assert happy.picture is None
+    assert happy.video is None
     angry = clips["1001_DFA_ANG_XX"]
-    assert angry.picture is not None
-    assert angry.picture.path.name == "1001_DFA_ANG_XX.mp4"
+    assert angry.video is not None
+    assert angry.video.path.name == "1001_DFA_ANG_XX.mp4"
     assert clips["1076_MTI_SAD_XX"].gender == "F"
     assert clips["1040_ITH_SAD_X"].gender is None  # not in this table
 
@@ -42,7 +42,7 @@ def test_without_sounds_or_without_the_table(tree: Path) -> None:
         path.unlink()
     (tree / "VideoDemographics.csv").unlink()
     (clip,) = corpora.read("crema-d", tree)
-    assert clip.sound is None
+    assert clip.audio is None
     assert clip.gender is None
     report = corpora.check("crema-d", tree)
     assert "VideoDemographics.csv is missing: genders are unknown" in report.notes

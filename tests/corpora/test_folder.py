@@ -37,8 +37,8 @@ def test_a_table(media: Path) -> None:
         "clips/b.mp4,happy,bert,s2,m,test,No.,,\n",
     )
     first, second, film = corpora.read("folder", media)
-    assert first.sound == Span((media / "clips/a.wav").resolve(), 0.5, 1.5)
-    assert first.picture is None
+    assert first.audio == Span((media / "clips/a.wav").resolve(), 0.5, 1.5)
+    assert first.video is None
     assert (first.id, first.label, first.transcript) == (
         "clips/a.wav@0.500",
         "happy",
@@ -46,7 +46,7 @@ def test_a_table(media: Path) -> None:
     )
     assert (first.speaker, first.session, first.gender, first.split) == ("anna", "s1", "F", "train")
     assert (second.split, second.gender, second.transcript, second.end) == ("dev", "F", None, None)
-    assert film.sound == film.picture == Span((media / "clips/b.mp4").resolve())
+    assert film.audio == film.video == Span((media / "clips/b.mp4").resolve())
     assert film.id == "clips/b.mp4"
     assert corpora.class_set("folder", None, [first, second, film]).labels == ("happy", "sad")
 
@@ -60,10 +60,10 @@ def test_sound_and_film_as_two_files_and_words_alone(media: Path) -> None:
         "mine.tsv",
     )
     one, two = corpora.read("folder", path)
-    assert one.sound is not None
-    assert one.picture is not None
-    assert (one.sound.path.name, one.picture.path.name) == ("a.wav", "b.mp4")
-    assert (two.sound, two.picture, two.label, two.transcript) == (None, None, "sad", "Oh dear.")
+    assert one.audio is not None
+    assert one.video is not None
+    assert (one.audio.path.name, one.video.path.name) == ("a.wav", "b.mp4")
+    assert (two.audio, two.video, two.label, two.transcript) == (None, None, "sad", "Oh dear.")
 
 
 def test_parquet_and_semicolons_say_the_same(media: Path) -> None:
@@ -129,7 +129,7 @@ def test_rows_that_cannot_be_used_are_named(media: Path, text: str, message: str
 def test_files_outside_by_permission_and_links(media: Path, tmp_path: Path) -> None:
     table = write(media / "clips", "path,label\n../x.wav,happy\n")
     (clip,) = corpora.read("folder", table, outside=True)
-    assert clip.sound is not None
+    assert clip.audio is not None
     link = media / "clips/link.wav"
     link.symlink_to("/etc/hostname")
     write(media / "clips", "path,label\nlink.wav,happy\n")

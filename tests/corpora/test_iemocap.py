@@ -53,13 +53,13 @@ def test_a_clip_says_what_the_files_say(clips: dict[str, Clip], release: Path) -
         Vote("E4", ("Other",), 2, 3.5, None),
         Vote("M1", ("Neutral state",), 3, 2, None),
     )
-    assert clip.sound is not None
-    assert clip.picture is not None
+    assert clip.audio is not None
+    assert clip.video is not None
     session = release / "Session1"
     sound = session / "sentences" / "wav" / "Ses01F_impro01" / "Ses01F_impro01_M000.wav"
-    assert (clip.sound.path, clip.sound.start, clip.sound.end) == (sound, 0.0, None)
-    assert clip.picture.path == session / "dialog" / "avi" / "DivX" / "Ses01F_impro01.avi"
-    assert (clip.picture.start, clip.picture.end, clip.picture.half) == (1.1, 2.2, "right")
+    assert (clip.audio.path, clip.audio.start, clip.audio.end) == (sound, 0.0, None)
+    assert clip.video.path == session / "dialog" / "avi" / "DivX" / "Ses01F_impro01.avi"
+    assert (clip.video.start, clip.video.end, clip.video.half) == (1.1, 2.2, "right")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_seating(speaker: str, wearer: str, marker: str, woman: str) -> None:
 
 
 def test_seating_reaches_the_clips(release: Path) -> None:
-    halves = {c.id: c.picture for c in corpora.read("iemocap", release, seating="woman-left")}
+    halves = {c.id: c.video for c in corpora.read("iemocap", release, seating="woman-left")}
     woman, man = halves["Ses03M_impro05a_F012"], halves["Ses03M_impro05a_M007"]
     assert woman is not None
     assert man is not None

@@ -57,11 +57,11 @@ def test_media_that_are_there_and_media_that_are_not(tmp_path: Path) -> None:
         numbered_video(media / f"{name}.mp4", 12, sound=tone(0.4))
     (media / "dia125_utt3.mp4").write_bytes(b"no film")
     clips = {clip.id: clip for clip in corpora.read("meld", tmp_path)}
-    sound = clips["train_dia0_utt0"].sound
+    sound = clips["train_dia0_utt0"].audio
     assert sound is not None
     assert sound.path == media / "dia0_utt0.mp4"
-    assert sound == clips["train_dia0_utt0"].picture
-    assert clips["dev_dia0_utt0"].sound is None  # text only
+    assert sound == clips["train_dia0_utt0"].video
+    assert clips["dev_dia0_utt0"].audio is None  # text only
     report = corpora.check("meld", tmp_path)
     (problem,) = report.problems
     assert problem.path.name == "dia125_utt3.mp4"

@@ -35,24 +35,24 @@ def test_what_a_name_says(tree: Path) -> None:
     assert (fearful.label, fearful.speaker, fearful.gender) == ("fearful", "Actor_01", "M")
     assert fearful.transcript == "Dogs are sitting by the door."
     assert fearful.scripted
-    assert fearful.picture is None
+    assert fearful.video is None
     assert clips["01-02-01-01-02-02"].gender == "F"
 
 
 def test_the_files_of_one_performance_are_one_clip(tree: Path) -> None:
     clip = corpora.read("ravdess", tree)[-1]
-    assert clip.sound is not None
-    assert clip.picture is not None
-    assert clip.sound.path.name.startswith("03-")  # not the film's
-    assert clip.picture.path.name.startswith("01-")
+    assert clip.audio is not None
+    assert clip.video is not None
+    assert clip.audio.path.name.startswith("03-")  # not the film's
+    assert clip.video.path.name.startswith("01-")
     (tree / "Actor_02/03-01-02-01-01-02-02.wav").unlink()
     clip = corpora.read("ravdess", tree)[-1]
-    assert clip.sound == clip.picture  # the film's own
+    assert clip.audio == clip.video  # the film's own
     (tree / "Actor_02/01-01-02-01-01-02-02.mp4").unlink()
     clip = corpora.read("ravdess", tree)[-1]
-    assert clip.sound is None
-    assert clip.picture is not None
-    assert clip.picture.path.name.startswith("02-")
+    assert clip.audio is None
+    assert clip.video is not None
+    assert clip.video.path.name.startswith("02-")
 
 
 def test_channels(tree: Path) -> None:
@@ -113,7 +113,7 @@ def test_the_true_corpus() -> None:
     assert len(clips) == 1440
     assert Counter(c.label for c in clips)["neutral"] == 96
     assert len({c.speaker for c in clips}) == 24
-    assert sum(c.picture is not None for c in clips) == 1
+    assert sum(c.video is not None for c in clips) == 1
     report = corpora.check("ravdess", SHARED)
     wrong = [r for r in report.counts if r.expected is not None and r.found != r.expected]
     assert wrong == []

@@ -132,7 +132,7 @@ def test_pictures_and_flags_of_a_film(
     settings = FeatureSettings(audio=None, text=None, video="hog", crop="face")
     extract = Extractor(settings)
     assert extract.sizes == {"video": 512, "face": 1}
-    arrays = extract(Clip("x", picture=Span(path, 0.0, 1.0)))
+    arrays = extract(Clip("x", video=Span(path, 0.0, 1.0)))
     assert arrays["face"].tolist() == [[1.0], [0.0], [1.0]]
     assert arrays["face"].dtype == np.float32
     assert arrays["video"].shape == (3, 512)

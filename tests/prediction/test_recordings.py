@@ -38,9 +38,9 @@ def write(path: Path, text: str) -> str:
 def test_where_somebody_speaks(recording: Path) -> None:
     found = list(segments_of(recording, "speech"))
     np.testing.assert_allclose(spans(found), [(0.9, 4.4), (7.3, 8.9)], atol=0.25)
-    assert found[0].clip.sound is not None
-    assert found[0].clip.sound.end == pytest.approx(found[0].clip.end, abs=1e-3)
-    assert found[0].clip.picture is None
+    assert found[0].clip.audio is not None
+    assert found[0].clip.audio.end == pytest.approx(found[0].clip.end, abs=1e-3)
+    assert found[0].clip.video is None
 
 
 @pytest.mark.parametrize(

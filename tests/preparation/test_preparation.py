@@ -134,34 +134,34 @@ def test_class_sets(synthetic_corpus: Path, tmp_path: Path) -> None:
 
 
 def _empty_wav(clip: Clip) -> None:
-    assert clip.sound is not None
-    soundfile.write(clip.sound.path, np.zeros(0), 16_000)
+    assert clip.audio is not None
+    soundfile.write(clip.audio.path, np.zeros(0), 16_000)
 
 
 def _ten_milliseconds(clip: Clip) -> None:
-    assert clip.sound is not None
-    soundfile.write(clip.sound.path, np.full(160, 0.1), 16_000)
+    assert clip.audio is not None
+    soundfile.write(clip.audio.path, np.full(160, 0.1), 16_000)
 
 
 def _no_bytes(clip: Clip) -> None:
-    assert clip.sound is not None
-    clip.sound.path.write_bytes(b"")
+    assert clip.audio is not None
+    clip.audio.path.write_bytes(b"")
 
 
 def _no_file(clip: Clip) -> None:
-    assert clip.sound is not None
-    clip.sound.path.unlink()
+    assert clip.audio is not None
+    clip.audio.path.unlink()
 
 
 def _text_as_wav(clip: Clip) -> None:
-    assert clip.sound is not None
-    clip.sound.path.write_text("RIFF? no.")
+    assert clip.audio is not None
+    clip.audio.path.write_text("RIFF? no.")
 
 
 def _nan_samples(clip: Clip) -> None:
-    assert clip.sound is not None
+    assert clip.audio is not None
     samples = np.full(16_000, np.nan, np.float32)
-    soundfile.write(clip.sound.path, samples, 16_000, subtype="FLOAT")
+    soundfile.write(clip.audio.path, samples, 16_000, subtype="FLOAT")
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,12 @@ def test_one_bad_sound_is_named_and_the_rest_is_kept(
     (problem,) = done.problems
     assert (problem.id, problem.stage) == (victim.id, "audio")
     assert "\n" not in problem.reason
-    assert victim.sound is not None
-    assert victim.sound.path.name in problem.reason
+    assert victim.audio is not None
+    assert victim.audio.path.name in problem.reason
     with (tmp_path / "out/problems.csv").open() as file:
         assert list(csv.reader(file)) == [
             ["id", "path", "stage", "reason"],
-            [victim.id, str(victim.sound.path), "audio", problem.reason],
+            [victim.id, str(victim.audio.path), "audio", problem.reason],
         ]
     assert victim.id not in open_prepared(tmp_path / "out").facts("id")
 

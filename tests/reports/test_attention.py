@@ -102,12 +102,12 @@ def test_without_media_sound_is_the_first_feature() -> None:
 
 def test_with_media_it_is_what_was_recorded(synthetic_corpus: Path) -> None:
     clip = next(iter(corpora.read("iemocap", synthetic_corpus)))
-    assert clip.sound is not None
+    assert clip.audio is not None
     found = media_of("iemocap", synthetic_corpus, [clip.id])
     assert found == {clip.id: clip}
     both = Predictor(Modality.AUDIO, Modality.VIDEO)
     shown = seen_in_corpus(Row(), both, clip)  # type: ignore[arg-type]
-    samples, rate = read_audio(clip.sound)
+    samples, rate = read_audio(clip.audio)
     assert shown.low is not None
     assert shown.high is not None
     assert shown.seconds == pytest.approx(len(samples) / rate)

@@ -89,16 +89,16 @@ def test_the_layout_is_that_of_the_release(made: Synthesis) -> None:
 
 def test_sentences_are_cut_from_their_speakers_channel(made: Synthesis, clips: list[Clip]) -> None:
     for clip in clips:
-        assert clip.sound is not None
+        assert clip.audio is not None
         assert clip.end is not None
         assert clip.dialog is not None
-        with wave.open(str(clip.sound.path)) as file:
+        with wave.open(str(clip.audio.path)) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16000, 1, 2)
             assert file.getnframes() == round((clip.end - clip.start) * 16000)
             samples = np.frombuffer(file.readframes(-1), "<i2")
         assert 1 <= clip.end - clip.start <= 5
         assert 300 < np.abs(samples.astype(int)).max() < 32767
-        session = clip.sound.path.parents[3]
+        session = clip.audio.path.parents[3]
         with wave.open(str(session / "dialog" / "wav" / f"{clip.dialog}.wav")) as file:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16000, 2, 2)
             file.setpos(round(clip.start * 16000))
@@ -131,15 +131,15 @@ def test_the_speakers_half_shows_a_face_that_moves(clips: list[Clip]) -> None:
     import av
 
     clip = clips[0]
-    assert clip.picture is not None
-    assert clip.picture.end is not None
-    with av.open(str(clip.picture.path)) as video:
+    assert clip.video is not None
+    assert clip.video.end is not None
+    with av.open(str(clip.video.path)) as video:
         grey = [
             frame.to_ndarray(format="gray").astype(int)
             for frame in video.decode(video=0)
-            if clip.start <= frame.time < clip.picture.end
+            if clip.start <= frame.time < clip.video.end
         ]
-    left = 0 if clip.picture.half == "left" else 360
+    left = 0 if clip.video.half == "left" else 360
     crops = np.stack(grey)[:, 128:352, left + 68 : left + 292]
     assert np.ptp(crops, axis=(1, 2)).min() > 100  # eyes, mouth and skin, no bare wall
     assert np.abs(np.diff(crops, axis=0)).max() > 50

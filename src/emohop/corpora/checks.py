@@ -41,8 +41,8 @@ def check_clips(
     Raises:
         CorpusError: the frames cannot be written.
     """
-    sounds = sound_problems(clip.sound for clip in clips)
-    films = film_problems(clip.picture for clip in clips)
+    sounds = sound_problems(clip.audio for clip in clips)
+    films = film_problems(clip.video for clip in clips)
     frames: list[Path] = []
     if frames_folder is not None:
         from emohop.corpora.frames import write_sample_frames
@@ -50,13 +50,13 @@ def check_clips(
         frames, failed = write_sample_frames(clips, frames_folder)
         films = {**failed, **films}
     known = {span.path: known_bad[clip.id] for clip in clips if clip.id in known_bad
-             for span in (clip.sound, clip.picture) if span is not None}  # fmt: skip
+             for span in (clip.audio, clip.video) if span is not None}  # fmt: skip
     found = [*problems, *(_known(path, p, known) for path, p in {**sounds, **films}.items())]
 
     def sounding(clip: Clip) -> bool:
-        if clip.sound is None:
-            return clip.picture is None and clip.transcript is not None
-        return clip.sound.path not in sounds
+        if clip.audio is None:
+            return clip.video is None and clip.transcript is not None
+        return clip.audio.path not in sounds
 
     usable = any(s.class_of(c.label) for s in class_sets for c in clips if sounding(c))
     said = [] if usable else ["not usable: no clip of a class set has sound, or words, in order"]
@@ -101,8 +101,8 @@ def _counts(
             yield CheckCount(what, count, complete.get((what, part)), part)
         media = {
             "transcripts": (sum(c.transcript is not None for c in inside), len(inside)),
-            "sound files in order": _in_order((c.sound for c in inside), bad_sounds),
-            "films in order": _in_order((c.picture for c in inside), bad_films),
+            "sound files in order": _in_order((c.audio for c in inside), bad_sounds),
+            "films in order": _in_order((c.video for c in inside), bad_films),
         }
         for what, (count, all_of_them) in media.items():
             yield CheckCount(what, count, all_of_them, part)

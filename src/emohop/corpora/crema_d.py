@@ -95,8 +95,8 @@ def _clip(
         gender=genders.get(actor),
         scripted=True,
         transcript=SENTENCES[sentence],
-        sound=Span(sounds[name]) if name in sounds else None,
-        picture=Span(films[name]) if name in films else None,
+        audio=Span(sounds[name]) if name in sounds else None,
+        video=Span(films[name]) if name in films else None,
     )
 
 

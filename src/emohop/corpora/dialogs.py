@@ -24,6 +24,6 @@ def with_turns_before(clips: Sequence[Clip], turns: int) -> list[Clip]:
             found.append(clip)
             continue
         said = dialogs.setdefault(clip.dialog, [])
-        found.append(replace(clip, before=tuple(said[-turns:])))
+        found.append(replace(clip, previous_turns=tuple(said[-turns:])))
         said.append(clip.transcript or "")
     return found

@@ -90,7 +90,7 @@ def _clip(name: re.Match[str], path: Path) -> Clip:
         gender=gender,
         scripted=True,
         transcript=SENTENCES[name["text"]],
-        sound=Span(path),
+        audio=Span(path),
     )
 
 

@@ -91,8 +91,8 @@ def _from_folders(folder: Path) -> list[Clip]:
                 label=label,
                 speaker=between[0] if between else None,
                 transcript=" ".join(read_text(words).split()) if words.is_file() else None,
-                sound=sound,
-                picture=picture,
+                audio=sound,
+                video=picture,
             )
         )
     if not clips:
@@ -109,7 +109,7 @@ def _from_table(path: Path, outside: bool) -> list[Clip]:
         clips.append(_clip(row, where, root, outside))
     if not clips:
         raise CorpusError(f"{path} holds no clips: expected columns {', '.join(COLUMNS)}")
-    if not any(clip.sound or clip.picture or clip.transcript for clip in clips):
+    if not any(clip.audio or clip.video or clip.transcript for clip in clips):
         raise CorpusError(f"{path} names no media and no words: expected a column path")
     if not any(clip.label for clip in clips):
         raise CorpusError(f"{path} has no labels: expected a column label")
@@ -144,8 +144,8 @@ def _clip(row: Row, where: str, root: Path, outside: bool) -> Clip:
         transcript=row.get("transcript"),
         start=start,
         end=end,
-        sound=sound,
-        picture=picture,
+        audio=sound,
+        video=picture,
         split=_choice(row, "split", _SPLITS, where),
     )
 

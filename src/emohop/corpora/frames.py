@@ -36,7 +36,7 @@ def write_sample_frames(
     written: dict[str, Path] = {}
     failed: dict[Path, Problem] = {}
     for clip in clips:
-        film, session = clip.picture, clip.session or "corpus"
+        film, session = clip.video, clip.session or "corpus"
         if film is None or session in written or film.path in failed:
             continue
         end = film.start if film.end is None else film.end

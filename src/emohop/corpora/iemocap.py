@@ -190,8 +190,8 @@ def _clip(dialog: Dialog, turn: Turn, transcript: str | None, seating: Seating) 
         valence=turn.valence,
         activation=turn.activation,
         dominance=turn.dominance,
-        sound=Span(dialog.sound(turn.name)),
-        picture=Span(dialog.picture, turn.start, turn.end, half),
+        audio=Span(dialog.sound(turn.name)),
+        video=Span(dialog.picture, turn.start, turn.end, half),
     )
 
 

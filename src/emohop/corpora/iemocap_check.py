@@ -85,10 +85,10 @@ def check(
         else:
             clips.extend(in_order(found))
             words.extend(_word_problems(dialog, found))
-    sounds = sound_problems(clip.sound for clip in clips)
-    films = film_problems(clip.picture for clip in clips)
+    sounds = sound_problems(clip.audio for clip in clips)
+    films = film_problems(clip.video for clip in clips)
     times = time_problems(clips, {d.name: d.evaluation for d in dialogs})
-    sounding = [clip for clip in clips if clip.sound and clip.sound.path not in sounds]
+    sounding = [clip for clip in clips if clip.audio and clip.audio.path not in sounds]
     usable = not wrong and any(s.class_of(c.label) for s in CLASS_SETS for c in sounding)
 
     notes = [f"{name} is missing" for name in SESSIONS if name not in {s.name for s in sessions}]
@@ -134,8 +134,8 @@ def _rows(
         }
         for what, found in counts.items():
             yield CheckCount(what, found, _expected(what, index), part)
-        sounds = sum(c.sound is not None and c.sound.path not in bad_sounds for c in inside)
-        films = len({c.picture.path for c in inside if c.picture is not None} - bad_films)
+        sounds = sum(c.audio is not None and c.audio.path not in bad_sounds for c in inside)
+        films = len({c.video.path for c in inside if c.video is not None} - bad_films)
         spoken = sum(clip.transcript is not None for clip in inside)
         yield CheckCount("transcripts", spoken, len(inside), part)
         yield CheckCount("sound files in order", sounds, len(inside), part)

@@ -131,8 +131,8 @@ def _clip(row: Mapping[str, str | None], where: str, split: Split, media: Path |
         transcript=values["Utterance"],
         start=start,
         end=end,
-        sound=span,
-        picture=span,
+        audio=span,
+        video=span,
         split=split,
     )
 

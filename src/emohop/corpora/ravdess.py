@@ -98,8 +98,8 @@ def _clip(rest: str, kinds: Mapping[str, Path]) -> Clip:
         gender="M" if int(actor) % 2 else "F",
         scripted=True,
         transcript=STATEMENTS[int(statement) - 1],
-        sound=None if sound is None else Span(sound),
-        picture=None if picture is None else Span(picture),
+        audio=None if sound is None else Span(sound),
+        video=None if picture is None else Span(picture),
     )
 
 
@@ -131,7 +131,7 @@ def check(
 
 def _twins(clips: list[Clip]) -> list[str]:
     """Two speech files of the release are one recording; said where they are so here."""
-    paths = [clip.sound.path for clip in clips if clip.id in _TWINS and clip.sound]
+    paths = [clip.audio.path for clip in clips if clip.id in _TWINS and clip.audio]
     if len(paths) == len(_TWINS) and paths[0].read_bytes() == paths[1].read_bytes():
         return [f"{paths[0].name} and {paths[1].name} are the same bytes, as in every copy"]
     return []

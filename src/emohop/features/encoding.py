@@ -141,7 +141,7 @@ def _kept(encoder: Encoder, cache: Cache) -> Encoder:
 
 def _content(item: NDArray[Any] | Text) -> bytes:
     if isinstance(item, Text):
-        return ascii((item.before, item.words)).encode()
+        return ascii((item.previous_turns, item.words)).encode()
     return repr((item.shape, item.dtype.str)).encode() + item.tobytes()
 
 

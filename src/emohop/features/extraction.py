@@ -111,7 +111,7 @@ class Extractor:
         found = self._pending(Modality.TEXT)
         for i, clip in enumerate(clips):
             if clip.transcript is not None:
-                found.add(i, Text(clip.transcript, clip.before), None)
+                found.add(i, Text(clip.transcript, clip.previous_turns), None)
             else:
                 found.lack(i)
         return found.finish()
@@ -124,7 +124,7 @@ class Extractor:
             return self.heard(samples, rate)
 
         found = self._pending(Modality.AUDIO)
-        found.read([clip.sound for clip in clips], read_sounds, prepare)
+        found.read([clip.audio for clip in clips], read_sounds, prepare)
         return found.finish()
 
     def heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
@@ -150,7 +150,7 @@ class Extractor:
             return self._watched(pictures, cropped.found)
 
         found = self._pending(Modality.VIDEO)
-        found.read([clip.picture for clip in clips], read, prepare)
+        found.read([clip.video for clip in clips], read, prepare)
         return found.finish()
 
     def _watched(self, pictures: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:

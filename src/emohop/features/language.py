@@ -129,7 +129,11 @@ class LanguageEncoder:
 
         cleaned = [plain(text.words) for text in texts]
         cut = [self._pieces(text) for text in cleaned]
-        read = [p for i, text in enumerate(texts) for p in self._parts(i, cut[i][0], text.before)]
+        read = [
+            p
+            for i, text in enumerate(texts)
+            for p in self._parts(i, cut[i][0], text.previous_turns)
+        ]
         vectors: list[list[NDArray[np.float32]]] = [[] for _ in texts]
         found: dict[int, NDArray[np.float32]] = {}
         for chosen in _batches([len(piece.ids) for piece in read]):
@@ -166,7 +170,7 @@ class LanguageEncoder:
     def pieces(self, texts: Sequence[Text]) -> list[list[Piece]]:
         """What is read of each text: one piece, several of a long text, none of an empty one."""
         return [
-            self._parts(i, self._pieces(plain(text.words))[0], text.before)
+            self._parts(i, self._pieces(plain(text.words))[0], text.previous_turns)
             for i, text in enumerate(texts)
         ]
 

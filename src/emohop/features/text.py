@@ -76,12 +76,12 @@ class Text:
     """What is said in a clip, and in the turns before it, the earliest first."""
 
     words: str
-    before: tuple[str, ...] = ()
+    previous_turns: tuple[str, ...] = ()
 
 
 def said(text: Text) -> list[str]:
     """The tokens of a text behind those of the turns before it, each turn closed by `TURN`."""
-    context = [token for turn in text.before for token in (*tokenize(turn), TURN)]
+    context = [token for turn in text.previous_turns for token in (*tokenize(turn), TURN)]
     return [*context[-CONTEXT_WORDS:], *tokenize(text.words)]
 
 

@@ -57,7 +57,7 @@ def row_of(clip: Clip, arrays: Arrays, modalities: Collection[Modality]) -> Row:
 def _decoded(extractor: Extractor, source: Source) -> Arrays:
     """The arrays of what is decoded already."""
     clip = source.clip
-    text = None if clip.transcript is None else Text(clip.transcript, clip.before)
+    text = None if clip.transcript is None else Text(clip.transcript, clip.previous_turns)
     return extractor.of_media(source.sound, source.pictures, text)
 
 
@@ -66,7 +66,7 @@ def _whole(
 ) -> tuple[Arrays, dict[Modality, Failure]]:
     """A clip's arrays and what could not be read; MediaError when that is all of its media."""
     lost = {m: found for m, found in parts.items() if isinstance(found, Failure)}
-    media = {Modality.AUDIO: clip.sound, Modality.VIDEO: clip.picture}
+    media = {Modality.AUDIO: clip.audio, Modality.VIDEO: clip.video}
     if lost and not any(span and m in parts and m not in lost for m, span in media.items()):
         raise MediaError(next(iter(lost.values())).reason)
     arrays: dict[str, NDArray[Any]] = {}

@@ -46,7 +46,7 @@ def clips_of(
         if (whole.clip.end or 0.0) <= LONG_SECONDS:
             yield whole
             return
-        if whole.clip.sound is None:
+        if whole.clip.audio is None:
             raise EmohopError(f"{path}: long, and without sound: cut it by --segments SECONDS")
     if text is not None:
         raise EmohopError(
@@ -89,9 +89,9 @@ def segments_of(path: str | Path, segments: str, before: Sequence[str] = ()) -> 
                 start=round(cue.start, 3),
                 end=round(end, 3),
                 transcript=None if transcript is None else transcript.text,
-                before=tuple(before),
-                sound=Span(file, cue.start, end) if media.has_audio else None,
-                picture=_picture(file, media, cue.start, end),
+                previous_turns=tuple(before),
+                audio=Span(file, cue.start, end) if media.has_audio else None,
+                video=_picture(file, media, cue.start, end),
             ),
             transcript,
         )

@@ -60,9 +60,9 @@ def source_of_file(path: str | Path, text: str | None = None, before: Sequence[s
             id=str(path),
             end=media.duration,
             transcript=None if transcript is None else transcript.text,
-            before=tuple(before),
-            sound=Span(file) if media.has_audio else None,
-            picture=None if media.picture_duration is None else Span(file),
+            previous_turns=tuple(before),
+            audio=Span(file) if media.has_audio else None,
+            video=None if media.picture_duration is None else Span(file),
         ),
         transcript,
     )
@@ -70,7 +70,7 @@ def source_of_file(path: str | Path, text: str | None = None, before: Sequence[s
 
 def source_of_words(text: str, before: Sequence[str] = ()) -> Source:
     """Words alone."""
-    clip = Clip(id=WORDS_ALONE, transcript=text, before=tuple(before))
+    clip = Clip(id=WORDS_ALONE, transcript=text, previous_turns=tuple(before))
     return Source(clip, Transcript(text))
 
 
@@ -97,7 +97,7 @@ def source_of_arrays(
     if pictures is not None:
         seconds.append(len(pictures) / pictures_per_second)
     return Source(
-        Clip(id="array", end=max(seconds), transcript=text, before=tuple(before)),
+        Clip(id="array", end=max(seconds), transcript=text, previous_turns=tuple(before)),
         None if text is None else Transcript(text),
         None if sound is None else (sound, sample_rate),
         pictures,
@@ -160,8 +160,8 @@ def transcribed(source: Source, transcriber: Transcriber) -> Source:
     """
     if source.sound is not None:
         sound = source.sound
-    elif source.clip.sound is not None:
-        sound = read_audio(source.clip.sound)
+    elif source.clip.audio is not None:
+        sound = read_audio(source.clip.audio)
     else:
         return source
     heard = transcriber(sound_16k(*sound))

@@ -195,8 +195,8 @@ def _check_whole(job: _Job) -> None:
         return
     clips = [clip for group in job.groups for clip in group]
     for option, what, found in (
-        ("audio", "sound", [clip.sound for clip in clips]),
-        ("video", "picture", [clip.picture for clip in clips]),
+        ("audio", "audio", [clip.audio for clip in clips]),
+        ("video", "video", [clip.video for clip in clips]),
         ("text", "transcript", [clip.transcript for clip in clips]),
     ):
         lacking = found.count(None)

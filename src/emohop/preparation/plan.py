@@ -26,7 +26,7 @@ def cut(clips: Sequence[Clip]) -> list[list[Clip]]:
     size = min(max(fewest, len(clips) // FEW_SHARDS), most)
     by_file: dict[Any, list[Clip]] = {}
     for clip in clips:
-        span = clip.picture or clip.sound
+        span = clip.video or clip.audio
         by_file.setdefault(span.path if span else None, []).append(clip)
     groups: list[list[Clip]] = []
     for file, members in by_file.items():
@@ -44,7 +44,7 @@ def make_plan(
 ) -> dict[str, Any]:
     """What decides the bytes of the shards; a folder is continued only under an equal plan."""
     facts = [
-        [c.id, c.label, c.start, c.end, c.transcript, c.picture and c.picture.half, *c.before]
+        [c.id, c.label, c.start, c.end, c.transcript, c.video and c.video.half, *c.previous_turns]
         for c in clips
     ]
     return {

@@ -149,7 +149,7 @@ def _check_source(task: Task) -> None:
 
 
 def _path(clip: Clip, stage: str) -> str:
-    span = clip.picture if stage == "video" else clip.sound or clip.picture
+    span = clip.video if stage == "video" else clip.audio or clip.video
     return "" if span is None or stage == "text" else str(span.path)
 
 

@@ -55,16 +55,16 @@ def seen(prediction: Prediction, source: Source, predictor: Predictor) -> Seen:
         found["seconds"] = prediction.end - prediction.start
     if Modality.AUDIO in modalities:
         heard = source.sound
-        if heard is None and clip.sound is not None:
-            heard = _read(clip.sound)
+        if heard is None and clip.audio is not None:
+            heard = _read(clip.audio)
         if heard is not None and len(heard[0]):
             found |= _of_sound(*heard)
     if Modality.VIDEO in modalities:
         settings = predictor.inputs.features
         if source.pictures is not None and len(source.pictures):
             found |= _of_pictures(source.pictures, settings.frames_per_second)
-        elif clip.picture is not None:
-            found |= _of_film(clip.picture, found.get("seconds", 0.0), settings)
+        elif clip.video is not None:
+            found |= _of_film(clip.video, found.get("seconds", 0.0), settings)
     return Seen(**found)
 
 
@@ -77,15 +77,15 @@ def seen_in_corpus(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
     settings, modalities = predictor.inputs.features, predictor.inputs.max_steps
     found: dict[str, Any] = {}
     if Modality.AUDIO in modalities and len(row.audio):
-        if clip is not None and clip.sound is not None:
-            found |= _of_sound(*_read(clip.sound))
+        if clip is not None and clip.audio is not None:
+            found |= _of_sound(*_read(clip.audio))
         else:
             loud = row.audio[:, 0]
             high = (loud - loud.min()) / max(1e-6, float(np.ptp(loud)))
             found |= {"low": np.zeros_like(high), "high": high}
             found["seconds"] = len(row.audio) * _frame_seconds(row, settings)
-    if Modality.VIDEO in modalities and clip is not None and clip.picture is not None:
-        found |= _of_film(clip.picture, found.get("seconds", 0.0), settings)
+    if Modality.VIDEO in modalities and clip is not None and clip.video is not None:
+        found |= _of_film(clip.video, found.get("seconds", 0.0), settings)
     if Modality.TEXT in modalities:
         found["words"] = tuple(Word(text=word) for word in row.text.tolist())
     return Seen(**found)

@@ -111,10 +111,10 @@ def _hear(task: _Task) -> list[str]:
     """What is heard in each clip; EmohopError, naming it, for one that cannot be read."""
     transcriber, texts = _transcriber(task.name, task.device), []
     for clip in task.clips:
-        if clip.sound is None:
+        if clip.audio is None:
             raise EmohopError(f"clip {clip.id} has no sound: its words cannot be heard")
         try:
-            sound = sound_16k(*read_audio(clip.sound))
+            sound = sound_16k(*read_audio(clip.audio))
         except MediaError as error:
             raise EmohopError(f"clip {clip.id}: {error}") from None
         texts.append(" ".join(one.word for one in transcriber(sound)))

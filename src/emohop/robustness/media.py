@@ -87,7 +87,7 @@ class Media:
     def _others(self, row: int) -> tuple[Clip, ...]:
         """Clips of other speakers, drawn for this one."""
         clip = self.clips[row]
-        others = [c for c in self.clips if c.speaker != clip.speaker and c.sound is not None]
+        others = [c for c in self.clips if c.speaker != clip.speaker and c.audio is not None]
         if not others:
             raise EmohopError("noise:babble is made of other speakers: the corpus has one only")
         drawn = chance("babble", clip.id).choice(len(others), min(BABBLERS, len(others)), False)
@@ -141,7 +141,7 @@ def _voice(clip: Clip, rate: int) -> NDArray[np.float32]:
     """Another speaker's sound at this clip's rate."""
     from emohop.features.audio import resample
 
-    if clip.sound is None:
+    if clip.audio is None:
         raise EmohopError(f"clip {clip.id} has no sound to babble with")
-    samples, own = read_audio(clip.sound)
+    samples, own = read_audio(clip.audio)
     return resample(samples, own, rate)

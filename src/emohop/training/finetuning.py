@@ -137,7 +137,7 @@ def _clips(
     if context:
         everything = with_turns_before(everything, context)
     known = [clip for clip in everything if label_set.class_of(clip.label) is not None]
-    lost = "transcript" if modality is Modality.TEXT else "sound"
+    lost = "transcript" if modality is Modality.TEXT else "audio"
     clips = [clip for clip in known if getattr(clip, lost) is not None]
     if not clips:
         raise EmohopError(f"{source}: none of {len(known)} clips of {label_set.name} has a {lost}")
@@ -155,7 +155,10 @@ def _facts_of(clips: Sequence[Clip], labels: LabelSet) -> Facts:
 
 def _digest(clips: Sequence[Clip]) -> str:
     """SHA-256 of what decides the folds and what is read of texts."""
-    facts = [[c.id, c.label, c.speaker, c.session, c.split, c.transcript, *c.before] for c in clips]
+    facts = [
+        [c.id, c.label, c.speaker, c.session, c.split, c.transcript, *c.previous_turns]
+        for c in clips
+    ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -177,7 +180,7 @@ def _parts(
     parts = {}
     for name, rows in (("train", fold.train), ("dev", fold.dev), ("test", fold.test)):
         chosen = [clips[row] for row in rows]
-        items: list[Any] = [Text(clip.transcript or "", clip.before) for clip in chosen]
+        items: list[Any] = [Text(clip.transcript or "", clip.previous_turns) for clip in chosen]
         if modality is Modality.AUDIO:
             items = _sounds(chosen)
         numbers = [labels.labels.index(str(labels.class_of(clip.label))) for clip in chosen]
@@ -193,7 +196,7 @@ def _parts(
 def _sounds(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
     """The sounds of clips at 16 kHz, each file decoded once; EmohopError for one that is broken."""
     files: dict[Path, list[int]] = {}
-    spans = [clip.sound for clip in clips if clip.sound is not None]
+    spans = [clip.audio for clip in clips if clip.audio is not None]
     for i, span in enumerate(spans):
         files.setdefault(span.path, []).append(i)
     found: dict[int, NDArray[np.float32]] = {}
