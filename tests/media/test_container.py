@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -192,3 +193,22 @@ def test_importing_loads_no_decoder() -> None:
     code = "import sys, emohop.media; print({'av', 'soundfile', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("rate", [999, 768_001])
+def test_files_arrays_and_streams_have_one_limit_of_sample_rates(rate: int, tmp_path: Path) -> None:
+    from emohop.prediction.sources import source_of_arrays
+    from emohop.serving.streaming import Begin
+
+    message = f"a sample rate of {rate} Hz; from 1000 to 768000 is accepted"
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(10), rate)
+    with pytest.raises(MediaError, match=message):
+        probe(path)
+    with pytest.raises(MediaError, match=message):
+        source_of_arrays(np.zeros(10), rate, 3.0)
+    with pytest.raises(ValueError, match="sample_rate"):
+        Begin(sample_rate=rate, format="s16le")
+    inside = min(max(rate, 1000), 768_000)
+    assert source_of_arrays(np.zeros(10), inside, 3.0).decoded
+    assert Begin(sample_rate=inside, format="s16le").sample_rate == inside

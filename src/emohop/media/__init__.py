@@ -7,8 +7,16 @@ network are refused, and whatever is wrong with a file is a `MediaError` of one 
 
 from __future__ import annotations
 
-from emohop.media.container import Media, probe
+from emohop.media.container import SAMPLE_RATES_HZ, Media, check_rate, probe
 from emohop.media.pictures import frames_at
 from emohop.media.sound import read_audio, read_sounds
 
-__all__ = ["Media", "frames_at", "probe", "read_audio", "read_sounds"]
+__all__ = [
+    "SAMPLE_RATES_HZ",
+    "Media",
+    "check_rate",
+    "frames_at",
+    "probe",
+    "read_audio",
+    "read_sounds",
+]

@@ -15,7 +15,7 @@ from emohop.errors import MediaError
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-SAMPLE_RATES_HZ = (1_000, 768_000)  # the lowest and the highest that are believed
+SAMPLE_RATES_HZ = (1_000, 768_000)  # below it there is no speech; converters record no faster
 UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is not below it
 UNKNOWN_BYTES = 0x7FFF_0000
 RIFF_TOLERANCE_BYTES = 1024  # writers disagree about padding
@@ -193,11 +193,14 @@ def check_file(path: Path) -> None:
         raise MediaError(f"{path}: the file is empty")
 
 
-def check_rate(path: Path, rate: int) -> int:
-    """The sample rate in Hz, unless it is unbelievable: then MediaError."""
+def check_rate(where: str | Path, rate: int) -> int:
+    """The sample rate in Hz; MediaError, naming `where`, outside `SAMPLE_RATES_HZ`.
+
+    The one limit of every sample rate: of files, of arrays and of streams.
+    """
     low, high = SAMPLE_RATES_HZ
     if not low <= rate <= high:
-        raise MediaError(f"{path}: a sample rate of {rate} Hz; from {low} to {high} is accepted")
+        raise MediaError(f"{where}: a sample rate of {rate} Hz; from {low} to {high} is accepted")
     return rate
 
 

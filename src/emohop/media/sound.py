@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,6 @@ from emohop.media.container import (
     open_media,
     sound_file,
 )
-
-if TYPE_CHECKING:
-    pass
 
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames

@@ -14,7 +14,7 @@ from emohop.clips import Clip, Span
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import sound_16k
 from emohop.features.transcription import Transcriber
-from emohop.media import probe, read_audio
+from emohop.media import check_rate, probe, read_audio
 from emohop.prediction.answers import Word
 from emohop.prediction.transcripts import Transcript, transcript_beside
 
@@ -113,7 +113,7 @@ def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
             f"sound of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
             "float32 or float64, [samples] or [samples, channels], are accepted"
         )
-    check_rate(sample_rate)
+    check_rate("sample_rate", sample_rate)
     return finite(samples)
 
 
@@ -126,12 +126,6 @@ def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     if sound.size and (peak := float(np.abs(sound).max())) > LOUDEST:
         raise MediaError(f"sound of up to {peak:.3g}: numbers from -1 to 1 are accepted")
     return sound
-
-
-def check_rate(sample_rate: int) -> None:
-    """EmohopError for a sample rate that no sound has."""
-    if not 1000 <= sample_rate <= 1_000_000:
-        raise EmohopError(f"sample_rate = {sample_rate}: 1000 to 1000000 a second are accepted")
 
 
 def _pictures(array: Any) -> Pictures:

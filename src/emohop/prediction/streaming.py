@@ -22,10 +22,11 @@ from emohop.features.audio import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, t
 from emohop.features.encoding import Arrays
 from emohop.features.growing import GrowingFrames
 from emohop.features.text import Text
+from emohop.media import check_rate
 from emohop.models.growing import GrowingEncoder
 from emohop.prediction.answers import Prediction
 from emohop.prediction.reading import row_of
-from emohop.prediction.sources import Source, check_rate, finite
+from emohop.prediction.sources import Source, finite
 from emohop.prediction.transcripts import Transcript
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Stream:
         """
         if Modality.AUDIO not in predictor.inputs.max_steps:
             raise EmohopError("this model does not look at sound: there is nothing to stream to it")
-        check_rate(sample_rate)
+        check_rate("sample_rate", sample_rate)
         if not 0.1 <= every <= 60:
             raise EmohopError(f"every = {every}: 0.1 to 60 seconds are accepted")
         self._predictor = predictor

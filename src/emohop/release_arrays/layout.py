@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,11 +40,6 @@ def chunks(count: int) -> Iterator[range]:
     """Rows 0..count-1 in pieces of CLIPS_AT_ONCE."""
     for first in range(0, count, CLIPS_AT_ONCE):
         yield range(first, min(first + CLIPS_AT_ONCE, count))
-
-
-def first_row(wrong: Sequence[bool]) -> int | None:
-    """The first row that is wrong."""
-    return next((row for row, bad in enumerate(wrong) if bad), None)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
+from emohop.media import SAMPLE_RATES_HZ
 from emohop.serving.guards import LOG, bears, fault_of_text
 from emohop.serving.metrics import Metrics
 from emohop.serving.worker import Heard, Refused, Served, Worker, WorkerDiedError
@@ -42,7 +43,7 @@ class _Message(BaseModel):
 class Begin(_Message):
     """The first message."""
 
-    sample_rate: int = Field(ge=8000, le=192_000)
+    sample_rate: int = Field(ge=SAMPLE_RATES_HZ[0], le=SAMPLE_RATES_HZ[1])
     format: Literal["s16le", "f32le"]
     text: str | None = None
     turns: bool = False
