@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("film", type=Path)
     film: Path = parser.parse_args().film
     torch.set_num_threads(1)
-    seconds = probe(film).picture_duration or 1.0
+    seconds = probe(film).video_duration or 1.0
     times = [k / 3 for k in range(int(3 * seconds))]
     pictures = [picture for _, picture in frames_at(film, times)]
     chance = np.random.default_rng(0)

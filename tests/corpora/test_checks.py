@@ -9,7 +9,7 @@ from PIL import Image
 
 from emohop import corpora
 from emohop.clips import Clip, Span
-from emohop.corpora.checks import film_problems, overlap_notes, sound_problems, time_problems
+from emohop.corpora.checks import audio_problems, overlap_notes, time_problems, video_problems
 from emohop.corpora.frames import mark, write_sample_frames
 from emohop.corpora.report import CheckCount, CheckReport, Problem
 from emohop.errors import CorpusError
@@ -64,8 +64,8 @@ def test_a_small_copy_is_usable_and_its_counts_stand_beside_the_complete_ones(wh
     assert _found(report, "iemocap-4-noexc") == (8, 4490)
     assert _found(report, "iemocap-6") == (14, 7380)
     assert _found(report, "transcripts") == (15, 16)
-    assert _found(report, "sound files in order") == (16, 16)
-    assert _found(report, "films in order") == (7, 7)
+    assert _found(report, "readable audio files") == (16, 16)
+    assert _found(report, "readable video files") == (7, 7)
     assert report.notes[:2] == ("Session2 is missing", "Session4 is missing")
     assert "1 turns begin while the other person still speaks" in report.notes
 
@@ -104,9 +104,9 @@ def test_what_is_missing_or_unreadable_is_named(release: Path) -> None:
     (silent,) = reasons.items()
     assert silent[0].name == "Ses01F_impro01.txt"
     assert silent[1] == "no line for 1 of 4 utterances: Ses01F_impro01_M001"
-    assert _found(report, "sound files in order") == (13, 16)
-    assert _found(report, "films in order") == (4, 7)
-    assert _found(report, "films in order", "Session3") == (1, 4)
+    assert _found(report, "readable audio files") == (13, 16)
+    assert _found(report, "readable video files") == (4, 7)
+    assert _found(report, "readable video files", "Session3") == (1, 4)
     assert _found(report, "transcripts") == (13, 16)
     assert report.usable
     assert all("\n" not in str(problem) for problem in report.problems)
@@ -119,7 +119,7 @@ def test_a_film_without_pictures_is_a_problem(release: Path) -> None:
     )
     shutil.copyfile(sound, film)
     report = corpora.check("iemocap", release)
-    assert Problem(film, "holds no pictures") in report.problems
+    assert Problem(film, "holds no video") in report.problems
 
 
 def test_malformed_labels_make_it_unusable_but_all_of_them_are_named(release: Path) -> None:
@@ -166,8 +166,8 @@ def test_without_sound_it_is_not_usable(release: Path) -> None:
     assert not report.usable
     missing = [problem.path for problem in report.problems if problem.reason == "no such folder"]
     assert missing == [release / f"Session{n}" / "sentences" for n in (1, 3, 5)]
-    assert _found(report, "sound files in order") == (0, 16)
-    assert "not usable: no clip of a class set has a sound file in order" in report.notes
+    assert _found(report, "readable audio files") == (0, 16)
+    assert "not usable: no clip of a class set has a readable audio file" in report.notes
 
 
 def test_labels_outside_every_class_set_are_not_enough(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_labels_outside_every_class_set_are_not_enough(tmp_path: Path) -> None:
     write_dialog(tmp_path / "Session1", "Ses01F_impro01", turns, film=b"film")
     report = corpora.check("iemocap", tmp_path)
     assert not report.usable
-    assert _found(report, "sound files in order") == (2, 2)
+    assert _found(report, "readable audio files") == (2, 2)
     assert _found(report, "other labels") == (1, None)
 
 
@@ -317,11 +317,11 @@ def test_media_that_end_before_their_clips(tmp_path: Path) -> None:
     film.write_bytes(film_bytes(tmp_path / "b.avi"))
     write_wave(sound, seconds=0.0)
     spans = [Span(film, 0, 2), Span(film, 3, 4.5), None, Span(film, 5, 6), Span(film, 1)]
-    reason = "pictures end at 4.00 s: 2 clips end later, the last at 6.00 s"
-    assert film_problems(spans) == {film: Problem(film, reason)}
-    assert film_problems(spans[:1]) == {}
-    assert sound_problems([Span(sound)]) == {sound: Problem(sound, "holds no sound")}
-    assert list(sound_problems([Span(film)])) == [film]
+    reason = "video ends at 4.00 s: 2 clips end later, the last at 6.00 s"
+    assert video_problems(spans) == {film: Problem(film, reason)}
+    assert video_problems(spans[:1]) == {}
+    assert audio_problems([Span(sound)]) == {sound: Problem(sound, "holds no audio")}
+    assert list(audio_problems([Span(film)])) == [film]
     clip = Clip("late", video=Span(film, 5, 6))
     failed = {film: Problem(film, "no picture at 5.50 s, in late")}
     assert write_sample_frames([clip], tmp_path) == ([], failed)

@@ -70,5 +70,5 @@ def test_the_known_bad_clip_is_known(tree: Path) -> None:
     rows = {row.what: (row.found, row.expected) for row in report.counts}
     assert rows["clips"] == (4, 7442)
     assert rows["NEU"] == (0, 1087)
-    assert rows["sound files in order"] == (3, 4)
+    assert rows["readable audio files"] == (3, 4)
     assert report.usable

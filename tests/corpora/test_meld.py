@@ -71,7 +71,7 @@ def test_media_that_are_there_and_media_that_are_not(tmp_path: Path) -> None:
     rows = {(row.what, row.part): (row.found, row.expected) for row in report.counts}
     assert rows[("clips", "train")] == (3, 9989)
     assert rows[("clips", "all")] == (4, 13708)
-    assert rows[("sound files in order", "train")] == (2, 3)
+    assert rows[("readable audio files", "train")] == (2, 3)
     assert report.usable
 
 

@@ -90,7 +90,7 @@ def test_check_counts_beside_a_complete_copy(tree: Path) -> None:
     assert rows["speakers"] == (2, 24)
     assert rows["neutral"] == (1, 96)
     assert rows["surprised"] == (0, 192)
-    assert rows["films in order"] == (1, 1)
+    assert rows["readable video files"] == (1, 1)
     assert report.usable
     assert report.problems == ()
     both = corpora.check("ravdess", tree, channel="both")

@@ -42,9 +42,9 @@ def _all(*steps: Callable[[], object], or_not: Sequence[Callable[[], object]] = 
 def _sounds(path: Path) -> None:
     """Several spans in one go, as a corpus is prepared."""
     from emohop.clips import Span
-    from emohop.media import read_sounds
+    from emohop.media import read_audio_spans
 
-    for _, sound in read_sounds([Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]):
+    for _, sound in read_audio_spans([Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]):
         if isinstance(sound, EmohopError):
             clear(sound)
 

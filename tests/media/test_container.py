@@ -24,14 +24,14 @@ def test_probe_of_a_film(tmp_path: Path) -> None:
     assert media.has_audio
     assert (media.sample_rate, media.width, media.height) == (16_000, 192, 48)
     assert media.frames_per_second == pytest.approx(15000 / 1001)
-    assert media.picture_duration == pytest.approx(2.002, abs=1e-3)
+    assert media.video_duration == pytest.approx(2.002, abs=1e-3)
     assert media.duration == pytest.approx(3.0, abs=0.1)
 
 
 def test_probe_measures_where_the_header_is_silent(tmp_path: Path) -> None:
     path = numbered_video(tmp_path / "a.mkv", 50, rate=Fraction(25), sound=tone(4.0))
     media = probe(path)
-    assert media.picture_duration == pytest.approx(2.0, abs=0.01)
+    assert media.video_duration == pytest.approx(2.0, abs=0.01)
     assert media.duration == pytest.approx(4.0, abs=0.1)
 
 
@@ -40,7 +40,7 @@ def test_probe_of_a_sound(tmp_path: Path) -> None:
     soundfile.write(path, tone(1.5), 16_000)
     media = probe(path)
     assert (media.duration, media.has_audio, media.sample_rate) == (1.5, True, 16_000)
-    assert media.width is media.height is media.frames_per_second is media.picture_duration is None
+    assert media.width is media.height is media.frames_per_second is media.video_duration is None
 
 
 def _missing(path: Path) -> None:

@@ -125,7 +125,7 @@ def test_an_unreadable_sector_is_one_clips_problem(
             raise OSError(5, "Input/output error")
         return true(span)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("emohop.media.sound.read_audio", read_audio)
+    monkeypatch.setattr("emohop.media.audio.read_audio", read_audio)
     (problem,) = run(source, tmp_path / "out", accept_losses=True).problems
     assert (problem.id, problem.stage) == ("calm/07", "audio")
     assert problem.reason.endswith("07.wav: Input/output error")

@@ -15,7 +15,7 @@ from emohop.errors import MediaError
 if TYPE_CHECKING:
     from emohop.media import Media
 
-TOLERANCE_SECONDS = 0.1  # a clip may end so much after its film: times are rounded
+TOLERANCE_SECONDS = 0.1  # a clip may end so much after its video: times are rounded
 NO_LABEL = "(no label)"
 _COUNTED = ("clips", "speakers")
 
@@ -36,22 +36,22 @@ def check_clips(
 
     `expected` counts clips, speakers and labels of a complete copy, of the whole or by
     `(what, part)`; `known_bad` says of clips by id what is wrong with them in every copy. The
-    corpus is usable when a clip of a class set has sound in order, or words and no media.
+    corpus is usable when a clip of a class set has readable audio, or a transcript and no media.
 
     Raises:
         CorpusError: the frames cannot be written.
     """
-    sounds = sound_problems(clip.audio for clip in clips)
-    films = film_problems(clip.video for clip in clips)
+    sounds = audio_problems(clip.audio for clip in clips)
+    videos = video_problems(clip.video for clip in clips)
     frames: list[Path] = []
     if frames_folder is not None:
         from emohop.corpora.frames import write_sample_frames
 
         frames, failed = write_sample_frames(clips, frames_folder)
-        films = {**failed, **films}
+        videos = {**failed, **videos}
     known = {span.path: known_bad[clip.id] for clip in clips if clip.id in known_bad
              for span in (clip.audio, clip.video) if span is not None}  # fmt: skip
-    found = [*problems, *(_known(path, p, known) for path, p in {**sounds, **films}.items())]
+    found = [*problems, *(_known(path, p, known) for path, p in {**sounds, **videos}.items())]
 
     def sounding(clip: Clip) -> bool:
         if clip.audio is None:
@@ -59,11 +59,13 @@ def check_clips(
         return clip.audio.path not in sounds
 
     usable = any(s.class_of(c.label) for s in class_sets for c in clips if sounding(c))
-    said = [] if usable else ["not usable: no clip of a class set has sound, or words, in order"]
+    said = (
+        [] if usable else ["not usable: no clip of a class set has readable audio, or a transcript"]
+    )
     return CheckReport(
         corpus=corpus,
         folder=Path(folder),
-        counts=tuple(_counts(clips, class_sets, expected, set(sounds), set(films))),
+        counts=tuple(_counts(clips, class_sets, expected, set(sounds), set(videos))),
         problems=tuple(dict.fromkeys(found)),
         notes=(*notes, *said),
         usable=usable,
@@ -81,8 +83,8 @@ def _counts(
     clips: Sequence[Clip],
     class_sets: Sequence[LabelSet],
     expected: Mapping[str, int] | Mapping[tuple[str, str], int],
-    bad_sounds: set[Path],
-    bad_films: set[Path],
+    bad_audio: set[Path],
+    bad_videos: set[Path],
 ) -> Iterator[CheckCount]:
     complete = {key if isinstance(key, tuple) else (key, WHOLE): n for key, n in expected.items()}
     known_labels = [what for what, part in complete if part == WHOLE if what not in _COUNTED]
@@ -101,8 +103,8 @@ def _counts(
             yield CheckCount(what, count, complete.get((what, part)), part)
         media = {
             "transcripts": (sum(c.transcript is not None for c in inside), len(inside)),
-            "sound files in order": _in_order((c.audio for c in inside), bad_sounds),
-            "films in order": _in_order((c.video for c in inside), bad_films),
+            "readable audio files": _in_order((c.audio for c in inside), bad_audio),
+            "readable video files": _in_order((c.video for c in inside), bad_videos),
         }
         for what, (count, all_of_them) in media.items():
             yield CheckCount(what, count, all_of_them, part)
@@ -113,17 +115,17 @@ def _in_order(spans: Iterable[Span | None], bad: set[Path]) -> tuple[int, int]:
     return len(paths - bad), len(paths)
 
 
-def sound_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
-    """Sound files that are missing, empty, do not open or end too early, by their headers.
+def audio_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
+    """Audio files that are missing, empty, do not open or end too early, by their headers.
 
     Files in a folder that is missing share one problem, which names the folder.
     """
-    return _media_problems(spans, lambda media: media.duration if media.has_audio else 0.0, "sound")
+    return _media_problems(spans, lambda media: media.duration if media.has_audio else 0.0, "audio")
 
 
-def film_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
-    """Films that are missing, empty, do not open or end too early, as `sound_problems` has it."""
-    return _media_problems(spans, lambda media: media.picture_duration or 0.0, "pictures")
+def video_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
+    """Video files that are missing, empty, do not open or end too early; as `audio_problems`."""
+    return _media_problems(spans, lambda media: media.video_duration or 0.0, "video")
 
 
 def time_problems(clips: Iterable[Clip], sources: Mapping[str, Path]) -> list[Problem]:
@@ -180,7 +182,7 @@ def _media_problems(
             problems[path] = Problem(path, "is cut short: it is smaller than its header says")
         elif late:
             lost = f"{len(late)} clips end later, the last at {max(late):.2f} s"
-            problems[path] = Problem(path, f"{what} end at {seconds:.2f} s: {lost}")
+            problems[path] = Problem(path, f"{what} ends at {seconds:.2f} s: {lost}")
     return problems
 
 

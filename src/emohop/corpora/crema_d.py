@@ -16,8 +16,8 @@ from pathlib import Path
 from emohop.clips import Clip, Gender, LabelSet, Span
 from emohop.corpora.checks import check_clips
 from emohop.corpora.files import (
-    FILM,
-    SOUND,
+    AUDIO_ENDINGS,
+    VIDEO_ENDINGS,
     corpus_folder,
     media_files,
     not_this_corpus,
@@ -50,8 +50,8 @@ _NAME = re.compile(
     rf"(?P<actor>1\d{{3}})_(?P<sentence>{'|'.join(SENTENCES)})_(?P<emotion>{'|'.join(EMOTIONS)})"
     r"_(?:XX|X|LO|MD|HI)"
 )
-_SOUNDS, _FILMS, _PEOPLE = "AudioWAV", "VideoFlash", "VideoDemographics.csv"
-_EXPECTED = f"{_SOUNDS}/1001_DFA_ANG_XX.wav and others, {_FILMS} beside it for pictures"
+_AUDIO, _VIDEO, _PEOPLE = "AudioWAV", "VideoFlash", "VideoDemographics.csv"
+_EXPECTED = f"{_AUDIO}/1001_DFA_ANG_XX.wav and others, {_VIDEO} beside it for pictures"
 _GENDERS: dict[str, Gender] = {"male": "M", "female": "F"}
 _KNOWN_BAD = {"1076_MTI_SAD_XX": "the release's own file holds no speech"}
 
@@ -65,17 +65,17 @@ _COMPLETE = {
 
 
 def read(folder: str | Path) -> list[Clip]:
-    """Every clip below `folder`, by name, with its sound, its film or both. Media are not opened.
+    """Every clip below `folder`, by name, with its sound, its video or both. Media are not opened.
 
     Raises:
         CorpusError: the folder is not CREMA-D, or the table of actors is not in its form.
     """
     folder = corpus_folder(folder, "the folder of CREMA-D that holds AudioWAV")
     genders = _genders(folder / _PEOPLE)
-    sounds, films = _named(folder / _SOUNDS, SOUND), _named(folder / _FILMS, FILM)
-    if not sounds and not films:
+    sounds, videos = _named(folder / _AUDIO, AUDIO_ENDINGS), _named(folder / _VIDEO, VIDEO_ENDINGS)
+    if not sounds and not videos:
         raise not_this_corpus(folder, "CREMA-D", _EXPECTED)
-    return [_clip(name, sounds, films, genders) for name in sorted({*sounds, *films})]
+    return [_clip(name, sounds, videos, genders) for name in sorted({*sounds, *videos})]
 
 
 def _named(folder: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
@@ -85,7 +85,7 @@ def _named(folder: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _clip(
-    name: str, sounds: dict[str, Path], films: dict[str, Path], genders: dict[str, Gender]
+    name: str, sounds: dict[str, Path], videos: dict[str, Path], genders: dict[str, Gender]
 ) -> Clip:
     actor, sentence, emotion, _ = name.split("_")
     return Clip(
@@ -96,7 +96,7 @@ def _clip(
         scripted=True,
         transcript=SENTENCES[sentence],
         audio=Span(sounds[name]) if name in sounds else None,
-        video=Span(films[name]) if name in films else None,
+        video=Span(videos[name]) if name in videos else None,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emohop.clips import Clip, Gender, LabelSet, Span
 from emohop.corpora.checks import check_clips
-from emohop.corpora.files import SOUND, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.files import AUDIO_ENDINGS, corpus_folder, media_files, not_this_corpus
 from emohop.corpora.report import CheckReport
 
 EMOTIONS = {
@@ -73,7 +73,7 @@ def read(folder: str | Path) -> list[Clip]:
     where = folder / "wav" if (folder / "wav").is_dir() else folder
     clips = [
         _clip(name, path)
-        for path in media_files(where, *SOUND)
+        for path in media_files(where, *AUDIO_ENDINGS)
         if (name := _NAME.fullmatch(path.stem)) is not None
     ]
     if not clips:

@@ -1,7 +1,7 @@
 """Any clips: a table with a line a clip, or a folder with a sub-folder a label.
 
 clips.csv        path,label,speaker,session,transcript,start,end,…
-angry/anna/1.wav a sound or film file; the folder above is its label, one more its speaker
+angry/anna/1.wav a sound or video file; the folder above is its label, one more its speaker
 angry/anna/1.txt its words, if there are any
 """
 
@@ -15,7 +15,14 @@ from typing import TypeVar
 
 from emohop.clips import Clip, Gender, LabelSet, Span, Split
 from emohop.corpora.checks import check_clips
-from emohop.corpora.files import FILM, SOUND, media_files, not_this_corpus, read_text, shown
+from emohop.corpora.files import (
+    AUDIO_ENDINGS,
+    VIDEO_ENDINGS,
+    media_files,
+    not_this_corpus,
+    read_text,
+    shown,
+)
 from emohop.corpora.report import CheckReport
 from emohop.corpora.table import CSV, PARQUET, Row, read_table
 from emohop.errors import CorpusError, brief
@@ -26,9 +33,9 @@ CLASS_SETS: tuple[LabelSet, ...] = ()  # the labels that are found are the class
 
 TABLES = ("clips.csv", "clips.tsv", "clips.parquet")
 COLUMNS = {
-    "path": "sound, film or both in one file, below the table's folder",
+    "path": "sound, video or both in one file, below the table's folder",
     "audio": "the sound, where it is a file of its own",
-    "video": "the film, where it is a file of its own",
+    "video": "the video, where it is a file of its own",
     "label": "the emotion",
     "id": "a name of its own [path and start]",
     "speaker": "who speaks",
@@ -50,7 +57,7 @@ _SPLITS: dict[str, Split] = {
     "test": "test",
 }
 _EXPECTED = (
-    f"a table ({', '.join(TABLES)}) or sub-folders named by label with sound or film files in them"
+    f"a table ({', '.join(TABLES)}) or sub-folders named by label with sound or video files in them"
 )
 
 
@@ -77,7 +84,7 @@ def read(folder: str | Path, outside: bool = False) -> list[Clip]:
 
 def _from_folders(folder: Path) -> list[Clip]:
     clips = []
-    for path in media_files(folder, *SOUND, *FILM):
+    for path in media_files(folder, *AUDIO_ENDINGS, *VIDEO_ENDINGS):
         label, *between = path.relative_to(folder).parts[:-1] or ("",)
         if not label:
             continue
@@ -151,11 +158,11 @@ def _clip(row: Row, where: str, root: Path, outside: bool) -> Clip:
 
 
 def _spans(path: Path | None, start: float, end: float | None) -> tuple[Span | None, Span | None]:
-    """Where sound and picture of one file are, by its ending; a film is taken to have both."""
+    """Where sound and picture of one file are, by its ending; a video is taken to have both."""
     if path is None:
         return None, None
     span = Span(path, start, end)
-    return span, None if path.suffix.lower() in SOUND else span
+    return span, None if path.suffix.lower() in AUDIO_ENDINGS else span
 
 
 def _file(cell: str, where: str, root: Path, outside: bool) -> Path:

@@ -24,9 +24,9 @@ _TEXT_HEIGHT = 18  # pixels
 def write_sample_frames(
     clips: Iterable[Clip], folder: Path
 ) -> tuple[list[Path], dict[Path, Problem]]:
-    """Write `<session>.png` for each session: the middle of its first clip whose film decodes.
+    """Write `<session>.png` for each session: the middle of its first clip whose video decodes.
 
-    Returns the files written, and the films that were tried in vain.
+    Returns the files written, and the videos that were tried in vain.
 
     Raises:
         CorpusError: nothing can be written to `folder`.
@@ -36,25 +36,25 @@ def write_sample_frames(
     written: dict[str, Path] = {}
     failed: dict[Path, Problem] = {}
     for clip in clips:
-        film, session = clip.video, clip.session or "corpus"
-        if film is None or session in written or film.path in failed:
+        video, session = clip.video, clip.session or "corpus"
+        if video is None or session in written or video.path in failed:
             continue
-        end = film.start if film.end is None else film.end
-        middle = (film.start + end) / 2
+        end = video.start if video.end is None else video.end
+        middle = (video.start + end) / 2
         try:
-            _, picture = next(frames_at(film.path, [middle]), (0, None))
+            _, picture = next(frames_at(video.path, [middle]), (0, None))
         except MediaError as error:
-            failed[film.path] = Problem.of(film.path, error)
+            failed[video.path] = Problem.of(video.path, error)
             continue
         if picture is None:
-            failed[film.path] = Problem(film.path, f"no picture at {middle:.2f} s, in {clip.id}")
+            failed[video.path] = Problem(video.path, f"no picture at {middle:.2f} s, in {clip.id}")
             continue
         path = folder / f"{session}.png"
         who = {"F": "the woman", "M": "the man", None: "the speaker"}[clip.gender]
         caption = f"{clip.id}: {who} ({clip.speaker or 'unnamed'}) should be marked"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            mark(picture, film.half, caption).save(path)
+            mark(picture, video.half, caption).save(path)
         except OSError as error:
             raise CorpusError(f"{path}: a sample frame cannot be written: {error}") from None
         written[session] = path

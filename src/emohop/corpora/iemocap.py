@@ -86,7 +86,7 @@ class Dialog:
 
     @property
     def picture(self) -> Path:
-        """The film of both actors."""
+        """The video of both actors."""
         return self.session / "dialog" / "avi" / "DivX" / f"{self.name}.avi"
 
     def sound(self, utterance: str) -> Path:
@@ -100,7 +100,7 @@ def read(folder: str | Path, seating: Seating = "marker-left") -> list[Clip]:
     `folder` is the release folder or the one above it, with any of its sessions. Clips keep the
     corpus's label codes (`xxx`: no majority), the raw transcript with its tags (None without a
     line), one vote for each rater, and the mean attributes from 1 to 5. Media are not opened and
-    may be missing: `emohop check` counts them. `seating` says who sits on the left of the film.
+    may be missing: `emohop check` counts them. `seating` says who sits on the left of the video.
 
     Raises:
         CorpusError: the folder is not IEMOCAP, or a label file is not in its form.
@@ -196,7 +196,7 @@ def _clip(dialog: Dialog, turn: Turn, transcript: str | None, seating: Seating) 
 
 
 def half_of(speaker: Gender, wearer: Gender, seating: Seating) -> Half:
-    """The half of the film that shows the speaker. Parsers disagree on who sits on the left."""
+    """The half of the video that shows the speaker. Parsers disagree on who sits on the left."""
     left = wearer if seating == "marker-left" else "F"
     return "left" if speaker == left else "right"
 

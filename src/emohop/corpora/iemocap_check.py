@@ -8,10 +8,10 @@ from pathlib import Path
 
 from emohop.clips import Clip
 from emohop.corpora.checks import (
-    film_problems,
+    audio_problems,
     overlap_notes,
-    sound_problems,
     time_problems,
+    video_problems,
 )
 from emohop.corpora.frames import write_sample_frames
 from emohop.corpora.iemocap import (
@@ -85,8 +85,8 @@ def check(
         else:
             clips.extend(in_order(found))
             words.extend(_word_problems(dialog, found))
-    sounds = sound_problems(clip.audio for clip in clips)
-    films = film_problems(clip.video for clip in clips)
+    sounds = audio_problems(clip.audio for clip in clips)
+    videos = video_problems(clip.video for clip in clips)
     times = time_problems(clips, {d.name: d.evaluation for d in dialogs})
     sounding = [clip for clip in clips if clip.audio and clip.audio.path not in sounds]
     usable = not wrong and any(s.class_of(c.label) for s in CLASS_SETS for c in sounding)
@@ -97,19 +97,19 @@ def check(
     if wrong:
         notes.append("not usable: a label or transcription file cannot be read")
     elif not usable:
-        notes.append("not usable: no clip of a class set has a sound file in order")
+        notes.append("not usable: no clip of a class set has a readable audio file")
     frames: list[Path] = []
     if frames_folder is not None:
         # Dialogs where the man wears the markers come first: only there do the seatings differ.
         by_man = {d.name for d in dialogs if d.wearer == "M"}
         telling = sorted(clips, key=lambda clip: clip.dialog not in by_man)
         frames, failed = write_sample_frames(telling, frames_folder)
-        films = {**failed, **films}
+        videos = {**failed, **videos}
     return CheckReport(
         corpus="iemocap",
         folder=Path(folder),
-        counts=tuple(_rows(dialogs, clips, set(sounds), set(films))),
-        problems=tuple(dict.fromkeys((*wrong, *times, *words, *sounds.values(), *films.values()))),
+        counts=tuple(_rows(dialogs, clips, set(sounds), set(videos))),
+        problems=tuple(dict.fromkeys((*wrong, *times, *words, *sounds.values(), *videos.values()))),
         notes=tuple(notes),
         usable=usable,
         frames=tuple(frames),
@@ -117,7 +117,7 @@ def check(
 
 
 def _rows(
-    dialogs: Sequence[Dialog], clips: Sequence[Clip], bad_sounds: set[Path], bad_films: set[Path]
+    dialogs: Sequence[Dialog], clips: Sequence[Clip], bad_audio: set[Path], bad_videos: set[Path]
 ) -> Iterator[CheckCount]:
     for index, part in enumerate((*SESSIONS, WHOLE)):
         own = [d for d in dialogs if part in (WHOLE, d.session.name)]
@@ -134,12 +134,12 @@ def _rows(
         }
         for what, found in counts.items():
             yield CheckCount(what, found, _expected(what, index), part)
-        sounds = sum(c.audio is not None and c.audio.path not in bad_sounds for c in inside)
-        films = len({c.video.path for c in inside if c.video is not None} - bad_films)
+        sounds = sum(c.audio is not None and c.audio.path not in bad_audio for c in inside)
+        videos = len({c.video.path for c in inside if c.video is not None} - bad_videos)
         spoken = sum(clip.transcript is not None for clip in inside)
         yield CheckCount("transcripts", spoken, len(inside), part)
-        yield CheckCount("sound files in order", sounds, len(inside), part)
-        yield CheckCount("films in order", films, len(own), part)
+        yield CheckCount("readable audio files", sounds, len(inside), part)
+        yield CheckCount("readable video files", videos, len(own), part)
 
 
 def _expected(what: str, index: int) -> int | None:

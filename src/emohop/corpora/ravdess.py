@@ -18,7 +18,13 @@ from typing import Literal, get_args
 
 from emohop.clips import Clip, LabelSet, Span
 from emohop.corpora.checks import check_clips
-from emohop.corpora.files import FILM, SOUND, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.files import (
+    AUDIO_ENDINGS,
+    VIDEO_ENDINGS,
+    corpus_folder,
+    media_files,
+    not_this_corpus,
+)
 from emohop.corpora.report import CheckReport
 from emohop.errors import CorpusError
 
@@ -28,7 +34,7 @@ CHANNELS: tuple[Channel, ...] = get_args(Channel)
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 STATEMENTS = ("Kids are talking by the door.", "Dogs are sitting by the door.")
 ACTORS = 24
-_SOUND_AND_PICTURE, _PICTURE, _SOUND = "01", "02", "03"
+_AUDIO_AND_VIDEO, _VIDEO, _AUDIO = "01", "02", "03"
 _NAME = re.compile(
     r"(?P<modality>0[123])-(?P<rest>(?P<channel>0[12])-(?P<emotion>0[1-8])-(?P<intensity>0[12])"
     r"-(?P<statement>0[12])-0[12]-(?P<actor>0[1-9]|1\d|2[0-4]))"
@@ -62,7 +68,7 @@ def read(folder: str | Path, channel: Channel = "speech") -> list[Clip]:
     channels = _channels(channel)
     folder = corpus_folder(folder, "the folder of RAVDESS's actors")
     files: dict[str, dict[str, Path]] = {}
-    for path in media_files(folder, *SOUND, *FILM):
+    for path in media_files(folder, *AUDIO_ENDINGS, *VIDEO_ENDINGS):
         name = _NAME.fullmatch(path.stem)
         if name is None:
             continue
@@ -89,8 +95,8 @@ def _channels(channel: str) -> list[str]:
 
 def _clip(rest: str, kinds: Mapping[str, Path]) -> Clip:
     _, emotion, _, statement, _, actor = rest.split("-")
-    sound = kinds.get(_SOUND, kinds.get(_SOUND_AND_PICTURE))
-    picture = kinds.get(_SOUND_AND_PICTURE, kinds.get(_PICTURE))
+    sound = kinds.get(_AUDIO, kinds.get(_AUDIO_AND_VIDEO))
+    picture = kinds.get(_AUDIO_AND_VIDEO, kinds.get(_VIDEO))
     return Clip(
         id=rest,
         label=EMOTIONS[int(emotion) - 1],

@@ -16,7 +16,7 @@ from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too
 from emohop.features.encoding import Arrays, Encoder, load_encoder
 from emohop.features.pending import Failure, Pending, Results
 from emohop.features.text import Text
-from emohop.media import read_sounds
+from emohop.media import read_audio_spans
 
 __all__ = ["Arrays", "Extractor", "Failure", "OnPictures", "OnSound"]
 
@@ -124,7 +124,7 @@ class Extractor:
             return self.heard(samples, rate)
 
         found = self._pending(Modality.AUDIO)
-        found.read([clip.audio for clip in clips], read_sounds, prepare)
+        found.read([clip.audio for clip in clips], read_audio_spans, prepare)
         return found.finish()
 
     def heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:

@@ -165,11 +165,11 @@ def _end(span: Span, media: Media | None) -> float:
     """Where a span ends in seconds; MediaError if it is no span of its video."""
     end = span.end
     if end is None and media is not None:
-        if media.picture_duration is None:
+        if media.video_duration is None:
             raise MediaError(f"{span.path}: holds no video")
         if media.truncated:
             raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
-        end = media.picture_duration
+        end = media.video_duration
     if end is None or not 0 <= span.start < end < math.inf:
         raise MediaError(f"{span.path}: no clip lies between {span.start} and {end} s of its video")
     if end - span.start > MAX_SECONDS:

@@ -7,9 +7,9 @@ network are refused, and whatever is wrong with a file is a `MediaError` of one 
 
 from __future__ import annotations
 
+from emohop.media.audio import read_audio, read_audio_spans
 from emohop.media.container import SAMPLE_RATES_HZ, Media, check_rate, probe
-from emohop.media.pictures import frames_at
-from emohop.media.sound import read_audio, read_sounds
+from emohop.media.video import frames_at
 
 __all__ = [
     "SAMPLE_RATES_HZ",
@@ -18,5 +18,5 @@ __all__ = [
     "frames_at",
     "probe",
     "read_audio",
-    "read_sounds",
+    "read_audio_spans",
 ]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Span
 from emohop.errors import MediaError
-from emohop.media.container import Damage, audio_stream, check_rate, decoded, is_indexed
+from emohop.media.container import LostPacket, audio_stream, check_rate, decoded, is_indexed
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,7 +31,7 @@ Block = tuple[int, NDArray[np.float32] | MediaError]
 """A position and the samples from there on, or why there are none."""
 
 
-def sound_stream(path: Path, container: InputContainer) -> Any:
+def required_audio_stream(path: Path, container: InputContainer) -> Any:
     """The stream of sound that is read; MediaError when there is none."""
     stream = audio_stream(container)
     if stream is None:
@@ -48,7 +48,7 @@ def frames_from(
         """The first frame, the damage before it, and all of it again."""
         lost: list[Any] = []
         for frame in frames:
-            if not isinstance(frame, Damage):
+            if not isinstance(frame, LostPacket):
                 return frame, lost, chain(lost, [frame], frames)
             lost.append(frame)
         return None, lost, iter(lost)
@@ -68,13 +68,13 @@ def frames_from(
     return frames, rate, zero
 
 
-def sound_blocks(
+def audio_blocks(
     path: Path, stream: Any, frames: Iterator[Any], rate: int, zero: int
 ) -> Iterator[Block]:
     """Samples with their positions, in order, and errors where there should be samples."""
     at, jitter = 0, 0.0  # where the next sample belongs; the first frame's stamp is believed
     for frame in frames:
-        if isinstance(frame, Damage):
+        if isinstance(frame, LostPacket):
             yield at, MediaError(f"{path}: damaged sound at {at / rate:.2f} s")
             continue
         if frame.sample_rate != rate:

@@ -38,7 +38,7 @@ INDEXED = ("avi", "mov", "mp4", "matroska", "webm")  # elsewhere time stamps shi
 class Media:
     """What the header says. Facts about a stream that is not there are None.
 
-    `duration` is the whole file's and `picture_duration` the video stream's, in seconds. Width and
+    `duration` is the whole file's and `video_duration` the video stream's, in seconds. Width and
     height are those of the stored picture, before any rotation. `truncated` is only ever known of
     RIFF files (AVI, WAV).
     """
@@ -49,7 +49,7 @@ class Media:
     width: int | None = None
     height: int | None = None
     frames_per_second: float | None = None
-    picture_duration: float | None = None
+    video_duration: float | None = None
     truncated: bool = False
 
 
@@ -62,7 +62,7 @@ def probe(path: Path) -> Media:
     import av
 
     check_file(path)
-    with sound_file(path) as sound:
+    with audio_file(path) as sound:
         if sound is not None and sound.frames < UNKNOWN_FRAMES:
             seconds = sound.frames / check_rate(path, sound.samplerate)
             return Media(seconds, True, sound.samplerate, truncated=is_cut(path))
@@ -82,7 +82,7 @@ def probe(path: Path) -> Media:
                 if video.duration is None
                 else float(video.duration * video.time_base)
             )
-            media |= {"width": video.width, "height": video.height, "picture_duration": length}
+            media |= {"width": video.width, "height": video.height, "video_duration": length}
             media["frames_per_second"] = rate
             duration = length if duration is None else duration
         if duration is None:
@@ -91,7 +91,7 @@ def probe(path: Path) -> Media:
 
 
 @contextmanager
-def sound_file(path: Path) -> Iterator[Any]:
+def audio_file(path: Path) -> Iterator[Any]:
     """The `soundfile.SoundFile` of a path, or None for what libsndfile does not read.
 
     It gets a descriptor and not the name, because it would believe the name's ending, and no MPEG
@@ -126,7 +126,7 @@ def open_media(path: Path) -> InputContainer:
         # picture or two, whatever their size.
         container: InputContainer = av.open(
             f"file:{path.absolute()}",
-            options=picture_limit(),
+            options=frame_limit(),
             container_options=options,
             **titles,
         )
@@ -136,7 +136,7 @@ def open_media(path: Path) -> InputContainer:
         raise MediaError(f"{path}: not a sound or video file that can be read ({reason})") from None
 
 
-def picture_limit() -> dict[str, str]:
+def frame_limit() -> dict[str, str]:
     """What makes FFmpeg's decoders refuse a larger picture before they make room for it."""
     return {"max_pixels": str(MAX_SIDE_PIXELS**2)}
 
@@ -230,14 +230,14 @@ def is_indexed(container: InputContainer) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class LostPacket:
     """A packet that does not decode; `pts` is the time stamp of what is lost, where known."""
 
     pts: int | None
 
 
 def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
-    """The frames of a stream in the order of presentation, with a Damage for each lost packet.
+    """The frames of a stream in the order of presentation, and what does not decode as LostPacket.
 
     A decoder that reorders frames gives the ones before the damage after it.
     """
@@ -250,11 +250,11 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
         except StopIteration:
             return
         except av.FFmpegError:
-            yield Damage(None)
+            yield LostPacket(None)
             return
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            yield Damage(packet.dts if packet.pts is None else packet.pts)
+            yield LostPacket(packet.dts if packet.pts is None else packet.pts)
             continue
         yield from frames

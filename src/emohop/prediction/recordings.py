@@ -15,7 +15,7 @@ from emohop.clips import Clip, Span
 from emohop.errors import EmohopError, MediaError
 from emohop.features.activity import utterances
 from emohop.features.audio import sound_16k
-from emohop.media import Media, probe, read_sounds
+from emohop.media import Media, probe, read_audio_spans
 from emohop.prediction.sources import Source, source_of_file
 from emohop.prediction.transcripts import Cue, Transcript, read_cues, text_of, transcript_beside
 
@@ -101,9 +101,9 @@ def segments_of(path: str | Path, segments: str, before: Sequence[str] = ()) -> 
 
 def _picture(file: Path, media: Media, start: float, end: float) -> Span | None:
     """What is seen in a segment; nothing where the picture ends before the sound."""
-    if media.picture_duration is None or start >= media.picture_duration:
+    if media.video_duration is None or start >= media.video_duration:
         return None
-    return Span(file, start, min(end, media.picture_duration))
+    return Span(file, start, min(end, media.video_duration))
 
 
 def _cues(file: Path, media: Media, segments: str) -> Iterator[tuple[Cue, bool]]:
@@ -136,7 +136,7 @@ def _blocks(file: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
         Span(file, k * BLOCK_SECONDS, None if k == count - 1 else (k + 1) * BLOCK_SECONDS)
         for k in range(count)
     ]
-    for _, sound in read_sounds(spans):
+    for _, sound in read_audio_spans(spans):
         if isinstance(sound, MediaError):
             raise sound
         yield sound_16k(*sound)

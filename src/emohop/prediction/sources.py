@@ -62,7 +62,7 @@ def source_of_file(path: str | Path, text: str | None = None, before: Sequence[s
             transcript=None if transcript is None else transcript.text,
             previous_turns=tuple(before),
             audio=Span(file) if media.has_audio else None,
-            video=None if media.picture_duration is None else Span(file),
+            video=None if media.video_duration is None else Span(file),
         ),
         transcript,
     )

@@ -32,7 +32,7 @@ from emohop.features.audio import sound_16k
 from emohop.features.pretrained import line_of
 from emohop.features.text import Text
 from emohop.files import replacing
-from emohop.media import read_sounds
+from emohop.media import read_audio_spans
 from emohop.storage.locks import locked
 from emohop.training.batches import BucketSampler
 from emohop.training.loss import Objective
@@ -202,7 +202,7 @@ def _sounds(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
     found: dict[int, NDArray[np.float32]] = {}
     for path, members in files.items():
         try:
-            for k, sound in read_sounds([spans[i] for i in members]):
+            for k, sound in read_audio_spans([spans[i] for i in members]):
                 if isinstance(sound, MediaError):
                     raise sound
                 found[members[k]] = sound_16k(*sound)

@@ -96,7 +96,7 @@ def test_seeking_is_only_a_shortcut(
     path = numbered_video(tmp_path / "a.avi", 900, rate=SLOW, gop=gop)
     times = [0.0, 20.0, 20.1, 40.0, 59.0]
     with_seeks = numbers(path, times)
-    monkeypatch.setattr("emohop.media.pictures.SEEK_GAP_SECONDS", 1e9)
+    monkeypatch.setattr("emohop.media.video.SEEK_GAP_SECONDS", 1e9)
     assert numbers(path, times) == with_seeks
     assert list(with_seeks) == [0, 1, 2, 3, 4]
 

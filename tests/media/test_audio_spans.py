@@ -12,9 +12,9 @@ import soundfile
 
 from emohop.clips import Span
 from emohop.errors import MediaError
-from emohop.media import blocks, container, read_audio, read_sounds
-from emohop.media.sound import Sound
-from tests.media.test_sound import RATE, clicks, encode
+from emohop.media import blocks, container, read_audio, read_audio_spans
+from emohop.media.audio import Audio
+from tests.media.test_audio import RATE, clicks, encode
 
 # out of order, overlapping, the same twice, past the end, impossible, without an end
 TIMES: tuple[tuple[float, float | None], ...] = (
@@ -40,14 +40,14 @@ def write(folder: Path, name: str, codec: str | None) -> Path:
     return path
 
 
-def alone(span: Span) -> Sound | MediaError:
+def alone(span: Span) -> Audio | MediaError:
     try:
         return read_audio(span)
     except MediaError as error:
         return error
 
 
-def assert_same(one: Sound | MediaError, other: Sound | MediaError) -> None:
+def assert_same(one: Audio | MediaError, other: Audio | MediaError) -> None:
     if isinstance(one, MediaError) or isinstance(other, MediaError):
         assert str(one) == str(other)
     else:
@@ -69,7 +69,7 @@ FILES = [
 @pytest.mark.parametrize(("name", "codec"), FILES)
 def test_each_is_as_alone(tmp_path: Path, name: str, codec: str | None) -> None:
     spans = [Span(write(tmp_path, name, codec), *times) for times in TIMES]
-    found = dict(read_sounds(spans))
+    found = dict(read_audio_spans(spans))
     assert sorted(found) == list(range(len(spans)))
     for i, span in enumerate(spans):
         assert_same(found[i], alone(span))
@@ -89,7 +89,7 @@ def test_what_cannot_seek_is_decoded_once(
         return true(*words)
 
     monkeypatch.setattr(blocks, "decoded", decoded)
-    dict(read_sounds([Span(path, k, k + 1.0) for k in range(8)]))
+    dict(read_audio_spans([Span(path, k, k + 1.0) for k in range(8)]))
     assert calls["decoded"] >= passes
     assert (calls["decoded"] == 1) == (passes == 1)
 
@@ -101,18 +101,18 @@ def test_damage_is_one_spans_own(tmp_path: Path) -> None:
     data[middle : middle + 2000] = bytes(2000)
     path.write_bytes(data)
     spans = [Span(path, k, k + 1.0) for k in range(9)]
-    found = dict(read_sounds(spans))
+    found = dict(read_audio_spans(spans))
     for i, span in enumerate(spans):
         assert_same(found[i], alone(span))
 
 
 def test_files_as_a_whole(tmp_path: Path) -> None:
-    assert list(read_sounds([])) == []
+    assert list(read_audio_spans([])) == []
     with pytest.raises(ValueError, match="one file at a time"):
-        list(read_sounds([Span(tmp_path / "a.wav"), Span(tmp_path / "b.wav")]))
+        list(read_audio_spans([Span(tmp_path / "a.wav"), Span(tmp_path / "b.wav")]))
     (tmp_path / "a.mp3").write_bytes(b"no sound at all")
     two = [Span(tmp_path / "a.mp3", 0, 1), Span(tmp_path / "a.mp3", 1, 2)]
     with pytest.raises(MediaError, match="not a sound or video file"):
-        list(read_sounds(two))
-    ((_, error),) = read_sounds(two[:1])
+        list(read_audio_spans(two))
+    ((_, error),) = read_audio_spans(two[:1])
     assert isinstance(error, MediaError)

@@ -15,22 +15,22 @@ from emohop.clips import Span
 from emohop.errors import MediaError
 from emohop.media.blocks import (
     Block,
+    audio_blocks,
     cut_short,
     declared_seconds,
     frames_from,
-    sound_blocks,
-    sound_stream,
+    required_audio_stream,
 )
 from emohop.media.container import (
     MAX_SECONDS,
     MAX_TIME_SECONDS,
     UNKNOWN_FRAMES,
+    audio_file,
     check_file,
     check_rate,
     is_cut,
     is_indexed,
     open_media,
-    sound_file,
 )
 
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
@@ -38,7 +38,7 @@ END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded t
 BLOCK_SAMPLES = 1 << 20
 LOUDEST = 1e12  # full scale is 1; the squares of such samples are still numbers
 
-Sound = tuple[NDArray[np.float32], int]
+Audio = tuple[NDArray[np.float32], int]
 """Samples `[samples]` and their rate in Hz."""
 
 
@@ -57,12 +57,12 @@ def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
     _check_span(span)
     if span.end is None and is_cut(span.path):
         raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
-    with sound_file(span.path) as sound:
-        samples, rate = _ffmpeg_sound(span) if sound is None else _libsndfile_sound(span, sound)
+    with audio_file(span.path) as sound:
+        samples, rate = _ffmpeg_audio(span) if sound is None else _libsndfile_audio(span, sound)
     return _checked(span, samples), rate
 
 
-def read_sounds(spans: Sequence[Span]) -> Iterator[tuple[int, Sound | MediaError]]:
+def read_audio_spans(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | MediaError]]:
     """The sounds of many spans of ONE file, each as `read_audio` gives it, or its error.
 
     Yields `(i, sound)` by the spans' starts. A file in which nothing can be found without decoding
@@ -77,13 +77,13 @@ def read_sounds(spans: Sequence[Span]) -> Iterator[tuple[int, Sound | MediaError
         return
     path = spans[0].path
     if any(span.path != path for span in spans):
-        raise ValueError("read_sounds reads one file at a time")
+        raise ValueError("read_audio_spans reads one file at a time")
     if len(spans) > 1 and not _can_seek(path):
         yield from _one_pass(path, [(i, spans[i]) for i in order])
         return
     for i in order:
         try:
-            sound: Sound | MediaError = read_audio(spans[i])
+            sound: Audio | MediaError = read_audio(spans[i])
         except MediaError as error:
             sound = error
         yield i, sound
@@ -91,7 +91,7 @@ def read_sounds(spans: Sequence[Span]) -> Iterator[tuple[int, Sound | MediaError
 
 def _can_seek(path: Path) -> bool:
     check_file(path)
-    with sound_file(path) as sound:
+    with audio_file(path) as sound:
         if sound is not None:
             return True
     with open_media(path) as container:
@@ -100,17 +100,17 @@ def _can_seek(path: Path) -> bool:
 
 def _one_pass(
     path: Path, spans: Sequence[tuple[int, Span]]
-) -> Iterator[tuple[int, Sound | MediaError]]:
+) -> Iterator[tuple[int, Audio | MediaError]]:
     """The sounds of spans in the order of their starts, out of one decoding of the file."""
     import av
 
     with open_media(path) as container:
-        stream = sound_stream(path, container)
+        stream = required_audio_stream(path, container)
         try:
             frames, rate, zero = frames_from(Span(path), container, stream)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"{path}: the sound cannot be read ({error})") from None
-        blocks = sound_blocks(path, stream, frames, rate, zero)
+        blocks = audio_blocks(path, stream, frames, rate, zero)
         declared = declared_seconds(stream) * rate
         kept: deque[Block] = deque()  # what a later span may need too
 
@@ -127,7 +127,7 @@ def _one_pass(
                     kept.popleft()  # one stays: it tells how far the file goes
                 wanted = _wanted(span, rate, fed())
                 samples = _collect(span, rate, wanted, declared)
-                sound: Sound | MediaError = _checked(span, samples), rate
+                sound: Audio | MediaError = _checked(span, samples), rate
             except MediaError as error:
                 sound = error
             except (av.FFmpegError, ValueError) as error:
@@ -149,7 +149,7 @@ def _checked(span: Span, samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples
 
 
-def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]:
+def _libsndfile_audio(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]:
     import soundfile
 
     rate = check_rate(span.path, sound.samplerate)
@@ -181,14 +181,14 @@ def _libsndfile_sound(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]
         raise MediaError(f"{span.path}: damaged sound ({error.error_string})") from None
 
 
-def _ffmpeg_sound(span: Span) -> tuple[NDArray[np.float32], int]:
+def _ffmpeg_audio(span: Span) -> tuple[NDArray[np.float32], int]:
     import av
 
     with open_media(span.path) as container:
-        stream = sound_stream(span.path, container)
+        stream = required_audio_stream(span.path, container)
         try:
             frames, rate, zero = frames_from(span, container, stream)
-            blocks = _wanted(span, rate, sound_blocks(span.path, stream, frames, rate, zero))
+            blocks = _wanted(span, rate, audio_blocks(span.path, stream, frames, rate, zero))
             return _collect(span, rate, blocks, declared_seconds(stream) * rate), rate
         except (av.FFmpegError, ValueError) as error:  # ValueError: samples of an unknown kind
             raise MediaError(f"{span.path}: the sound cannot be read ({error})") from None

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from emohop.errors import MediaError
 from emohop.media.container import (
     MAX_TIME_SECONDS,
-    Damage,
+    LostPacket,
     check_pace,
     check_side,
     decoded,
+    frame_limit,
     is_indexed,
     open_media,
-    picture_limit,
     video_stream,
 )
 
@@ -42,7 +42,7 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
 
     A time is left out when no picture is known for it: the video has ended (a frame lasts one
     frame duration at the end) or what should be on screen does not decode. To tell which, compare
-    with `probe(path)`: a time before `picture_duration` that never came is truncated or damaged,
+    with `probe(path)`: a time before `video_duration` that never came is truncated or damaged,
     and `truncated` says that a file was cut even where FFmpeg corrects the duration by the file's
     size. An AVI counts its pictures instead of dating them, so lost bytes in its middle may also
     bring what follows forward.
@@ -62,7 +62,7 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
         if stream is None:
             raise MediaError(f"{path}: holds no video that can be decoded")
         check_side(path, stream.width, stream.height)
-        stream.codec_context.options = picture_limit()
+        stream.codec_context.options = frame_limit()
         stream.codec_context.thread_count = 1  # the processes are what is parallel
         stream.codec_context.thread_type = "NONE"
         try:
@@ -91,7 +91,7 @@ class _Pass:
         lost: list[int] = []  # a heap: when the pictures that do not decode would have come
         while i < len(ticks):
             frame = next(frames, _END)
-            if isinstance(frame, Damage):
+            if isinstance(frame, LostPacket):
                 heapq.heappush(lost, self._time(frame, shown_at))
                 continue
             if frame is _END:
@@ -119,7 +119,7 @@ class _Pass:
         if frame.pts is None:
             return before + self.step
         if self.zero is None:
-            start = self.stream.start_time if isinstance(frame, Damage) else None
+            start = self.stream.start_time if isinstance(frame, LostPacket) else None
             self.zero = frame.pts if start is None else start
         return int(frame.pts - self.zero)
 
@@ -134,7 +134,7 @@ class _Pass:
             self.seek_gap = math.inf
             return None
         frames = decoded(self.container, self.stream)
-        first = next((frame for frame in frames if not isinstance(frame, Damage)), None)
+        first = next((frame for frame in frames if not isinstance(frame, LostPacket)), None)
         landed = None if first is None else self._time(first, now)
         if landed is not None and landed <= target:
             if landed <= now:  # key frames are far apart: decoding on would have been cheaper

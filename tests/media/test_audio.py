@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emohop.clips import Span
 from emohop.errors import MediaError
 from emohop.media import read_audio
-from emohop.media.container import sound_file
+from emohop.media.container import audio_file
 from tests.media.making import numbered_video, tone
 
 RATE = 16_000
@@ -55,7 +55,7 @@ def test_exact_samples_of_a_span(tmp_path: Path, name: str, subtype: str) -> Non
     samples = tone(2.0) * np.linspace(0, 1, 2 * RATE, dtype=np.float32)
     path = tmp_path / name
     soundfile.write(path, samples, RATE, subtype)
-    with sound_file(path) as sound:
+    with audio_file(path) as sound:
         assert sound is not None
     got, rate = read_audio(Span(path, 0.5, 1.25))
     assert (rate, str(got.dtype), got.shape) == (RATE, "float32", (12_000,))
@@ -76,7 +76,7 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 def test_every_kind_of_sample_by_ffmpeg(tmp_path: Path, codec: str) -> None:
     stereo = np.stack([tone(0.5), np.full(8_000, -0.5, np.float32)])
     path = encode(tmp_path / "a.mkv", stereo, codec, "stereo")
-    with sound_file(path) as sound:
+    with audio_file(path) as sound:
         assert sound is None
     got, rate = read_audio(Span(path, 0.1, 0.4))
     assert rate == RATE
@@ -243,7 +243,7 @@ def test_damage_counts_only_inside_the_span(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.wav", "a.m4a"])
 def test_the_longest_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr("emohop.media.sound.MAX_SECONDS", 1)
+    monkeypatch.setattr("emohop.media.audio.MAX_SECONDS", 1)
     path = tmp_path / name
     if name == "a.wav":
         soundfile.write(path, tone(2.0), RATE)
