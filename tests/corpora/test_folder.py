@@ -102,7 +102,7 @@ HEADER = "path,label,start,end,gender,split,id\n"
     [
         (HEADER + "../secret.wav,x\n", r"clips.csv:2: ../secret.wav lies outside .*--outside"),
         (HEADER + "/etc/passwd,x\n", "lies outside"),
-        (HEADER + "clips/a\0.wav,x\n", "is no path"),
+        (HEADER + "clips/a\0.wav,x\n", "is not a path"),
         (HEADER + "clips/a.wav,x,soon\n", "start is 'soon': expected seconds from 0"),
         (HEADER + "clips/a.wav,x,nan\n", "expected seconds from 0"),
         (HEADER + "clips/a.wav,x,-1\n", "expected seconds from 0"),
@@ -116,7 +116,7 @@ HEADER = "path,label,start,end,gender,split,id\n"
         ("", "holds no clips"),
         ("path,path\na,b\n", "two columns are named path"),
         ("file\nclips/a.wav\n", "has no labels: expected a column label"),
-        ("id,label\n1,x\n", "names no media and no words"),
+        ("id,label\n1,x\n", "names neither media nor transcripts"),
     ],
 )
 def test_rows_that_cannot_be_used_are_named(media: Path, text: str, message: str) -> None:
@@ -143,7 +143,7 @@ def test_folders_that_are_something_else(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="is not a folder of clips: expected a table"):
         corpora.read("folder", tmp_path)
     write(tmp_path, "hello", "notes.txt")
-    with pytest.raises(CorpusError, match=r"notes.txt is no table: give a .csv"):
+    with pytest.raises(CorpusError, match=r"notes.txt is not a table: give a .csv"):
         corpora.read("folder", tmp_path / "notes.txt")
     write(tmp_path, "PAR1", "clips.parquet")
     with pytest.raises(CorpusError, match="cannot be read as Parquet"):

@@ -231,8 +231,8 @@ def test_a_dialog_in_the_wrong_session(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Ses01F_impro02_F000", "is no utterance of this dialog"),
-        ("Ses01F_impro01_FXX0", "is no utterance of this dialog"),
+        ("Ses01F_impro02_F000", "is not an utterance of this dialog"),
+        ("Ses01F_impro01_FXX0", "is not an utterance of this dialog"),
         ("Ses01F_impro01_F000", "was there before, on line 3"),
     ],
 )

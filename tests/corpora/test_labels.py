@@ -61,7 +61,7 @@ def test_a_map_of_ones_own(tmp_path: Path) -> None:
         ("classes: [a, b]\nfrom: [x]\n", "from must map labels to classes"),
         ("classes: [a, b]\nform: {x: a}\n", r"unknown key: 'form' \(did you mean from\?\)"),
         ("- a\n", "expected the keys classes, corpora, from"),
-        ("a: [\n", "is no YAML"),
+        ("a: [\n", "is not valid YAML"),
         (None, "cannot be read"),
     ],
 )

@@ -111,3 +111,10 @@ def test_the_true_tables() -> None:
     assert {r.found for r in report.counts if r.what == "clips"} == {9989, 1109, 2610, 13708}
     told = [problem.reason for problem in report.problems]
     assert told == ["test_dia38_utt4 lasts 305 s", "test_dia220_utt0 lasts 235 s"]
+
+
+def test_times_beyond_an_hour(tmp_path: Path) -> None:
+    line = '4,Hi.,Ross,joy,positive,7,0,8,21,"1:02:03,004","01:02:05,5"\r\n'
+    table(tmp_path, "train", line)
+    (clip,) = corpora.read("meld", tmp_path)
+    assert (clip.start, clip.end) == (3723.004, 3725.5)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
 from emohop.release_arrays import import_arrays
+from emohop.release_arrays.parts import read_part
 from emohop.storage import open_prepared
 from tests.release_arrays.folder import CLIPS, VECTOR, WORDS, write_folder
 
@@ -310,3 +311,10 @@ def test_vectors_have_the_size_that_the_folder_gives(folder: Path, tmp_path: Pat
     vectors = import_arrays(folder, tmp_path / "out").manifest.word_vectors
     assert vectors is not None
     assert (vectors.words, vectors.size) == (WORDS, VECTOR)
+
+
+def test_lengths_beyond_what_is_stored_are_cut_to_it(folder: Path) -> None:
+    change(folder, "train_audio_seqN", put(3, 5000))
+    part = read_part(folder, "train", WORDS)
+    assert part.lengths["audio"][3] == part.lengths["audio"].max() == 9
+    assert part.lengths["audio"].min() < 9

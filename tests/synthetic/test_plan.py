@@ -157,3 +157,16 @@ def test_every_class_and_speaker_has_a_face_of_its_own() -> None:
         for other in lumas[place + 1 :]:
             assert (one != other).any()
     assert all(luma.min() >= 16 and luma.max() <= 235 for luma in lumas)
+
+
+def test_the_seed_decides_the_order_of_a_session_and_the_lines_of_a_script() -> None:
+    one, other = make_plan(1000, 3), make_plan(1000, 4)
+    dealt = [
+        [Counter(turn.label for turn in plan.turns) for plan in plans] for plans in (one, other)
+    ]
+    assert dealt[0] != dealt[1]
+    lines, others = (
+        {turn.words for plan in plans if plan.scripted for turn in plan.turns}
+        for plans in (one, other)
+    )
+    assert len(lines & others) < 0.2 * len(lines)

@@ -51,7 +51,7 @@ _NAME = re.compile(
     r"_(?:XX|X|LO|MD|HI)"
 )
 _AUDIO, _VIDEO, _PEOPLE = "AudioWAV", "VideoFlash", "VideoDemographics.csv"
-_EXPECTED = f"{_AUDIO}/1001_DFA_ANG_XX.wav and others, {_VIDEO} beside it for pictures"
+_EXPECTED = f"{_AUDIO}/1001_DFA_ANG_XX.wav and others, {_VIDEO} beside it for video"
 _GENDERS: dict[str, Gender] = {"male": "M", "female": "F"}
 _KNOWN_BAD = {"1076_MTI_SAD_XX": "the release's own file holds no speech"}
 
@@ -65,7 +65,7 @@ _COMPLETE = {
 
 
 def read(folder: str | Path) -> list[Clip]:
-    """Every clip below `folder`, by name, with its sound, its video or both. Media are not opened.
+    """Every clip below `folder`, by name, with its audio, its video or both. Media are not opened.
 
     Raises:
         CorpusError: the folder is not CREMA-D, or the table of actors is not in its form.

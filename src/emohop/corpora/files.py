@@ -37,7 +37,7 @@ def shown(names: Iterable[str], most: int = _SHOWN_NAMES) -> str:
 def media_files(folder: Path, *kinds: str) -> Iterator[Path]:
     """The files of these endings in a folder and below, by path.
 
-    Names that start with a dot are passed over: many copies hold `._clip.wav`, which is no sound.
+    Names that start with a dot are passed over: many copies hold `._clip.wav`, which is not audio.
     """
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)

@@ -1,8 +1,8 @@
-"""Any clips: a table with a line a clip, or a folder with a sub-folder a label.
+"""Any clips: a table with one line per clip, or a folder with one sub-folder per label.
 
 clips.csv        path,label,speaker,session,transcript,start,end,…
-angry/anna/1.wav a sound or video file; the folder above is its label, one more its speaker
-angry/anna/1.txt its words, if there are any
+angry/anna/1.wav an audio or video file; the folder above is its label, one more its speaker
+angry/anna/1.txt its transcript, if there is one
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ CLASS_SETS: tuple[LabelSet, ...] = ()  # the labels that are found are the class
 
 TABLES = ("clips.csv", "clips.tsv", "clips.parquet")
 COLUMNS = {
-    "path": "sound, video or both in one file, below the table's folder",
-    "audio": "the sound, where it is a file of its own",
+    "path": "an audio or video file, below the table's folder",
+    "audio": "the audio, where it is a file of its own",
     "video": "the video, where it is a file of its own",
     "label": "the emotion",
     "id": "a name of its own [path and start]",
@@ -42,7 +42,7 @@ COLUMNS = {
     "session": "what is kept together by the protocol session",
     "gender": "F or M",
     "split": "train, dev or test",
-    "transcript": "the words (also: text)",
+    "transcript": "what is said (also: text)",
     "start": "seconds in the file [0]",
     "end": "seconds in the file [its end]",
 }
@@ -57,12 +57,12 @@ _SPLITS: dict[str, Split] = {
     "test": "test",
 }
 _EXPECTED = (
-    f"a table ({', '.join(TABLES)}) or sub-folders named by label with sound or video files in them"
+    f"a table ({', '.join(TABLES)}) or sub-folders named by label with audio or video files in them"
 )
 
 
 def read(folder: str | Path, outside: bool = False) -> list[Clip]:
-    """The clips of a table, or of a folder that holds one or has a sub-folder a label.
+    """The clips of a table, or of a folder that holds one or has one sub-folder per label.
 
     Media are not opened. Files of a table lie below its folder, unless `outside` is set.
 
@@ -72,7 +72,9 @@ def read(folder: str | Path, outside: bool = False) -> list[Clip]:
     path = Path(folder)
     if path.is_file():
         if path.suffix.lower() not in (*CSV, *PARQUET):
-            raise CorpusError(f"{path} is no table: give a .csv, .tsv or .parquet file or a folder")
+            raise CorpusError(
+                f"{path} is not a table: give a .csv, .tsv or .parquet file or a folder"
+            )
         return _from_table(path, outside)
     if not path.is_dir():
         raise CorpusError(f"{path} does not exist: give {_EXPECTED}")
@@ -91,15 +93,15 @@ def _from_folders(folder: Path) -> list[Clip]:
         if len(between) > 1:
             raise CorpusError(f"{path} lies too deep: expected label/clip or label/speaker/clip")
         words = path.with_suffix(".txt")
-        sound, picture = _spans(path, 0.0, None)
+        audio, video = _spans(path, 0.0, None)
         clips.append(
             Clip(
                 id=path.relative_to(folder).with_suffix("").as_posix(),
                 label=label,
                 speaker=between[0] if between else None,
                 transcript=" ".join(read_text(words).split()) if words.is_file() else None,
-                audio=sound,
-                video=picture,
+                audio=audio,
+                video=video,
             )
         )
     if not clips:
@@ -117,7 +119,7 @@ def _from_table(path: Path, outside: bool) -> list[Clip]:
     if not clips:
         raise CorpusError(f"{path} holds no clips: expected columns {', '.join(COLUMNS)}")
     if not any(clip.audio or clip.video or clip.transcript for clip in clips):
-        raise CorpusError(f"{path} names no media and no words: expected a column path")
+        raise CorpusError(f"{path} names neither media nor transcripts: expected a column path")
     if not any(clip.label for clip in clips):
         raise CorpusError(f"{path} has no labels: expected a column label")
     _check_names([clip.id for clip in clips], path)
@@ -133,11 +135,11 @@ def _clip(row: Row, where: str, root: Path, outside: bool) -> Clip:
     start, end = _seconds(row, "start", where) or 0.0, _seconds(row, "end", where)
     if end is not None and end <= start:
         raise CorpusError(f"{where}: the clip goes from {start} to {end} s: end must be later")
-    sound, picture = _spans(files.get("path"), start, end)
+    audio, video = _spans(files.get("path"), start, end)
     if "audio" in files:
-        sound = Span(files["audio"], start, end)
+        audio = Span(files["audio"], start, end)
     if "video" in files:
-        picture = Span(files["video"], start, end)
+        video = Span(files["video"], start, end)
     named = row.get("path") or row.get("audio") or row.get("video")
     if named is None and "id" not in row:
         raise CorpusError(f"{where}: neither path, audio, video nor id")
@@ -151,14 +153,14 @@ def _clip(row: Row, where: str, root: Path, outside: bool) -> Clip:
         transcript=row.get("transcript"),
         start=start,
         end=end,
-        audio=sound,
-        video=picture,
+        audio=audio,
+        video=video,
         split=_choice(row, "split", _SPLITS, where),
     )
 
 
 def _spans(path: Path | None, start: float, end: float | None) -> tuple[Span | None, Span | None]:
-    """Where sound and picture of one file are, by its ending; a video is taken to have both."""
+    """Where audio and video of one file are, by its ending; a video file is taken to have both."""
     if path is None:
         return None, None
     span = Span(path, start, end)
@@ -170,7 +172,7 @@ def _file(cell: str, where: str, root: Path, outside: bool) -> Path:
     try:
         path = (root / cell).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL character, links in a circle
-        raise CorpusError(f"{where}: {brief(cell)!r} is no path ({brief(str(error))})") from None
+        raise CorpusError(f"{where}: {brief(cell)!r} is not a path ({brief(str(error))})") from None
     if not outside and not path.is_relative_to(root):
         raise CorpusError(
             f"{where}: {brief(cell)} lies outside {root}: move it there, or allow it with --outside"

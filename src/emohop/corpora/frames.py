@@ -1,4 +1,4 @@
-"""Sample frames: one picture of each session with the speaker marked, for a person to look at."""
+"""Sample frames: one frame of each session with the speaker marked, for a person to look at."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Licensed by the University of Southern California on request: https://sail.usc.e
 
     IEMOCAP_full_release/Session{1..5}/
         dialog/EmoEvaluation/<dialog>.txt           labels and ratings
-        dialog/transcriptions/<dialog>.txt          words
+        dialog/transcriptions/<dialog>.txt          transcripts
         dialog/avi/DivX/<dialog>.avi                both actors side by side
         sentences/wav/<dialog>/<utterance>.wav      sound
 
@@ -171,7 +171,7 @@ def _clip(dialog: Dialog, turn: Turn, transcript: str | None, seating: Seating) 
         where = f"{dialog.evaluation}:{turn.line}"
         expected = f"{dialog.name}_F000 or {dialog.name}_M000"
         raise CorpusError(
-            f"{where}: {brief(turn.name)} is no utterance of this dialog ({expected})"
+            f"{where}: {brief(turn.name)} is not an utterance of this dialog ({expected})"
         )
     gender: Gender = "F" if name["speaker"] == "F" else "M"
     half = half_of(gender, dialog.wearer, seating)

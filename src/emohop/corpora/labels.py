@@ -69,7 +69,7 @@ def _read_map(path: Path, corpus: str) -> LabelSet:
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise CorpusError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
+        raise CorpusError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict) or "classes" not in values:
         raise CorpusError(f"{path}: expected the keys {', '.join(_KEYS)}")
     for key in values:

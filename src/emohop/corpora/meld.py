@@ -2,8 +2,8 @@
 
 Tables under GPL-3.0, clips for research: https://affective-meld.github.io
 
-    {train,dev,test}_sent_emo.csv                   one line an utterance
-    train_splits/dia{D}_utt{U}.mp4                  its clip; they may be left away: text only
+    {train,dev,test}_sent_emo.csv                   one line per utterance
+    train_splits/dia{D}_utt{U}.mp4                  its clip; they may be missing: text only
     dev_splits_complete/ output_repeated_splits_test/
 
 A speaker's name is a character's: the six friends are in all three parts.
@@ -71,7 +71,7 @@ _SPEAKERS = {"train": 260, "dev": 47, "test": 100}
 def read(folder: str | Path) -> list[Clip]:
     """Every utterance of the tables in `folder`, part by part and line by line.
 
-    `start` and `end` are seconds in the episode; the media, one file an utterance, are not opened.
+    `start` and `end` are seconds in the episode; the media, one file per utterance, are not opened.
     A part without its folder of clips is text only. Characters that were decoded by the wrong
     table (U+0092 for an apostrophe) are put right.
 

@@ -4,7 +4,7 @@ Free for research under CC BY-NC-SA 4.0: https://zenodo.org/records/1188976
 
     Actor_{01..24}/<modality>-<channel>-<emotion>-<intensity>-<statement>-<repetition>-<actor>.wav
 
-Modality 01 is sound and picture, 02 picture alone, 03 sound alone. The files of one performance
+Modality 01 is audio and video, 02 video alone, 03 audio alone. The files of one performance
 differ in it only: they are one clip here, whose name is the other six numbers.
 """
 
@@ -59,8 +59,8 @@ _TWINS = ("01-03-01-02-01-07", "01-03-01-02-02-07")
 def read(folder: str | Path, channel: Channel = "speech") -> list[Clip]:
     """Every performance below `folder`, by actor and name.
 
-    `channel` is speech, song or both. Sound is taken from the file of sound alone where there is
-    one, pictures from the file of both. Actors with odd numbers are men. Media are not opened.
+    `channel` is speech, song or both. Audio is taken from the audio file where there is one,
+    video from the file with both. Actors with odd numbers are men. Media are not opened.
 
     Raises:
         CorpusError: the folder is not RAVDESS, or holds nothing of that channel.

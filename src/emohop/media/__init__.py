@@ -1,6 +1,6 @@
-"""Sound and pictures out of media files, which are hostile until decoded.
+"""Audio and video out of media files, which are hostile until decoded.
 
-Times are seconds from the start of the stream that is read: the first sample, the first picture.
+Times are seconds from the start of the stream that is read: the first sample, the first frame.
 Nothing is allocated on the word of a header, containers that point at other files or at the
 network are refused, and whatever is wrong with a file is a `MediaError` of one line.
 """

@@ -1,4 +1,4 @@
-"""The sound of a span, by libsndfile where it can read the file and by FFmpeg elsewhere."""
+"""The audio of a span, by libsndfile where it can read the file and by FFmpeg elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound out of FFmpeg as blocks of mono samples at their positions, errors in their places."""
+"""Audio out of FFmpeg as blocks of mono samples at their positions, errors in their places."""
 
 from __future__ import annotations
 

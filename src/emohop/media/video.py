@@ -1,4 +1,4 @@
-"""The pictures of a video at given times, in one decoding pass."""
+"""The frames of a video at given times, in one decoding pass."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@
     train_audio_seqN.npy     int [clips]                  (2018: train_seqN.npy)
     train_audio_prosody.npy  float [clips, 35]
     train_nlp_trans.npy      int [clips, words]           word numbers, 0 behind the last
-    train_video.npy          float [clips, pictures, 2048]  (2018: none)
+    train_video.npy          float [clips, frames, 2048]  (2018: none)
     train_video_seqN.npy     int [clips]
     train_label.npy          int [clips]                  0..classes-1
     dic.pkl                  pickled dict: word -> number, _PAD_ 0, _UNK_ 1
