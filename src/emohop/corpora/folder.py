@@ -24,7 +24,7 @@ from emohop.corpora.files import (
     shown,
 )
 from emohop.corpora.report import CheckReport
-from emohop.corpora.table import CSV, PARQUET, Row, read_table
+from emohop.corpora.table import CSV, PARQUET, Cells, read_table
 from emohop.errors import CorpusError, brief
 
 _Value = TypeVar("_Value", bound=str)
@@ -126,7 +126,7 @@ def _from_table(path: Path, outside: bool) -> list[Clip]:
     return clips
 
 
-def _clip(row: Row, where: str, root: Path, outside: bool) -> Clip:
+def _clip(row: Cells, where: str, root: Path, outside: bool) -> Clip:
     files = {
         name: _file(row[name], where, root, outside)
         for name in ("path", "audio", "video")
@@ -180,7 +180,7 @@ def _file(cell: str, where: str, root: Path, outside: bool) -> Path:
     return root / cell
 
 
-def _seconds(row: Row, name: str, where: str) -> float | None:
+def _seconds(row: Cells, name: str, where: str) -> float | None:
     if name not in row:
         return None
     try:
@@ -192,7 +192,7 @@ def _seconds(row: Row, name: str, where: str) -> float | None:
     return seconds
 
 
-def _choice(row: Row, name: str, known: Mapping[str, _Value], where: str) -> _Value | None:
+def _choice(row: Cells, name: str, known: Mapping[str, _Value], where: str) -> _Value | None:
     if name not in row:
         return None
     value = row[name].lower()

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 
 from emohop.clips import Clip, Gender, Half, LabelSet, Span
 from emohop.corpora.files import corpus_folder, not_this_corpus, read_text
-from emohop.corpora.iemocap_text import Turn, parse_evaluation, parse_transcription
+from emohop.corpora.iemocap_text import LabelledTurn, parse_evaluation, parse_transcription
 from emohop.errors import CorpusError, brief
 
 Seating = Literal["marker-left", "woman-left"]
@@ -165,7 +165,7 @@ def read_dialog(dialog: Dialog, seating: Seating = "marker-left") -> list[Clip]:
     return [_clip(dialog, turn, words.get(turn.name), seating) for turn in turns]
 
 
-def _clip(dialog: Dialog, turn: Turn, transcript: str | None, seating: Seating) -> Clip:
+def _clip(dialog: Dialog, turn: LabelledTurn, transcript: str | None, seating: Seating) -> Clip:
     name = UTTERANCE.fullmatch(turn.name)
     if name is None or name["dialog"] != dialog.name:
         where = f"{dialog.evaluation}:{turn.line}"

@@ -37,7 +37,7 @@ _SHOWN = 60  # characters of a wrong line that its error repeats
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class LabelledTurn:
     """One block of an EmoEvaluation file; times in seconds, `line` counted from 1."""
 
     name: str
@@ -51,7 +51,7 @@ class Turn:
     votes: tuple[Vote, ...]
 
 
-def parse_evaluation(text: str, path: Path) -> list[Turn]:
+def parse_evaluation(text: str, path: Path) -> list[LabelledTurn]:
     """The turns of an EmoEvaluation file, in its order; `path` is named in errors.
 
     Raises:
@@ -104,8 +104,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         yield number, line.strip(" \t")
 
 
-def _turn(number: int, header: re.Match[str], ratings: list[tuple[str, Vote]]) -> Turn:
-    return Turn(
+def _turn(number: int, header: re.Match[str], ratings: list[tuple[str, Vote]]) -> LabelledTurn:
+    return LabelledTurn(
         name=header["name"],
         line=number,
         start=float(header["start"]),

@@ -14,11 +14,11 @@ CSV = (".csv", ".tsv")
 PARQUET = (".parquet",)
 _SEPARATORS = ",;\t"
 
-Row = Mapping[str, str]
+Cells = Mapping[str, str]
 """The cells of a row by lower-case column name; an empty cell is absent."""
 
 
-def read_table(path: Path) -> Iterator[tuple[str, Row]]:
+def read_table(path: Path) -> Iterator[tuple[str, Cells]]:
     """The rows of a table, each with where it stands (`clips.csv:7`).
 
     A CSV file may part its columns by comma, semicolon or tab: what its first line holds most of.
@@ -32,7 +32,7 @@ def read_table(path: Path) -> Iterator[tuple[str, Row]]:
         yield from _read_csv(path)
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
+def _read_csv(path: Path) -> Iterator[tuple[str, Cells]]:
     text = read_text(path)
     header = text.split("\n", 1)[0]
     separator = max(_SEPARATORS, key=header.count)
@@ -53,7 +53,7 @@ def _read_csv(path: Path) -> Iterator[tuple[str, Row]]:
         raise CorpusError(f"{path}:{rows.line_num}: {error}") from None
 
 
-def _read_parquet(path: Path) -> Iterator[tuple[str, Row]]:
+def _read_parquet(path: Path) -> Iterator[tuple[str, Cells]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

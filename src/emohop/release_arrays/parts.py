@@ -30,7 +30,7 @@ _KINDS = {"f": "floating-point", "iu": "whole"}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SplitArrays:
     """The clips of train, dev or test.
 
     `labels` is int64 [clips], `words` int64 [clips, words]; `lengths` maps audio, text and video
@@ -73,7 +73,7 @@ class Part:
         return valid
 
 
-def read_part(folder: Path, split: Split, vocabulary: int) -> Part:
+def read_part(folder: Path, split: Split, vocabulary: int) -> SplitArrays:
     """Read and check a split: all but the frames, which are checked as they are read.
 
     EmohopError names the file, and the row, of whatever is missing, of another shape or kind, or
@@ -102,7 +102,7 @@ def read_part(folder: Path, split: Split, vocabulary: int) -> Part:
             path = folder / file_name(split, length_files[name])
             lengths[name] = _lengths(path, label_file, len(labels), shapes[name][1])
     sizes = {name: shape[-1] for name, shape in shapes.items()}
-    return Part(split, labels, words, lengths, files, sizes)
+    return SplitArrays(split, labels, words, lengths, files, sizes)
 
 
 def _any_split(folder: Path, array: str) -> bool:

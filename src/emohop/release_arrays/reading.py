@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
+from emohop.documents import Document
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import SPLITS
-from emohop.files import sha256, write_text
+from emohop.files import sha256
 from emohop.processes import Progress
 from emohop.release_arrays.layout import (
     ARRAYS,
@@ -29,7 +29,7 @@ from emohop.release_arrays.layout import (
     release_labels,
     whole_folder,
 )
-from emohop.release_arrays.parts import Part, read_matrix, read_part
+from emohop.release_arrays.parts import SplitArrays, read_matrix, read_part
 from emohop.release_arrays.vocabulary import read_dictionary
 from emohop.storage.manifest import (
     Manifest,
@@ -41,7 +41,7 @@ from emohop.storage.manifest import (
 from emohop.storage.shards import write_shard
 from emohop.storage.vectors import write_vectors
 
-CORPUS = "release-arrays"
+CORPUS: Final = "release-arrays"
 PLAN = "plan.json"
 _AUDIO = {120: "mfcc120", 39: "mfcc39"}
 _VIDEO = {2048: "resnet101"}
@@ -55,12 +55,22 @@ class Imported:
     computed: bool
 
 
+class ImportPlan(Document):
+    """What decides the corpus: a finished one is left as it is under an equal plan."""
+
+    version: Literal[1] = 1
+    corpus: Literal["release-arrays"] = CORPUS
+    class_set: LabelSet
+    files: dict[str, str]
+    """SHA-256 of each file that was read, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     folder: Path
     words: tuple[str, ...]
     matrix: NDArray[np.float32]
-    parts: tuple[Part, ...]
+    parts: tuple[SplitArrays, ...]
 
     @property
     def sizes(self) -> Mapping[str, int]:
@@ -77,7 +87,7 @@ class _Source:
             video=None if video is None else _VIDEO.get(video, f"imported-{video}"),
         )
 
-    def rows(self, part: Part, rows: range, labels: LabelSet) -> Iterator[tuple[Clip, Any]]:
+    def rows(self, part: SplitArrays, rows: range, labels: LabelSet) -> Iterator[tuple[Clip, Any]]:
         words = np.array(self.words, dtype=object)
         for row, arrays in zip(rows, part.arrays(rows), strict=True):
             label = labels.labels[part.labels[row]]
@@ -103,23 +113,23 @@ def import_arrays(
     label_set = _label_set(source, labels)
     plan = _plan(source, label_set)
     if finished is not None:
-        if finished != json.loads(json.dumps(plan)):
+        if finished != plan:
             raise EmohopError(f"{out} was made from other arrays or labels: choose a new folder")
         return Imported(read_manifest(out), computed=False)
     with whole_folder(out) as new:
-        write_text(new / PLAN, json.dumps(plan, indent=1) + "\n")
+        plan.write(new / PLAN)
         manifest = _write(new, source, label_set, progress)
     return Imported(manifest, computed=True)
 
 
-def _finished(out: Path) -> Any:
+def _finished(out: Path) -> ImportPlan | None:
     """The plan of what is in `out`, None where there is nothing; EmohopError for anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
         read_manifest(out)
-        return json.loads((out / PLAN).read_text("utf-8"))
-    except (EmohopError, OSError, ValueError):
+        return ImportPlan.read(out / PLAN)
+    except (EmohopError, OSError):
         raise EmohopError(
             f"{out} exists and is no corpus made by import-arrays: choose a new folder"
         ) from None
@@ -165,15 +175,11 @@ def _label_set(source: _Source, names: Sequence[str] | None) -> LabelSet:
     return same[0] if same else LabelSet(f"imported-{len(names)}", tuple(names))
 
 
-def _plan(source: _Source, labels: LabelSet) -> dict[str, Any]:
-    """What decides the corpus: a finished one is left as it is under an equal plan."""
+def _plan(source: _Source, labels: LabelSet) -> ImportPlan:
     names = [file_name(split, array) for split in SPLITS for array in ARRAYS]
     paths = [source.folder / name for name in (DICTIONARY, EMBEDDING, *names)]
-    return {
-        "corpus": CORPUS,
-        "class_set": asdict(labels),
-        "files": {path.name: sha256(path) for path in paths if path.exists()},
-    }
+    files = {path.name: sha256(path) for path in paths if path.exists()}
+    return ImportPlan(class_set=labels, files=files)
 
 
 def _write(folder: Path, source: _Source, labels: LabelSet, progress: Progress | None) -> Manifest:
