@@ -28,15 +28,15 @@ import torch
 
 import emohop
 from emohop.clips import MODALITIES, Modality
-from emohop.config import FeatureSettings, ModelSettings
+from emohop.config import FeatureSettings, ModelSettings, Recipe
 from emohop.features.audio import AUDIO_FEATURES, mfcc120
 from emohop.features.encoding import load_encoder
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
 from emohop.inputs import Inputs
+from emohop.model_config import Calibration, ModelConfig, Sizes, TrainedOn
 from emohop.models import build
 from emohop.models.batch import Batch
-from emohop.models.encoder import Sizes
 from emohop.prediction import Predictor
 from emohop.prediction.sources import source_of_file
 from emohop.recipes import make_recipe
@@ -189,8 +189,17 @@ def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
         vocabulary=vocabulary,
         encoders={Modality.AUDIO: encoder.fingerprint} if encoder.fingerprint else {},
     )
-    card = {"model": settings.model_dump(mode="json"), "calibration": {"temperature": 1.0}}
-    return Predictor(build(settings, sizes).eval(), inputs, card, device="cpu")
+    config = ModelConfig(
+        emohop=emohop.__version__,
+        model=settings,
+        inputs=inputs.to_config(),
+        calibration=Calibration(temperature=1.0),
+        recipe=Recipe(model=settings),
+        corpus=TrainedOn(name="made", fingerprint="0" * 64),
+        fold=0,
+        seed=0,
+    )
+    return Predictor(build(settings, sizes).eval(), inputs, config, device="cpu")
 
 
 if __name__ == "__main__":

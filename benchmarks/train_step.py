@@ -29,9 +29,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from emohop.clips import Modality
 from emohop.config import ModelSettings
+from emohop.model_config import Sizes
 from emohop.models import build
 from emohop.models.batch import Batch, Output
-from emohop.models.encoder import Sizes
 from emohop.models.gru import Layer
 from emohop.models.hopping import ModalityHopping
 from emohop.models.ragged import step_mask

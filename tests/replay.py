@@ -25,9 +25,9 @@ from torch import Tensor
 from emohop.clips import Modality
 from emohop.config import ModelSettings, TrainingSettings
 from emohop.errors import EmohopError
+from emohop.model_config import Sizes
 from emohop.models import build
 from emohop.models.batch import Batch, Output
-from emohop.models.encoder import Sizes
 from emohop.models.published import load_published, published_variables
 from emohop.models.ragged import Ragged
 from emohop.training.adam import make_optimizer

@@ -11,9 +11,20 @@ from typing import Any
 import numpy as np
 import yaml
 
+from emohop.clips import Modality
+from emohop.config import FeatureSettings, Recipe
 from emohop.evaluation.results import Predictions, write_json, write_unit
 from emohop.evaluation.runs import CLIPS, FACTS, HISTORY, RECIPE
 from emohop.evaluation.summary import RESULTS, UnitResult, summarise
+from emohop.model_config import (
+    MODEL_CONFIG,
+    Calibration,
+    InputsConfig,
+    ModelConfig,
+    Normalisation,
+    Sizes,
+    TrainedOn,
+)
 from emohop.recipes import make_recipe
 
 LABELS = ("ang", "hap", "sad")
@@ -87,8 +98,8 @@ def write_run(
             units.append(result)
             _write_history(unit / HISTORY, epochs, result.dev)
             (unit / "model").mkdir()
-            card = {"calibration": {"temperature": result.temperature}, "fold": fold, "seed": seed}
-            write_json(unit / "model" / "model.json", card)
+            config = _model_config(recipe, result.temperature, fold, seed)
+            config.write(unit / "model" / MODEL_CONFIG)
     run: dict[str, Any] = {
         "emohop": "0.1.0",
         "data": "prepared",
@@ -108,6 +119,28 @@ def write_run(
         writer.writeheader()
         writer.writerows(facts)
     return folder
+
+
+def _model_config(recipe: Recipe, temperature: float, fold: int, seed: int) -> ModelConfig:
+    """What the model folder of a unit says, of a network that nobody built."""
+    sizes = Sizes(len(LABELS), dict.fromkeys(recipe.model.uses, 2))
+    return ModelConfig(
+        emohop="0.1.0",
+        model=recipe.model,
+        inputs=InputsConfig(
+            labels=LABELS,
+            features=FeatureSettings(),
+            sizes=sizes,
+            max_steps={m: recipe.model.encoder(m).max_steps for m in recipe.model.uses},
+            normalisation=Normalisation(kind="none"),
+            vocabulary=("_PAD_", "_UNK_") if Modality.TEXT in recipe.model.uses else None,
+        ),
+        calibration=Calibration(temperature=temperature),
+        recipe=recipe,
+        corpus=TrainedOn(name="made", fingerprint="f" * 64),
+        fold=fold,
+        seed=seed,
+    )
 
 
 def _write_history(path: Path, epochs: int, dev: dict[str, Any]) -> None:

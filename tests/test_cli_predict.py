@@ -114,8 +114,8 @@ def test_wrong_words(words: list[str], said: str, model: Path) -> None:  # noqa:
 def test_folders_that_are_no_models(tmp_path: Path, model: Path) -> None:  # noqa: F811
     assert run(tmp_path, "--text", "x")[0] == 1
     bad = shutil.copytree(model, tmp_path / "model")
-    card = json.loads((bad / "model.json").read_text())
-    (bad / "model.json").write_text(json.dumps({**card, "format": 99}))
+    config = json.loads((bad / "model.json").read_text())
+    (bad / "model.json").write_text(json.dumps({**config, "version": 99}))
     code, _, error = run(bad, "--text", "x")
     assert code == 1
     assert "99" in error

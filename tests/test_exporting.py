@@ -16,8 +16,9 @@ from emohop import exporting
 from emohop.cli import app
 from emohop.errors import EmohopError
 from emohop.exporting import export
-from emohop.models.checkpoint import CARD, WEIGHTS
-from emohop.models.onnx_network import FILE
+from emohop.model_config import MODEL_CONFIG
+from emohop.models.folder import GRAPH, WEIGHTS
+from emohop.robustness import read_robustness
 from emohop.storage import open_prepared
 from tests.features.tiny import sound
 from tests.prediction.conftest import SAID, films, model, prepared  # noqa: F401  (fixtures)
@@ -33,17 +34,20 @@ def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # 
     out = tmp_path_factory.mktemp("exported") / "new" / "model"
     done = export(model, out)
     assert done.clips >= 50
-    assert (done.others, done.size) == (0, (out / FILE).stat().st_size)
+    assert (done.others, done.size) == (0, (out / GRAPH).stat().st_size)
     assert done.difference < 1e-5
     return out
 
 
-def test_a_folder_holds_the_graph_and_the_card(exported: Path, model: Path) -> None:  # noqa: F811
-    assert sorted(path.name for path in exported.iterdir()) == [CARD, FILE]
-    before, after = (json.loads((folder / CARD).read_text()) for folder in (model, exported))
+def test_a_folder_holds_the_graph_and_the_config(exported: Path, model: Path) -> None:  # noqa: F811
+    assert sorted(path.name for path in exported.iterdir()) == [MODEL_CONFIG, GRAPH]
+    before, after = (
+        json.loads((folder / MODEL_CONFIG).read_text()) for folder in (model, exported)
+    )
     assert after.pop("exported")["int8"] is False
+    assert before.pop("exported") is None
     assert after == before
-    told = onnxruntime.InferenceSession(exported / FILE).get_modelmeta().custom_metadata_map
+    told = onnxruntime.InferenceSession(exported / GRAPH).get_modelmeta().custom_metadata_map
     assert told["labels"].split() == before["inputs"]["labels"]
     assert float(told["temperature"]) == before["calibration"]["temperature"]
 
@@ -99,12 +103,30 @@ def test_the_command(model: Path, prepared: Path, tmp_path: Path) -> None:  # no
         r"no probability differs from PyTorch's by more than \S+, \d+ labels differ", done.output
     )
     assert f"emohop evaluate {out} PREPARED" in done.output
-    assert json.loads((out / CARD).read_text())["exported"]["int8"] is True
+    assert json.loads((out / MODEL_CONFIG).read_text())["exported"]["int8"] is True
     again = CliRunner().invoke(app, ["export", str(model), str(out)])
     assert again.exit_code == 0, again.output
-    assert json.loads((out / CARD).read_text())["exported"]["int8"] is False
+    assert json.loads((out / MODEL_CONFIG).read_text())["exported"]["int8"] is False
     judged = CliRunner().invoke(app, ["evaluate", str(out), str(prepared)])
     assert judged.exit_code == 0, judged.output
+
+
+def test_it_is_judged_without_a_modality_as_the_model_is(
+    exported: Path,
+    model: Path,  # noqa: F811
+    prepared: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    found = []
+    for folder in (model, exported):
+        kept = tmp_path / f"{len(found)}.json"
+        words = ["evaluate", str(folder), str(prepared), "--degrade", "missing:video"]
+        done = CliRunner().invoke(app, [*words, "--out", str(kept)])
+        assert done.exit_code == 0, done.output
+        found.append({entry["name"]: entry["metrics"] for entry in read_robustness(kept)})
+    ours, theirs = found
+    assert "missing:video" in ours
+    assert theirs == {name: pytest.approx(scores, abs=1e-4) for name, scores in ours.items()}
 
 
 def test_attention_is_not_checked_by_gradients_that_are_not_there(
@@ -143,9 +165,9 @@ def test_a_graph_that_answers_otherwise_is_not_written(
 def test_a_damaged_graph_is_one_line(exported: Path, tmp_path: Path) -> None:
     broken = tmp_path / "model"
     shutil.copytree(exported, broken)
-    (broken / FILE).write_bytes((exported / FILE).read_bytes()[:1000])
+    (broken / GRAPH).write_bytes((exported / GRAPH).read_bytes()[:1000])
     done = CliRunner().invoke(app, ["predict", str(broken), "--text", "Well."])
     assert done.exit_code == 1
     (line,) = done.output.splitlines()
     assert line.startswith("error: ")
-    assert f"{FILE} does not hold this model" in line
+    assert f"{GRAPH} does not hold this model" in line

@@ -278,12 +278,12 @@ def test_a_model_that_claims_to_be_huge(tmp_path: Path) -> None:
             ("inputs sizes steps audio", 0),
             ("fold", 10**400),
         ):
-            card = inner = json.loads(text)
+            config = inner = json.loads(text)
             *way, last = keys.split()
             for key in way:
                 inner = inner[key]
             inner[last] = value
-            path.write_text(json.dumps(card))
+            path.write_text(json.dumps(config))
             assert line_of(reader.read(path)), keys
         path.write_text("[" * 100_000)
         assert "is damaged" in line_of(reader.read(path))

@@ -122,9 +122,9 @@ def test_word_vectors_of_another_size(imported: PreparedCorpus, corpus: Prepared
     check_fit(corpus, large)
 
 
-def test_inputs_of_json(imported: PreparedCorpus) -> None:
+def test_inputs_of_a_model_config(imported: PreparedCorpus) -> None:
     inputs = Inputs.fit(imported, range(70), recipe())
-    again = Inputs.from_json(inputs.to_json())
+    again = Inputs.from_config(inputs.to_config())
     assert again.vocabulary == inputs.vocabulary
     one, other = (x.batch(imported[:5]) for x in (inputs, again))
     assert all(torch.equal(one.steps[m], other.steps[m]) for m in Modality)

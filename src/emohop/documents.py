@@ -94,5 +94,5 @@ def _reason(error: ValidationError) -> str:
     """The first key that is wrong and how, in a few words."""
     first = error.errors(include_url=False, include_context=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "the whole file"
-    message = first["msg"]
+    message = first["msg"].removeprefix("Value error, ")
     return brief(f"{key}: {message[:1].lower()}{message[1:]}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from emohop.clips import Modality
-from emohop.config import FeatureSettings, Recipe, Standardisation, checked
+from emohop.config import FeatureSettings, Recipe
 from emohop.errors import EmohopError, brief
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
+from emohop.model_config import STATES, InputsConfig, Sizes, array_of
 from emohop.models import check
 from emohop.models.batch import Batch
-from emohop.models.encoder import Sizes
 from emohop.storage import PreparedCorpus, Row
 from emohop.storage.shards import RATERS
 
-STATES = "text_states"
-"""The array of a language model's word vectors; the words themselves are in `text`."""
 _NOTHING: NDArray[Any] = np.zeros(0, np.float32)
 
 SETTINGS_OF: Mapping[Modality, tuple[str, ...]] = {
@@ -59,7 +57,11 @@ class Inputs:
         check_fit(corpus, recipe)
         manifest, model = corpus.manifest, recipe.model
         states = STATES in manifest.sizes
-        names = {m: _array(m, states) for m in model.uses if m is not Modality.TEXT or states}
+        names = {
+            m: array_of(m, text_states=states)
+            for m in model.uses
+            if m is not Modality.TEXT or states
+        }
         standardiser = Standardiser.fit(
             recipe.training.standardise,
             _numbers_of(corpus, train, names, prosody=model.prosody),
@@ -96,7 +98,11 @@ class Inputs:
         if self.standardiser.kind != "own":
             return self
         states = self.sizes.text_states
-        names = {m: _array(m, states) for m in self.max_steps if m is not Modality.TEXT or states}
+        names = {
+            m: array_of(m, text_states=states)
+            for m in self.max_steps
+            if m is not Modality.TEXT or states
+        }
         seen = range(len(corpus)) if corpus.visible is None else sorted(corpus.visible)
         prosody = self.sizes.prosody > 0
         rows = _numbers_of(corpus, seen, names, prosody=prosody)
@@ -185,7 +191,7 @@ class Inputs:
         They are made one at a time in their place: a batch is in memory once.
         """
         words = self.sizes.words(modality)
-        name = _array(modality, self.sizes.text_states)
+        name = array_of(modality, text_states=self.sizes.text_states)
         found = [row.arrays[name] if row.has(modality) else _NOTHING for row in rows]
         lengths = [min(len(array), self.max_steps[modality]) for array in found]
         shape: tuple[int, ...] = (len(rows), max(1, *lengths))
@@ -213,82 +219,31 @@ class Inputs:
             )
         return standard
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for `model.json`."""
-        return {
-            "labels": list(self.labels),
-            "features": self.features.model_dump(mode="json"),
-            "sizes": {
-                "classes": self.sizes.classes,
-                "steps": {m.value: n for m, n in self.sizes.steps.items()},
-                "prosody": self.sizes.prosody,
-                "layers": {m.value: n for m, n in self.sizes.layers.items()},
-                "text_states": self.sizes.text_states,
-            },
-            "encoders": {m.value: f for m, f in self.encoders.items()},
-            "max_steps": {m.value: n for m, n in self.max_steps.items()},
-            "normalisation": self.standardiser.to_json(),
-            "vocabulary": None if self.vocabulary is None else self.vocabulary.to_list(),
-        }
+    def to_config(self) -> InputsConfig:
+        """What `model.json` says of them; `from_config` gives back equal ones."""
+        return InputsConfig(
+            labels=self.labels,
+            features=self.features,
+            sizes=self.sizes,
+            encoders=dict(self.encoders),
+            max_steps=dict(self.max_steps),
+            normalisation=self.standardiser.to_config(),
+            vocabulary=None if self.vocabulary is None else self.vocabulary.tokens,
+        )
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Inputs:
-        """The inverse of `to_json`; KeyError, TypeError or ValueError when values are damaged."""
-        sizes, tokens = values["sizes"], values["vocabulary"]
-        with np.errstate(over="ignore"):  # infinity is refused below
-            standardiser = Standardiser.from_json(values["normalisation"])
-        inputs = cls(
-            labels=tuple(values["labels"]),
-            features=checked(FeatureSettings, values["features"]),
-            sizes=Sizes(
-                int(sizes["classes"]),
-                {Modality(m): int(n) for m, n in sizes["steps"].items()},
-                int(sizes["prosody"]),
-                {Modality(m): int(n) for m, n in sizes.get("layers", {}).items()},
-                bool(sizes.get("text_states", False)),
-            ),
-            max_steps={Modality(m): int(n) for m, n in values["max_steps"].items()},
-            standardiser=standardiser,
-            vocabulary=None if tokens is None else Vocabulary.from_list(tokens),
-            encoders={Modality(m): str(f) for m, f in values.get("encoders", {}).items()},
+    def from_config(cls, config: InputsConfig) -> Inputs:
+        """The inverse of `to_config`; EmohopError for a vocabulary that is not one."""
+        tokens = config.vocabulary
+        return cls(
+            labels=config.labels,
+            features=config.features,
+            sizes=config.sizes,
+            max_steps=config.max_steps,
+            standardiser=Standardiser.from_config(config.normalisation),
+            vocabulary=None if tokens is None else Vocabulary(tokens),
+            encoders=config.encoders,
         )
-        inputs._check_whole()
-        return inputs
-
-    def _check_whole(self) -> None:
-        """ValueError unless the parts fit each other; what was fitted always does."""
-        labels, sizes, words = self.labels, self.sizes, self.vocabulary
-        if not all(isinstance(name, str) for name in labels) or len(labels) != sizes.classes:
-            raise ValueError(f"its labels are not the names of {sizes.classes:.3g} classes")
-        if len(set(labels)) != len(labels):
-            raise ValueError("a label stands there twice")
-        if self.max_steps.keys() != sizes.steps.keys() or min(self.max_steps.values()) < 1:
-            raise ValueError("max_steps are not numbers from 1 for each of its modalities")
-        told = 0 if sizes.text_states else sizes.steps.get(Modality.TEXT, 0)
-        if told != (0 if words is None else len(words)):
-            raise ValueError("its vocabulary is not of the size that it says")
-        if not all(m in sizes.steps and n > 1 for m, n in sizes.layers.items()):
-            raise ValueError("its layers are not numbers from 2 for some of its modalities")
-        if self.standardiser.kind not in get_args(Standardisation):
-            raise ValueError("its normalisation is of no known kind")
-        if self.standardiser.kind == "none":
-            return
-        shapes = {
-            _array(m, sizes.text_states): (sizes.width(m),)
-            for m in sizes.steps
-            if not sizes.words(m)
-        }
-        if sizes.prosody:
-            shapes["prosody"] = (sizes.prosody,)
-        for moments in (self.standardiser.overall, *self.standardiser.speakers.values()):
-            for name, shape in shapes.items():
-                mean, deviation = moments[name]
-                finite = np.isfinite(mean).all() and np.isfinite(deviation).all()
-                known = (shape, (1,))  # one number where a speaker has no steps at all
-                if mean.shape not in known or deviation.shape not in known or not finite:
-                    raise ValueError(f"its normalisation of {name} is not {shape[0]:.3g} numbers")
-                if not (deviation > 0).all():
-                    raise ValueError(f"a deviation of {name} is not above 0")
 
 
 def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
@@ -316,11 +271,6 @@ def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
             f"{corpus.folder} brings word vectors of {brought.size} numbers, not {text.embedding}: "
             f"set model.text.embedding={brought.size}, or model.text.glove=random to do without"
         )
-
-
-def _array(modality: Modality, states: bool) -> str:
-    """The name of the array that a modality's steps are in."""
-    return STATES if modality is Modality.TEXT and states else modality.value
 
 
 def _numbers_of(

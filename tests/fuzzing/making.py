@@ -184,8 +184,9 @@ def _model(folder: Path) -> Path:
     import torch
 
     from emohop.inputs import Inputs
+    from emohop.model_config import Calibration, ModelConfig, TrainedOn
     from emohop.models import build
-    from emohop.models.checkpoint import save
+    from emohop.models.folder import ModelFolder
     from emohop.recipes import make_recipe
     from emohop.storage import open_prepared
     from tests.prepared import write_prepared
@@ -194,18 +195,18 @@ def _model(folder: Path) -> Path:
     sizes = [f"model.{m}.hidden=6" for m in ("audio", "text", "video")]
     recipe = make_recipe("demo", [*sizes, "model.text.embedding=6"])
     inputs = Inputs.fit(corpus, range(8), recipe)
-    card = {
-        "emohop": "0.1.0",
-        "model": recipe.model.model_dump(mode="json"),
-        "inputs": inputs.to_json(),
-        "calibration": {"temperature": 1.5},
-        "recipe": recipe.model_dump(mode="json"),
-        "corpus": {"name": "made", "fingerprint": corpus.manifest.fingerprint},
-        "fold": 0,
-        "seed": 0,
-    }
+    config = ModelConfig(
+        emohop="0.1.0",
+        model=recipe.model,
+        inputs=inputs.to_config(),
+        calibration=Calibration(temperature=1.5),
+        recipe=recipe,
+        corpus=TrainedOn(name="made", fingerprint=corpus.manifest.fingerprint),
+        fold=0,
+        seed=0,
+    )
     torch.manual_seed(0)
-    save(folder / "model", build(recipe.model, inputs.sizes), card)
+    ModelFolder(folder / "model").write(build(recipe.model, inputs.sizes), config)
     return folder / "model"
 
 

@@ -8,8 +8,8 @@ import torch
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings, VideoEncoderSettings
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch
-from emohop.models.encoder import Sizes
 
 SIZES = Sizes(classes=7, steps={Modality.AUDIO: 6, Modality.TEXT: 11, Modality.VIDEO: 5}, prosody=4)
 

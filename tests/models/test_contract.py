@@ -17,11 +17,11 @@ from torch import nn
 from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
-from emohop.config import ALONE, HOPPING, PAIRED, POOLED, ModelSettings, checked
+from emohop.config import ALONE, HOPPING, PAIRED, POOLED, ModelSettings
 from emohop.errors import EmohopError
 from emohop.models import MODELS, build
 from emohop.models.batch import Batch, Output
-from emohop.models.checkpoint import load_network, read_card, save
+from emohop.models.folder import ModelFolder
 from emohop.models.padded import padding
 from tests.models.made import SIZES, batch, settings
 
@@ -155,9 +155,9 @@ def test_order_in_the_batch_changes_nothing(case: ModelSettings) -> None:
 
 def test_save_and_load_give_the_same_output(case: ModelSettings, tmp_path: Path) -> None:
     network, clips = make(case), batch(LENGTHS)
-    save(tmp_path / "model", network, {"model": case.model_dump(mode="json")})
-    card = read_card(tmp_path / "model")
-    again = load_network(tmp_path / "model", checked(ModelSettings, card["model"]), SIZES)
+    folder = ModelFolder(tmp_path)
+    folder.write_weights(network)
+    again = folder.weighted(case, SIZES)
     assert torch.equal(run(network, clips).logits, run(again, clips).logits)
 
 

@@ -13,10 +13,11 @@ from torch.nn import functional
 from emohop.clips import MODALITIES, Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
+from emohop.model_config import Sizes
 from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.cross_modal import Block, sinusoids
-from emohop.models.encoder import LayerMix, Sizes
+from emohop.models.encoder import LayerMix
 from emohop.models.pooling import VARIANCE_FLOOR
 from tests.models.made import SIZES, batch, settings
 

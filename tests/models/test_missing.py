@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
+from emohop.model_config import Sizes
 from emohop.models import MODELS, build
 from emohop.models.batch import Batch
-from emohop.models.encoder import Sizes
 from emohop.models.missing import drop
 from tests.models.made import SIZES, batch, settings
 

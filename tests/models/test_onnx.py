@@ -19,10 +19,11 @@ from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.exporting.graph import graph_of
 from emohop.exporting.int8 import SMALLEST, as_int8, rounded
+from emohop.model_config import Sizes
 from emohop.models import build
 from emohop.models.batch import Batch
-from emohop.models.encoder import Sizes
-from emohop.models.onnx_network import FILE, OnnxNetwork
+from emohop.models.folder import GRAPH
+from emohop.models.onnx_network import OnnxNetwork
 from tests.models.made import SIZES, batch, settings
 from tests.models.test_contract import BOTH, STACKED, assert_equal, run
 
@@ -141,22 +142,22 @@ def wider_sound(sizes: Sizes) -> Sizes:
 def test_a_graph_of_another_model(
     change: Callable[[Sizes], Sizes], said: str, sound_alone: bytes, tmp_path: Path
 ) -> None:
-    (tmp_path / FILE).write_bytes(sound_alone)
-    OnnxNetwork.load(tmp_path, CASES["are"], SIZES)
+    (tmp_path / GRAPH).write_bytes(sound_alone)
+    OnnxNetwork.load(tmp_path / GRAPH, CASES["are"], SIZES)
     with pytest.raises(EmohopError, match=f"does not hold this model: {said}"):
-        OnnxNetwork.load(tmp_path, CASES["are"], change(SIZES))
+        OnnxNetwork.load(tmp_path / GRAPH, CASES["are"], change(SIZES))
 
 
 def test_a_modality_too_many(sound_alone: bytes, tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(sound_alone)
+    (tmp_path / GRAPH).write_bytes(sound_alone)
     with pytest.raises(EmohopError, match="it has an input audio"):
-        OnnxNetwork.load(tmp_path, settings(name="tre"), SIZES)
+        OnnxNetwork.load(tmp_path / GRAPH, settings(name="tre"), SIZES)
 
 
 def test_no_graph_at_all(tmp_path: Path) -> None:
-    (tmp_path / FILE).write_bytes(b"graph")
+    (tmp_path / GRAPH).write_bytes(b"graph")
     with pytest.raises(EmohopError, match=r"model\.onnx does not hold .* cannot load it"):
-        OnnxNetwork.load(tmp_path, ModelSettings(), SIZES)
+        OnnxNetwork.load(tmp_path / GRAPH, ModelSettings(), SIZES)
 
 
 def test_a_graph_of_somebody_else(tmp_path: Path) -> None:
@@ -169,9 +170,9 @@ def test_a_graph_of_somebody_else(tmp_path: Path) -> None:
     graph = helper.make_model(
         helper.make_graph([node], "g", [value], [other]), opset_imports=[opset], ir_version=9
     )
-    (tmp_path / FILE).write_bytes(graph.SerializeToString())
+    (tmp_path / GRAPH).write_bytes(graph.SerializeToString())
     with pytest.raises(EmohopError, match="no graph of `emohop export`"):
-        OnnxNetwork.load(tmp_path, ModelSettings(), SIZES)
+        OnnxNetwork.load(tmp_path / GRAPH, ModelSettings(), SIZES)
 
 
 def test_a_graph_that_gives_no_numbers(sound_alone: bytes) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
+from emohop.model_config import Sizes
 from emohop.models import build
-from emohop.models.encoder import Sizes
 from emohop.models.published import load_published, published_variables, variable_names
 from tests.models.made import SIZES, settings
 from tests.replay import main, replay

@@ -64,42 +64,84 @@ def test_a_corpus_that_does_not_fit(
 
 
 def _drop(key: str) -> Callable[[dict[str, Any]], None]:
-    return lambda card: card.pop(key)
+    return lambda config: config.pop(key)
 
 
-def _newer(card: dict[str, Any]) -> None:
-    card["format"] = 99
+def _put(key: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(config: dict[str, Any]) -> None:
+        *path, last = key.split(".")
+        for part in path:
+            config = config[part]
+        config[last] = value
+
+    return change
 
 
-def _wider(card: dict[str, Any]) -> None:
-    card["model"]["audio"]["hidden"] = 49
+def _twice(config: dict[str, Any]) -> None:
+    config["inputs"]["vocabulary"][2] = config["inputs"]["vocabulary"][3]
 
 
-def _unknown(card: dict[str, Any]) -> None:
-    card["model"]["name"] = "os.system"
+def _newer(config: dict[str, Any]) -> None:
+    config["version"] = 99
+
+
+def _wider(config: dict[str, Any]) -> None:
+    config["model"]["audio"]["hidden"] = 49
+
+
+def _unknown(config: dict[str, Any]) -> None:
+    config["model"]["name"] = "os.system"
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_drop("inputs"), "is damaged"),
-        (_drop("model"), "is damaged"),
-        (_drop("format"), "is damaged"),
-        (_newer, "model format 99, this emohop reads format 3"),
+        (_drop("inputs"), r"is damaged \(inputs: field required\)"),
+        (_drop("model"), r"is damaged \(model: field required\)"),
+        (_drop("version"), r"is damaged \(it has no version\)"),
+        (_newer, "version 99, this emohop reads version 4"),
         (_wider, "does not hold this model's weights"),
-        (_unknown, r"setting name = 'os\.system'"),
+        (_unknown, r"model: .*setting name = 'os\.system'"),
+        (_put("inputs.sizes.classes", 4), r"inputs: .*labels are 3 names, sizes\.classes is 4"),
+        (_put("inputs.sizes.classes", "3"), r"inputs\.sizes\.classes: "),
+        (_put("inputs.sizes.classes", 2**31), r"inputs\.sizes\.classes: "),
+        (_put("inputs.sizes.clases", 3), r"inputs\.sizes\.clases: "),
+        (_put("inputs.sizes.layers", {"audio": 1}), r"inputs\.sizes\.layers\.audio: "),
+        (_put("inputs.labels", ["ang", "hap", "ang"]), "labels names a class twice"),
+        (_put("inputs.labels", ["ang", "hap", 3]), r"inputs\.labels\.2: "),
+        (_put("inputs.max_steps", {"audio": 9}), "max_steps and sizes.steps are not of the same"),
+        (_put("inputs.max_steps.audio", 0), r"inputs\.max_steps\.audio: "),
+        (_put("inputs.vocabulary", ["_PAD_", "_UNK_"]), r"vocabulary has 2 words, sizes\.steps"),
+        (_twice, r"inputs\.vocabulary: the vocabulary holds '\w+' twice"),
+        (_put("inputs.features.audio_layer", "5th"), "inputs.features: .*audio_layer = '5th'"),
+        (_put("inputs.normalisation.kind", "mine"), r"inputs\.normalisation\.kind: "),
+        (
+            _put("inputs.normalisation.overall.audio.std", [1.0] * 5),
+            "normalisation of audio is",
+        ),
+        (_put("inputs.normalisation.overall.audio.std", [0.0]), r"overall\.audio\.std\.0: "),
+        (_put("inputs.normalisation.overall.audio.std", [1e-60]), r"overall\.audio\.std\.0: "),
+        (_put("inputs.normalisation.overall.audio.mean", [1e300]), r"overall\.audio\.mean\.0: "),
+        (_put("inputs.normalisation.overall", {}), "normalisation has no audio"),
+        (_put("model.modalities", ["audio", "text"]), "model does not read the modalities of inp"),
+        (_put("calibration.temperature", 0), r"calibration\.temperature: "),
+        (_put("recipe.protocl", "session"), "recipe: .*unknown setting 'protocl'"),
+        (_put("recipe.per_fold", {"0": {"seeds": [1]}}), "recipe: .*per_fold 0: seeds is not of"),
+        (_put("fold", -1), r"\(fold: "),
+        (_put("mood", 1), r"\(mood: extra inputs"),
     ],
 )
-def test_a_damaged_card(
+def test_a_damaged_config(
     model: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     copy = Path(shutil.copytree(model, tmp_path / "copy"))
-    card = json.loads((copy / "model.json").read_text())
-    damage(card)
-    (copy / "model.json").write_text(json.dumps(card))
+    config = json.loads((copy / "model.json").read_text())
+    damage(config)
+    (copy / "model.json").write_text(json.dumps(config))
     with pytest.raises(EmohopError, match=message) as caught:
         emohop.load(copy)
     assert "\n" not in str(caught.value)
+    assert str(copy) in str(caught.value)
 
 
 def test_damaged_weights(model: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+import emohop
 from emohop.clips import Modality
-from emohop.config import FeatureSettings, checked
+from emohop.config import FeatureSettings, Recipe, checked
 from emohop.config.models import ModelSettings
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import AUDIO_FEATURES
@@ -22,8 +23,8 @@ from emohop.features.growing import GrowingFrames
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
 from emohop.inputs import Inputs
+from emohop.model_config import Calibration, ModelConfig, Sizes, TrainedOn
 from emohop.models import build
-from emohop.models.encoder import Sizes
 from emohop.models.growing import GrowingEncoder
 from emohop.prediction import Prediction, Predictor
 from emohop.prediction.recordings import segments_of
@@ -67,8 +68,17 @@ def made(
     )
     torch.manual_seed(0)
     network = build(model, inputs.sizes).eval()
-    card = {"model": model.model_dump(mode="json"), "calibration": {"temperature": 1.0}}
-    return Predictor(network, inputs, card, device="cpu")
+    config = ModelConfig(
+        emohop=emohop.__version__,
+        model=model,
+        inputs=inputs.to_config(),
+        calibration=Calibration(temperature=1.0),
+        recipe=Recipe(model=model),
+        corpus=TrainedOn(name="made", fingerprint="0" * 64),
+        fold=0,
+        seed=0,
+    )
+    return Predictor(network, inputs, config, device="cpu")
 
 
 def pieces(samples: Sound, seed: int) -> list[Sound]:

@@ -125,13 +125,13 @@ def test_same_recipe_same_bytes_whatever_the_processes(
 ) -> None:
     train(prepared, tmp_path / "amh", recipe("seeds=[1]", "folds=[2]"), jobs=1)
     ours, theirs = contents(tmp_path / "amh/fold-2/seed-1"), contents(run / "fold-2/seed-1")
-    card, other = (
+    config, other = (
         json.loads(ours.pop("model/model.json")),
         json.loads(theirs.pop("model/model.json")),
     )
     assert ours == theirs
-    card.pop("recipe"), other.pop("recipe")  # which also names the folds asked for
-    assert card == other
+    config.pop("recipe"), other.pop("recipe")  # which also names the folds asked for
+    assert config == other
 
 
 def test_another_seed_gives_another_model(run: Path) -> None:

@@ -75,8 +75,8 @@ def test_every_fold_gets_the_best_of_its_own_trials(
     train(prepared, tmp_path / "run", recipe)
     for fold, best in best_trials(recipe, trials).items():
         unit = tmp_path / f"run/fold-{fold}/seed-0"
-        card = json.loads((unit / "model/model.json").read_text())
-        assert card["model"]["audio"]["hidden"] == best.settings["model.audio.hidden"]
+        config = json.loads((unit / "model/model.json").read_text())
+        assert config["model"]["audio"]["hidden"] == best.settings["model.audio.hidden"]
         dev = json.loads((unit / "metrics.json").read_text())["dev"]["f1_weighted"]
         assert dev == pytest.approx(best.score)  # the very training that the search saw
 

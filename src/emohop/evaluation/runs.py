@@ -19,6 +19,7 @@ import yaml
 from emohop.errors import EmohopError
 from emohop.evaluation.results import METRICS, PREDICTIONS, Predictions, read_predictions
 from emohop.evaluation.summary import RESULTS, VERSION
+from emohop.model_config import MODEL_CONFIG, ModelConfig
 
 RECIPE = "recipe.yaml"
 FACTS = "run.json"
@@ -65,9 +66,9 @@ class RunUnit:
             raise EmohopError(f"{path} is missing or damaged ({error}): {_AGAIN}") from None
 
     @cached_property
-    def card(self) -> dict[str, Any]:
+    def model_config(self) -> ModelConfig:
         """What the `model.json` of the unit's model folder says."""
-        return _read_json(self.folder / MODEL / "model.json")
+        return ModelConfig.read(self.folder / MODEL / MODEL_CONFIG)
 
 
 @dataclass(frozen=True)

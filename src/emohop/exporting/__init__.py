@@ -16,12 +16,11 @@ from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.exporting.graph import OPSET, graph_of, random_batch
 from emohop.exporting.int8 import as_int8
-from emohop.files import replacing
+from emohop.model_config import ExportedWith, Sizes
 from emohop.models.batch import Batch
-from emohop.models.checkpoint import CARD, write_card
-from emohop.models.encoder import Sizes
+from emohop.models.folder import ModelFolder
 from emohop.models.inference import probabilities
-from emohop.models.onnx_network import FILE, OnnxNetwork
+from emohop.models.onnx_network import OnnxNetwork
 from emohop.prediction import Predictor
 
 TOLERANCE = 1e-4
@@ -53,11 +52,11 @@ def export(model: str | Path, out: str | Path, *, int8: bool = False) -> Exporte
     be run by any ONNX runtime. Raises EmohopError when `out` holds something else, or the graph's
     answers are not the network's; nothing is written then.
     """
-    out = Path(out)
+    folder = ModelFolder(Path(out))
     predictor = Predictor.load(model)
     if predictor.exported:
         raise EmohopError(f"{model} is exported already: give the model that it was made from")
-    _check_place(out)
+    folder.check_free_for_export()
     settings, sizes = predictor.settings, predictor.inputs.sizes
     graph = graph_of(predictor.network, settings, sizes)
     if int8:
@@ -72,22 +71,9 @@ def export(model: str | Path, out: str | Path, *, int8: bool = False) -> Exporte
             f"the graph's probabilities differ from the network's by {done.difference:.2g}: "
             "nothing was written; please report this with the versions of torch and onnxruntime"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    with replacing(out / FILE) as file:
-        file.write(content)
-    exported = {"opset": OPSET, "int8": int8, "torch": torch.__version__}
-    write_card(out, {**predictor.card, "exported": exported})
+    exported = ExportedWith(opset=OPSET, int8=int8, torch=str(torch.__version__))
+    folder.write_exported(content, predictor.config.model_copy(update={"exported": exported}))
     return done
-
-
-def _check_place(out: Path) -> None:
-    """EmohopError unless a folder is new, empty, or an export that may be written anew."""
-    if not out.exists():
-        return
-    if not out.is_dir():
-        raise EmohopError(f"{out} is a file: give a new folder")
-    if others := {path.name for path in out.iterdir()} - {FILE, CARD}:
-        raise EmohopError(f"{out} holds {min(others)}: give a new or empty folder")
 
 
 def _told(predictor: Predictor) -> dict[str, str]:

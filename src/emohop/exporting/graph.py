@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import MissingExtraError
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch, Output
-from emohop.models.encoder import Sizes
 from emohop.models.onnx_network import LOGITS, PROSODY, hop_names, input_names, named_inputs
 from emohop.models.padded import padding
 

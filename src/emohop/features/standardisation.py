@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emohop import model_config
 from emohop.config import Standardisation
 from emohop.errors import EmohopError
+from emohop.model_config import Normalisation
 
 SMALLEST_DEVIATION = 1e-6
 """A feature that varies less is only centred: dividing by it would blow up rounding."""
@@ -93,24 +95,23 @@ class Standardiser:
         mean, deviation = own.get(name) or self.overall[name]
         return (array - mean) / deviation
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` gives back equal numbers."""
-        return {
-            "kind": self.kind,
-            "overall": _to_json(self.overall),
-            "speakers": {
-                speaker: _to_json(m) for speaker, m in self.speakers.items() if self.kind != "own"
-            },
-        }
+    def to_config(self) -> Normalisation:
+        """The statistics for `model.json`; `from_config` gives back equal numbers.
+
+        Of `own`, each corpus's speakers have their own: they are left out.
+        """
+        speakers = {} if self.kind == "own" else self.speakers
+        return Normalisation(
+            kind=self.kind,
+            overall=_to_config(self.overall),
+            speakers={speaker: _to_config(moments) for speaker, moments in speakers.items()},
+        )
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Standardiser:
-        """The inverse of `to_json`."""
-        return cls(
-            values["kind"],
-            _from_json(values["overall"]),
-            {speaker: _from_json(m) for speaker, m in values["speakers"].items()},
-        )
+    def from_config(cls, config: Normalisation) -> Standardiser:
+        """The inverse of `to_config`."""
+        speakers = {name: _from_config(moments) for name, moments in config.speakers.items()}
+        return cls(config.kind, _from_config(config.overall), speakers)
 
 
 class _Sums:
@@ -144,16 +145,18 @@ class _Sums:
         return self.mean.astype(np.float32), deviation.astype(np.float32)
 
 
-def _to_json(moments: Moments) -> dict[str, Any]:
+def _to_config(moments: Moments) -> dict[str, model_config.Moments]:
     # str() of a float32 is its shortest form, which reads back as the same float32
     return {
-        name: {"mean": [float(str(x)) for x in mean], "std": [float(str(x)) for x in deviation]}
+        name: model_config.Moments(
+            mean=tuple(float(str(x)) for x in mean), std=tuple(float(str(x)) for x in deviation)
+        )
         for name, (mean, deviation) in moments.items()
     }
 
 
-def _from_json(values: Mapping[str, Any]) -> Moments:
+def _from_config(moments: Mapping[str, model_config.Moments]) -> Moments:
     return {
-        name: (np.array(m["mean"], np.float32), np.array(m["std"], np.float32))
-        for name, m in values.items()
+        name: (np.array(m.mean, np.float32), np.array(m.std, np.float32))
+        for name, m in moments.items()
     }

@@ -9,9 +9,9 @@ from torch import nn
 from emohop.clips import Modality
 from emohop.config import ALONE, PAIRED, POOLED, ModelSettings
 from emohop.errors import EmohopError
+from emohop.model_config import Sizes
 from emohop.models.baselines import DualEncoder, SingleEncoder
 from emohop.models.cross_modal import CrossModal
-from emohop.models.encoder import Sizes
 from emohop.models.gated import GatedFusion
 from emohop.models.hopping import DualAttention, ModalityHopping, MultiHop
 from emohop.models.late import LateFusion

@@ -11,9 +11,10 @@ from torch.nn import functional
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch, Output
 from emohop.models.dropout import dropout
-from emohop.models.encoder import Sizes, Steps
+from emohop.models.encoder import Steps
 from emohop.models.missing import Absent
 from emohop.models.ragged import step_mask
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch
 from emohop.models.gru import GRU
 from emohop.models.linear import draw_normal, embedding
@@ -20,30 +21,6 @@ from emohop.models.ragged import step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What the data decide about a network.
-
-    `steps` maps audio and video to the numbers in a frame and text to the size of the vocabulary,
-    or with `text_states` to the numbers in a word's vector. Of a modality in `layers`, so many
-    hidden states of that size stand side by side in a frame.
-    """
-
-    classes: int
-    steps: Mapping[Modality, int]
-    prosody: int = 0
-    layers: Mapping[Modality, int] = field(default_factory=dict)
-    text_states: bool = False
-
-    def words(self, modality: Modality) -> bool:
-        """Whether its steps are numbers of words, not of numbers themselves."""
-        return modality is Modality.TEXT and not self.text_states
-
-    def width(self, modality: Modality) -> int:
-        """Numbers in a step, all hidden states together; for what is not `words`."""
-        return self.steps[modality] * self.layers.get(modality, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from emohop.config import ModelSettings
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch, Output
-from emohop.models.encoder import Encoders, Sizes
+from emohop.models.encoder import Encoders
 from emohop.models.linear import linear
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from emohop.config import ModelSettings
+from emohop.model_config import Sizes
 from emohop.models.attention import attend
 from emohop.models.batch import Batch, Hop, Output
-from emohop.models.encoder import Encoders, Sizes
+from emohop.models.encoder import Encoders
 from emohop.models.linear import linear
 
 

@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from emohop.config import ModelSettings
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch, Output
-from emohop.models.encoder import Encoders, Sizes
+from emohop.models.encoder import Encoders
 from emohop.models.linear import linear
 
 

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError, MissingExtraError, brief
+from emohop.model_config import Sizes
 from emohop.models.batch import Batch, Hop, Output
-from emohop.models.encoder import Sizes
 
-FILE = "model.onnx"
 LOGITS, PROSODY = "logits", "prosody"
 _HOP = re.compile(r"hop(\d+)_(\w+)_weights")
 _ERRORS_ONLY = 3
@@ -79,9 +78,8 @@ class OnnxNetwork(nn.Module):
             raise EmohopError(f"it is no graph of `emohop export`: {brief(error)}") from None
 
     @classmethod
-    def load(cls, folder: Path, settings: ModelSettings, sizes: Sizes) -> OnnxNetwork:
-        """The network of an exported model folder; EmohopError when it is not what is wanted."""
-        path = folder / FILE
+    def load(cls, path: Path, settings: ModelSettings, sizes: Sizes) -> OnnxNetwork:
+        """The network in an exported model's graph; EmohopError when it is another one."""
         try:
             graph = path.read_bytes()
             network = cls(graph)
@@ -112,13 +110,13 @@ class OnnxNetwork(nn.Module):
         try:
             found = self._session.run(None, feeds)
         except Exception as error:  # as above
-            raise EmohopError(f"onnxruntime cannot run {FILE}: {brief(error)}") from None
+            raise EmohopError(f"onnxruntime cannot run the graph: {brief(error)}") from None
         outputs = {
             name: torch.from_numpy(np.asarray(array))
             for name, array in zip(self._outputs, found, strict=True)
         }
         if not outputs[LOGITS].isfinite().all():
-            raise EmohopError(f"what {FILE} gives is not finite: it is damaged, export it again")
+            raise EmohopError("the graph's logits are not finite: it is damaged, export it again")
         hops = tuple(
             Hop(target, outputs[query], outputs[weights], outputs[context])
             for target, (weights, query, context) in self._hops

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings
+from emohop.model_config import Sizes
 from emohop.models.attention import levelled
 from emohop.models.batch import Batch, Hop, Output
 from emohop.models.dropout import dropout
-from emohop.models.encoder import Sizes, Steps
+from emohop.models.encoder import Steps
 from emohop.models.linear import draw_normal
 from emohop.models.missing import Absent
 from emohop.models.padded import Layout

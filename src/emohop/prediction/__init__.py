@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emohop.clips import Modality
-from emohop.config import ModelSettings, Recipe, checked
-from emohop.errors import DAMAGED, EmohopError, MediaError, MissingExtraError, brief
+from emohop.config import ModelSettings
+from emohop.errors import EmohopError, MediaError, MissingExtraError, brief
 from emohop.evaluation.calibration import apply_temperature
 from emohop.evaluation.results import Predictions
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.features.audio import SAMPLE_RATE_HZ
 from emohop.features.extraction import Extractor
 from emohop.inputs import Inputs
+from emohop.model_config import MODEL_CONFIG, ModelConfig
 from emohop.models.batch import Batch
-from emohop.models.checkpoint import CARD, load_network, read_card
+from emohop.models.folder import ModelFolder
 from emohop.models.inference import BATCH_SIZE
 from emohop.models.onnx_network import OnnxNetwork
 from emohop.prediction.answers import Hop, Prediction, Word
@@ -50,7 +51,8 @@ class Predictor:
 
     network: nn.Module
     inputs: Inputs
-    card: dict[str, Any]
+    config: ModelConfig
+    """What its folder says of it."""
     encoders: Mapping[Modality, str] = field(default_factory=dict)
     """Where pretrained encoders lie here, if not where they lay when the model was trained."""
     device: str = "auto"
@@ -59,16 +61,16 @@ class Predictor:
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
         """Rebuild a model from its folder; EmohopError when the folder is damaged or newer."""
-        folder = Path(folder)
-        card = read_card(folder)
+        files = ModelFolder(Path(folder))
+        config = files.config()
         try:
-            inputs = Inputs.from_json(card["inputs"])
-            settings = checked(ModelSettings, card["model"])
-            if set(settings.uses) != set(inputs.max_steps):
-                raise ValueError("its model does not look at what its inputs are")
-        except (*DAMAGED, EmohopError) as error:
-            raise EmohopError(f"{folder / CARD} is damaged: {_told(error)}") from None
-        return cls(load_network(folder, settings, inputs.sizes), inputs, card)
+            inputs = Inputs.from_config(config.inputs)
+        except EmohopError as error:
+            raise EmohopError(
+                f"{files.config_file} is damaged (inputs.vocabulary: {brief(error)}): "
+                f"{config.remedy}"
+            ) from None
+        return cls(files.network(config), inputs, config)
 
     @property
     def exported(self) -> bool:
@@ -78,12 +80,7 @@ class Predictor:
     @property
     def temperature(self) -> float:
         """What dev says the probabilities' logarithms should be divided by; see `calibration`."""
-        try:
-            return float(self.card["calibration"]["temperature"])
-        except DAMAGED as error:
-            raise EmohopError(
-                f"this model's {CARD} holds no temperature ({_told(error)})"
-            ) from None
+        return self.config.calibration.temperature
 
     def evaluate(self, corpus: PreparedCorpus) -> Predictions:
         """Predictions on the clips of a corpus that this model may be judged by.
@@ -112,16 +109,13 @@ class Predictor:
         self.inputs.check(corpus)
         if not len(corpus):
             raise EmohopError(f"{corpus.folder} holds no clips")
-        try:
-            if corpus.manifest.fingerprint != self.card["corpus"]["fingerprint"]:
-                _check_unseen(corpus)
-                return None
-            recipe, number = checked(Recipe, self.card["recipe"]), int(self.card["fold"])
-        except (*DAMAGED, EmohopError) as error:
-            raise EmohopError(f"this model's {CARD} is damaged: {_told(error)}") from None
+        if corpus.manifest.fingerprint != self.config.corpus.fingerprint:
+            _check_unseen(corpus)
+            return None
+        recipe, number = self.config.recipe, self.config.fold
         folds = make_folds(recipe.protocol, corpus.facts, recipe.fold_seed, recipe.groups)
-        if not 0 <= number < len(folds):
-            raise EmohopError(f"this model's {CARD} names fold {brief(number)} of {len(folds)}")
+        if number >= len(folds):
+            raise EmohopError(f"this model's {MODEL_CONFIG} names fold {number} of {len(folds)}")
         return folds[number]
 
     def __call__(
@@ -290,10 +284,10 @@ class Predictor:
             for i in range(len(batch))
         ]
 
-    @cached_property
+    @property
     def settings(self) -> ModelSettings:
         """The network's settings."""
-        return checked(ModelSettings, self.card["model"])
+        return self.config.model
 
 
 def _check_unseen(corpus: PreparedCorpus) -> None:
@@ -304,8 +298,3 @@ def _check_unseen(corpus: PreparedCorpus) -> None:
             "test no model: evaluate on the corpus that this model was trained on, or on clips "
             "that the encoder has not seen"
         )
-
-
-def _told(error: Exception) -> str:
-    """What an error says; of a value that is not there, that it is not."""
-    return f"no {error}" if isinstance(error, KeyError) else brief(error)

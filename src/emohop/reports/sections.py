@@ -182,7 +182,7 @@ def calibration_section(runs: Sequence[Run]) -> Section:
         raw, better, true = [], [], []
         for unit in run.units:
             test = unit.predictions.part("test")
-            heat = float(unit.card["calibration"]["temperature"])
+            heat = unit.model_config.calibration.temperature
             raw.append(test.probabilities)
             better.append(apply_temperature(test.probabilities, heat))
             true.append(test.true_numbers)

@@ -21,8 +21,7 @@ from emohop.evaluation.runs import RECIPE
 from emohop.features.degradation import Condition, kept_pictures, wrong_words
 from emohop.features.pretrained import is_pretrained
 from emohop.features.text import Text
-from emohop.files import sha256
-from emohop.models.checkpoint import WEIGHTS
+from emohop.models.folder import ModelFolder
 from emohop.prediction import Predictor
 from emohop.robustness.media import Media
 from emohop.robustness.units import Unit, encoded, entry_of, models_of, scored, units_of
@@ -131,8 +130,8 @@ def _check(
 
 
 def _fingerprint(folders: Sequence[Path], corpus: PreparedCorpus) -> str:
-    """What the numbers depend on: the clips, their features and the weights."""
-    parts = [corpus.manifest.fingerprint, *(sha256(folder / WEIGHTS) for folder in folders)]
+    """What the numbers depend on: the clips, their features and the weights or graphs."""
+    parts = [corpus.manifest.fingerprint, *(ModelFolder(path).fingerprint() for path in folders)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

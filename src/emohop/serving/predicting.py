@@ -32,13 +32,13 @@ class Predicting:
 
     def described(self) -> dict[str, Any]:
         """What is known of the model."""
-        inputs, card = self.predictor.inputs, self.predictor.card
+        inputs, config = self.predictor.inputs, self.predictor.config
         return {
             "model": self.predictor.settings.title,
             "labels": list(inputs.labels),
             "modalities": [m.value for m in inputs.max_steps],
-            "corpus": card.get("corpus", {}).get("name"),
-            "emohop": card.get("emohop"),
+            "corpus": config.corpus.name,
+            "emohop": config.emohop,
             "asr": None if self.transcriber is None else self.transcriber.name,
         }
 

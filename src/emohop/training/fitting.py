@@ -28,8 +28,9 @@ from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
 from emohop.features.text import UNKNOWN, embedding_matrix
 from emohop.inputs import Inputs
+from emohop.model_config import Calibration, ModelConfig, TrainedOn
 from emohop.models import build
-from emohop.models.checkpoint import save
+from emohop.models.folder import ModelFolder
 from emohop.models.inference import BATCH_SIZE
 from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
@@ -185,21 +186,22 @@ def _finish(
     """Write the model folder, then predictions and metrics of dev and test."""
     predictions = score_fold(corpus, unit.fold, network, inputs)
     dev = predictions.part("dev")
-    card = {
-        "emohop": emohop.__version__,
-        "model": unit.recipe.model.model_dump(mode="json"),
-        "inputs": inputs.to_json(),
-        "calibration": {"temperature": fit_temperature(dev.probabilities, dev.true_numbers)},
-        "recipe": unit.recipe.model_dump(mode="json"),
-        "corpus": {
-            "name": corpus.manifest.corpus,
-            "class_set": corpus.manifest.class_set,
-            "fingerprint": corpus.manifest.fingerprint,
-        },
-        "fold": unit.fold.index,
-        "seed": unit.seed,
-    }
-    save(unit.folder / MODEL, network, card)
+    temperature = fit_temperature(dev.probabilities, dev.true_numbers)
+    config = ModelConfig(
+        emohop=emohop.__version__,
+        model=unit.recipe.model,
+        inputs=inputs.to_config(),
+        calibration=Calibration(temperature=temperature),
+        recipe=unit.recipe,
+        corpus=TrainedOn(
+            name=corpus.manifest.corpus,
+            class_set=corpus.manifest.class_set,
+            fingerprint=corpus.manifest.fingerprint,
+        ),
+        fold=unit.fold.index,
+        seed=unit.seed,
+    )
+    ModelFolder(unit.folder / MODEL).write(network, config)
     blocks = write_unit(unit.folder, predictions, _divergences(corpus, unit.fold, predictions))
     finish_trackers(loggers, blocks)
 
