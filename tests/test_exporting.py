@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_it_is_judged_without_a_modality_as_the_model_is(
     prepared: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    found = []
+    found: list[dict[str, Any]] = []
     for folder in (model, exported):
         kept = tmp_path / f"{len(found)}.json"
         words = ["evaluate", str(folder), str(prepared), "--degrade", "missing:video"]
