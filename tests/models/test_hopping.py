@@ -9,8 +9,8 @@ from emohop.clips import Modality
 from emohop.models import build
 from emohop.models.attention import attend
 from emohop.models.baselines import DualEncoder
-from emohop.models.batch import Batch
-from emohop.models.encoder import Encoded, Encoders
+from emohop.models.batch import Batch, Encoded
+from emohop.models.encoder import Encoders
 from emohop.models.hopping import DualAttention, ModalityHopping, MultiHop
 from tests.models.made import SIZES, batch, settings
 

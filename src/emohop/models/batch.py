@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from emohop.clips import Modality
+from emohop.models.padded import Layout
 
-if TYPE_CHECKING:
-    from emohop.models.encoder import Encoded
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Outputs float [rows, size] as `layout` lays them out, states float [batch, size]."""
+
+    rows: Tensor
+    layout: Layout
+    state: Tensor
+
+    @property
+    def outputs(self) -> Tensor:
+        """The outputs padded, [batch, time, size], 0 beyond each clip's length."""
+        return self.layout.pad(self.rows)
 
 
 @dataclass(frozen=True, slots=True)

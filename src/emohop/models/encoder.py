@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch.nn import functional
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
 from emohop.model_config import Sizes
-from emohop.models.batch import Batch
+from emohop.models.batch import Batch, Encoded
 from emohop.models.gru import GRU
 from emohop.models.linear import draw_normal, embedding
 from emohop.models.missing import Absent
@@ -21,20 +20,6 @@ from emohop.models.ragged import step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Outputs float [rows, size] as `layout` lays them out, states float [batch, size]."""
-
-    rows: Tensor
-    layout: Layout
-    state: Tensor
-
-    @property
-    def outputs(self) -> Tensor:
-        """The outputs padded, [batch, time, size], 0 beyond each clip's length."""
-        return self.layout.pad(self.rows)
 
 
 class LayerMix(nn.Module):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from emohop.clips import Modality
-from emohop.models.encoder import Encoded, Encoder, Encoders
+from emohop.models.batch import Encoded
+from emohop.models.encoder import Encoder, Encoders
 from emohop.models.ragged import Ragged
 
 
