@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from emohop import corpora
 from emohop.clips import Modality
-from emohop.config import FeatureSettings
+from emohop.config import AudioFeatures, VideoFeatures
 from emohop.features import language, speech
 from emohop.features.encoding import load_encoder
 from emohop.features.speech import FILL_SAMPLES
@@ -100,7 +100,7 @@ def pictures(name: str, rounds: int) -> None:
     """Clips of twelve pictures, given one by one and together."""
     chance = np.random.default_rng(0)
     clips = [chance.integers(0, 256, (12, 224, 224, 3)).astype(np.uint8) for _ in range(8)]
-    encoder = load_encoder(Modality.VIDEO, FeatureSettings(video=name), "cpu", None)
+    encoder = load_encoder(Modality.VIDEO, VideoFeatures(encoder=name), "cpu", None)
     works: dict[str, Work] = {
         "a clip of 12 at a time": lambda: [encoder.encode([clip]) for clip in clips],
         "8 clips together": lambda: encoder.encode(clips),
@@ -114,7 +114,7 @@ def cached(name: str, rounds: int) -> None:
     clips: list[NDArray[np.float32]] = [
         (0.05 * chance.standard_normal(SECONDS * RATE)).astype(np.float32) for _ in range(16)
     ]
-    settings = FeatureSettings(audio=name)
+    settings = AudioFeatures(encoder=name)
     with tempfile.TemporaryDirectory() as folder:
         plain = load_encoder(Modality.AUDIO, settings, "cpu", None)
         kept = load_encoder(Modality.AUDIO, settings, "cpu", folder)

@@ -28,7 +28,7 @@ import torch
 
 import emohop
 from emohop.clips import MODALITIES, Modality
-from emohop.config import FeatureSettings, ModelSettings, Recipe
+from emohop.config import AudioFeatures, FeatureSettings, ModelSettings, Recipe
 from emohop.features.audio import AUDIO_FEATURES, mfcc120
 from emohop.features.encoding import load_encoder
 from emohop.features.standardisation import Standardiser
@@ -170,7 +170,7 @@ def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
     changes = ["model.hops=7", f"model.audio.max_steps={steps}", f"model.prosody={prosody}"]
     settings = make_recipe("published-amh", changes).model
     features = FeatureSettings(audio=audio, video="hog", prosody=prosody)
-    encoder = load_encoder(Modality.AUDIO, features, "cpu", None)
+    encoder = load_encoder(Modality.AUDIO, AudioFeatures(encoder=audio), "cpu", None)
     vocabulary = Vocabulary.build([["way"], *([f"word{n}"] for n in range(3000))])
     layers = {Modality.AUDIO: encoder.layers} if encoder.layers > 1 else {}
     width = encoder.width // encoder.layers

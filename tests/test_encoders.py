@@ -18,7 +18,7 @@ from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError, MediaError
 from emohop.features import pending
 from emohop.features.cache import Cache
-from emohop.features.encoding import Encoder
+from emohop.features.encoder import FeatureEncoder
 from emohop.features.extraction import Arrays, Extractor, Failure
 from emohop.features.text import CONTEXT_WORDS, TURN, Text, said
 from emohop.preparation import Running, prepare
@@ -68,7 +68,8 @@ def prepared(
 ) -> Path:
     """All clips, incomplete ones too, with all layers of the speech model."""
     out = tmp_path_factory.mktemp("out") / "prepared"
-    features = settings(speech, language, audio_layer="all", audio_pool=2, incomplete=True)
+    audio = {"encoder": speech, "layer": "all", "pool": 2}
+    features = settings(speech, language, audio=audio, keep_incomplete=True)
     prepare("folder", clips / "clips.csv", out, features=features)
     return out
 
@@ -121,7 +122,7 @@ def test_training_and_scoring_again(prepared: Path, clips: Path, tmp_path: Path,
     deaf = tmp_path / "deaf"
     said = open_prepared(prepared).manifest.features
     prepare("folder", clips / "clips.csv", deaf,
-            features=said.model_copy(update={"audio": None, "audio_layer": "last"}))  # fmt: skip
+            features=said.model_copy(update={"audio": None}))  # fmt: skip
     unit = str(run / "fold-0/seed-0/model")
     without = CliRunner().invoke(app, ["evaluate", unit, str(deaf)])
     assert without.exit_code == 0, without.output
@@ -147,9 +148,12 @@ def test_another_encoder_is_refused_and_a_moved_one_is_not(
         prepare("folder", clips / "clips.csv", tmp_path / name, features=features,
                 accept_losses=True)  # fmt: skip
     assert len(predictor.evaluate(open_prepared(tmp_path / "a"))) == 17
-    with pytest.raises(EmohopError, match=r"another text encoder .* prepare it with --text"):
+    with pytest.raises(
+        EmohopError,
+        match=r"prepared with text\.encoder = .*other \(\w{12}\), the model was fitted on",
+    ):
         predictor.evaluate(open_prepared(tmp_path / "b"))
-    with pytest.raises(EmohopError, match="prepared with another text model"):
+    with pytest.raises(EmohopError, match=r"prepared with text\.encoder = .*other \(\w{12}\), "):
         join([tmp_path / "a"], [tmp_path / "b"], tmp_path / "joined")
 
 
@@ -162,7 +166,7 @@ def test_a_model_of_states_takes_no_word_vectors(prepared: Path, tmp_path: Path)
 def test_two_processes_and_a_cache_give_the_same_bytes(
     clips: Path, speech: str, language: str, tmp_path: Path
 ) -> None:
-    features = settings(speech, language, incomplete=True, precision="float16")
+    features = settings(speech, language, keep_incomplete=True, precision="float16")
     running = Running("cpu", tmp_path / "cache")
     outs = []
     for name, jobs, how in (("one", 1, None), ("two", 2, running), ("three", 1, running)):
@@ -214,7 +218,7 @@ def test_lacking_and_unreadable_are_not_the_same(
     bad = Clip("bad", transcript="no", audio=Span(tmp_path / "bad.wav"))
     bare = Clip("bare", transcript=None, audio=None)
     silent = Clip("silent", transcript="", audio=Span(clips / "00.wav"))
-    keep = Extractor(settings(speech, language, incomplete=True))
+    keep = Extractor(settings(speech, language, keep_incomplete=True))
     found = dict(zip("abc", (a for _, a in keep.extract([bad, bare, silent])), strict=True))
     assert isinstance(found["a"], Failure)
     assert not isinstance(found["b"], Failure)
@@ -235,7 +239,7 @@ def test_media_that_wait_are_encoded_in_parts(
     together = list(extract.extract(spans))
     calls: list[int] = []
     encoder = extract.encoders[Modality.AUDIO]
-    extract.encoders[Modality.AUDIO] = Encoder(
+    extract.encoders[Modality.AUDIO] = FeatureEncoder(
         lambda items: calls.append(len(items)) or encoder.encode(items),  # type: ignore[func-returns-value]
         encoder.width,
     )
@@ -270,9 +274,12 @@ def test_words_of_turns_before() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--audio", "mfcc120", "--audio-layer", "all"], "mfcc120 is no pretrained model"),
+        (
+            ["--audio", "mfcc120", "--audio-layer", "all"],
+            "audio.layer is set, but mfcc120 has no layer",
+        ),
         (["--audio", "SPEECH", "--audio-layer", "9"], "has the hidden states 0"),
-        (["--audio", "SPEECH", "--audio-layer", "best"], "audio_layer"),
+        (["--audio", "SPEECH", "--audio-layer", "best"], "audio.layer"),
         (["--audio", "LANGUAGE"], "give it to --text"),
         (["--text", "SPEECH"], "give it to --audio"),
         (["--audio", "nobody/has-this-model"], "give the folder"),

@@ -90,14 +90,14 @@ def test_the_whole_may_be_moved(corpora: tuple[Path, Path, Path], tmp_path: Path
         ({"labels": ("x", "y", "z")}, r"b has the classes x y z, .*a ang hap sad: .*--labels"),
         (
             {"features": FeatureSettings(audio="mfcc39", video="hog")},
-            r"b was prepared with audio = mfcc39, .*a with mfcc120: prepare them alike",
+            r"b was prepared with audio.encoder = mfcc39, .*a with mfcc120: prepare them alike",
         ),
         (
             {"features": FeatureSettings(video=None)},
-            r"b was prepared with video = none, .*a with hog",
+            r"b was prepared with none of video, .*a with hog",
         ),
         (
-            {"features": FeatureSettings(video="hog", frames_per_second=1)},
+            {"features": FeatureSettings(video={"encoder": "hog", "frames_per_second": 1})},
             "frames_per_second = 1.0",
         ),
         ({"sizes": {"audio": 7}}, "b has features of"),

@@ -214,7 +214,7 @@ def test_same_rows_same_bytes_and_problems_travel() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 99}, "format 99, this emohop reads format 1"),
+        ({"version": 99}, "format 99, this emohop reads format 2"),
         ({"shards": [{"file": "x"}]}, "is damaged"),
         ({"features": {"audio": "mfcc120", "taste": 1}}, "unknown setting 'taste'"),
     ],

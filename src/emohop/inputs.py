@@ -17,6 +17,8 @@ from torch import Tensor
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, Recipe
 from emohop.errors import EmohopError, brief
+from emohop.features.arrays import PROSODY
+from emohop.features.identity import FeatureIdentity
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
 from emohop.model_config import STATES, InputsConfig, Sizes, array_of
@@ -26,13 +28,6 @@ from emohop.storage import PreparedCorpus, Row
 from emohop.storage.shards import RATERS
 
 _NOTHING: NDArray[Any] = np.zeros(0, np.float32)
-
-SETTINGS_OF: Mapping[Modality, tuple[str, ...]] = {
-    Modality.AUDIO: ("audio", "audio_layer", "audio_pool"),
-    Modality.TEXT: ("text", "text_layer", "context"),
-    Modality.VIDEO: ("video", "video_layer", "crop"),
-}
-"""The settings that decide a modality's features."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class Inputs:
         standardiser = Standardiser.fit(
             recipe.training.standardise,
             _numbers_of(corpus, train, names, prosody=model.prosody),
-            [*names.values(), *(["prosody"] if model.prosody else [])],
+            [*names.values(), *([PROSODY] if model.prosody else [])],
         )
         layers = {m: n for m in names if (n := manifest.layers.get(m.value, 1)) > 1}
         steps = {m: manifest.sizes[name] // layers.get(m, 1) for m, name in names.items()}
@@ -79,7 +74,7 @@ class Inputs:
             sizes=Sizes(
                 len(manifest.labels),
                 steps,
-                manifest.sizes["prosody"] if model.prosody else 0,
+                manifest.sizes[PROSODY] if model.prosody else 0,
                 layers,
                 states and Modality.TEXT in model.uses,
             ),
@@ -106,7 +101,7 @@ class Inputs:
         seen = range(len(corpus)) if corpus.visible is None else sorted(corpus.visible)
         prosody = self.sizes.prosody > 0
         rows = _numbers_of(corpus, seen, names, prosody=prosody)
-        arrays = [*names.values(), *(["prosody"] if prosody else [])]
+        arrays = [*names.values(), *([PROSODY] if prosody else [])]
         return replace(self, standardiser=self.standardiser.adapted(rows, arrays))
 
     def check(self, corpus: PreparedCorpus) -> None:
@@ -126,26 +121,21 @@ class Inputs:
             if modality in manifest.features.modalities:  # else every clip lacks it
                 self._check_alike(corpus, modality)
         audio = manifest.features.audio is not None
-        if self.sizes.prosody and audio and "prosody" not in manifest.sizes:
+        if self.sizes.prosody and audio and PROSODY not in manifest.sizes:
             raise EmohopError(f"{corpus.folder} was prepared without prosody; the model needs it")
 
     def _check_alike(self, corpus: PreparedCorpus, modality: Modality) -> None:
         """EmohopError when a modality's features are not those that the model was fitted on."""
-        manifest, theirs = corpus.manifest, corpus.manifest.features
-        encoder, ours = manifest.encoders.get(modality.value), self.encoders.get(modality)
-        for name in SETTINGS_OF[modality]:
-            here, there = getattr(theirs, name), getattr(self.features, name)
-            # a model may lie elsewhere: what it is called is told by its fingerprint
-            if here != there and not (name == modality.value and encoder and ours):
-                raise EmohopError(
-                    f"{corpus.folder} was prepared with {name} = {brief(here)}, "
-                    f"the model was fitted on {brief(there)}"
-                )
-        if encoder != ours:
+        theirs = corpus.manifest.identity(modality)
+        ours = FeatureIdentity.of(
+            modality, self.features, {m.value: f for m, f in self.encoders.items()}
+        )
+        if theirs is None or ours is None:
+            return
+        for name in theirs.differing(ours):
             raise EmohopError(
-                f"{corpus.folder} was prepared with another {modality} encoder "
-                f"({_short(encoder)}) than the model was fitted on ({_short(ours)}): prepare it "
-                f"with --{modality} {brief(getattr(self.features, modality.value))}"
+                f"{corpus.folder} was prepared with {modality}.{name} = {theirs.value(name)}, the "
+                f"model was fitted on {ours.value(name)}: prepare the corpus alike"
             )
 
     def batches(self, corpus: PreparedCorpus, rows: Sequence[int], size: int) -> Iterator[Batch]:
@@ -209,7 +199,7 @@ class Inputs:
         """A clip's prosody vector; 0 where it has no sound."""
         if not row.has(Modality.AUDIO):
             return np.zeros(self.sizes.prosody, np.float32)
-        return self._standard(row, "prosody", row.prosody)
+        return self._standard(row, PROSODY, row.prosody)
 
     def _standard(self, row: Row, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
         standard = self.standardiser(name, array, row.speaker)
@@ -249,7 +239,7 @@ class Inputs:
 def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
     """EmohopError when a recipe's model cannot be fitted on a corpus: it lacks something."""
     manifest, model = corpus.manifest, recipe.model
-    check(model, manifest.features.modalities, prosody="prosody" in manifest.sizes)
+    check(model, manifest.features.modalities, prosody=PROSODY in manifest.sizes)
     if recipe.training.targets == "votes" and RATERS not in manifest.sizes:
         raise EmohopError(
             f"training.targets = votes: {corpus.folder} holds no raters' votes (IEMOCAP has them; "
@@ -261,8 +251,8 @@ def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
     if STATES in manifest.sizes and text.glove is not None:
         raise EmohopError(
             f"model.text.glove = {brief(text.glove)}: {corpus.folder} holds the states of "
-            f"{brief(manifest.features.text)} and no words to start; leave it out, or prepare "
-            "with --text words"
+            f"{brief(manifest.features.text and manifest.features.text.encoder)} and no words to "
+            "start; leave it out, or prepare with --text words"
         )
     if brought is None or text.glove is not None:
         return
@@ -281,7 +271,7 @@ def _numbers_of(
         row = corpus[int(number)]
         arrays = {name: row.arrays[name] for m, name in names.items() if row.has(m)}
         if prosody and row.has(Modality.AUDIO):
-            arrays["prosody"] = row.prosody
+            arrays[PROSODY] = row.prosody
         yield row.id, row.speaker, arrays
 
 
@@ -294,10 +284,6 @@ def _votes(rows: Sequence[Row]) -> Tensor | None:
 
 def _listed(modalities: Iterable[Modality]) -> str:
     return ", ".join(str(m) for m in modalities) or "nothing"
-
-
-def _short(fingerprint: str | None) -> str:
-    return "none" if fingerprint is None else fingerprint[:12]
 
 
 def _vocabulary(corpus: PreparedCorpus, train: Sequence[int], limit: int | None) -> Vocabulary:

@@ -129,7 +129,7 @@ def test_pictures_and_flags_of_a_film(
     np.testing.assert_array_equal(centres[1], cropped.pictures[1])
     assert np.abs(centres[0].astype(int) - cropped.pictures[0]).mean() > 10
 
-    settings = FeatureSettings(audio=None, text=None, video="hog", crop="face")
+    settings = FeatureSettings(audio=None, text=None, video={"encoder": "hog", "crop": "face"})
     extract = Extractor(settings)
     assert extract.sizes == {"video": 512, "face": 1}
     arrays = extract(Clip("x", video=Span(path, 0.0, 1.0)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.features.images import ImageEncoder, fused, load_image_encoder
+from emohop.features.images import HogEncoder, ImageEncoder, fused, load_image_encoder
 from emohop.features.preprocessing import Preprocessing
 from emohop.features.pretrained import Layers, load
 
@@ -76,7 +76,7 @@ def face(mouth: int, eyes: int = 8) -> NDArray[np.uint8]:
 
 
 def test_hog_is_one_vector_a_frame() -> None:
-    encoder = load_image_encoder("hog")
+    encoder = HogEncoder()
     vectors = one(encoder, crops(5))
     assert encoder.name == "hog"
     assert encoder.size == 512
@@ -89,7 +89,7 @@ def test_hog_is_one_vector_a_frame() -> None:
 
 
 def test_hog_sees_the_expression_and_not_the_light() -> None:
-    encoder = load_image_encoder("hog")
+    encoder = HogEncoder()
     smile, frown = face(14), face(-14)
     dim = (smile * 0.7 + 5).astype(np.uint8)
     vectors = one(encoder, np.stack([smile, frown, face(0, eyes=16), dim]))
@@ -104,7 +104,7 @@ def test_hog_directions() -> None:
     """Upright stripes have their gradients in one orientation, lying ones in another."""
     stripes = np.zeros((224, 224, 3), np.uint8)
     stripes[:, np.arange(224) // 14 % 2 == 0] = 255
-    encoder = load_image_encoder("hog")
+    encoder = HogEncoder()
     upright, lying = one(encoder, np.stack([stripes, stripes.transpose(1, 0, 2)]))
     by_direction = upright.reshape(-1, 8).sum(axis=0)
     assert by_direction.max() > 0.95 * by_direction.sum()
@@ -323,7 +323,7 @@ def _words(folder: Path) -> None:
         (_bad_preprocessor, "preprocessor_config.json"),
         (_no_size, "preprocessor_config.json"),
         (_absurd_size, "preprocessor_config.json"),
-        (_words, "is no image model: it takes input_ids"),
+        (_words, "is not of the kind 'image or video model': it takes input_ids"),
     ],
 )
 def test_a_folder_that_cannot_be_used(tmp_path: Path, make: Any, says: str) -> None:
@@ -506,7 +506,7 @@ def test_a_picture_of_one_pixel(tmp_path: Path) -> None:
     vectors = one(encoder, np.full((1, 1, 1, 3), 200, np.uint8))
     assert vectors.shape == (1, 8)
     assert np.isfinite(vectors).all()
-    assert np.isfinite(one(load_image_encoder("hog"), np.zeros((1, 1, 1, 3), np.uint8))).all()
+    assert np.isfinite(one(HogEncoder(), np.zeros((1, 1, 1, 3), np.uint8))).all()
 
 
 def test_batch_norm_becomes_part_of_convolutions() -> None:

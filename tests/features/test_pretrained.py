@@ -9,7 +9,7 @@ import torch
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError
-from emohop.features.pretrained import SHORT_NAMES, Layers, is_pretrained, load, source_of
+from emohop.features.pretrained import SHORT_NAMES, Layers, load, source_of, spec_of
 from tests.features.tiny import save_language, save_speech
 
 STATES = [torch.full((2, 3), float(k)) for k in range(5)]
@@ -42,18 +42,18 @@ def test_short_names_are_hub_names(modality: Modality) -> None:
         assert source_of(modality, short) == hub
         assert hub.count("/") == 1
         assert "/" not in short
-        assert is_pretrained(modality, short)
+        assert spec_of(modality, short).family
 
 
 def test_names_of_our_own_and_of_nothing(tmp_path: Path) -> None:
-    assert not is_pretrained(Modality.AUDIO, "mfcc39")
+    assert not spec_of(Modality.AUDIO, "mfcc39").family
     assert source_of(Modality.TEXT, "somebody/some-model") == "somebody/some-model"
     assert source_of(Modality.TEXT, str(tmp_path)) == str(tmp_path)
     for name in ("", "mfcc40", "./nowhere", "a/b/c", "C:\\models\\net"):
         with pytest.raises(
             EmohopError, match=r"no audio features .*: one of mfcc120, mfcc39, a sho"
         ):
-            is_pretrained(Modality.AUDIO, name)
+            spec_of(Modality.AUDIO, name)
     with pytest.raises(EmohopError, match="a short name such as wavlm-large"):
         source_of(Modality.AUDIO, "wavlm-larg")
 
@@ -80,8 +80,14 @@ def test_one_changed_weight_changes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("modality", "says"),
     [
-        (Modality.AUDIO, "is no speech model: it takes input_ids: give it to --text"),
-        (Modality.VIDEO, "is no image model: it takes input_ids: give it to --text"),
+        (
+            Modality.AUDIO,
+            "is not of the kind 'speech model': it takes input_ids: give it to --text",
+        ),
+        (
+            Modality.VIDEO,
+            "is not of the kind 'image or video model': it takes input_ids: give it to --text",
+        ),
     ],
 )
 def test_the_wrong_kind_names_the_right_option(

@@ -46,7 +46,18 @@ def test_the_folder_can_be_moved(model: Path, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"labels": ["ang", "sad", "hap"]}, "has the classes ang sad hap, the model ang hap sad"),
-        ({"audio": "mfcc39"}, "prepared with audio = mfcc39, the model was fitted on mfcc120"),
+        (
+            {"audio": "mfcc39"},
+            "prepared with audio.encoder = mfcc39, the model was fitted on mfcc120",
+        ),
+        (
+            {"audio": {"encoder": "mfcc120", "pool": 2}},
+            "prepared with audio.pool = 2, the model was fitted on 1",
+        ),
+        (
+            {"video": {"encoder": "hog", "frames_per_second": 25}},
+            "prepared with video.frames_per_second = 25.0, the model was fitted on 3.0",
+        ),
         ({"audio": None, "text": None, "video": None}, "holds nothing, the model looks at audio"),
     ],
 )
@@ -113,7 +124,7 @@ def _unknown(config: dict[str, Any]) -> None:
         (_put("inputs.max_steps.audio", 0), r"inputs\.max_steps\.audio: "),
         (_put("inputs.vocabulary", ["_PAD_", "_UNK_"]), r"vocabulary has 2 words, sizes\.steps"),
         (_twice, r"inputs\.vocabulary: the vocabulary holds '\w+' twice"),
-        (_put("inputs.features.audio_layer", "5th"), "inputs.features: .*audio_layer = '5th'"),
+        (_put("inputs.features.audio.layer", "5th"), "inputs.features: .*audio.layer = '5th'"),
         (_put("inputs.normalisation.kind", "mine"), r"inputs\.normalisation\.kind: "),
         (
             _put("inputs.normalisation.overall.audio.std", [1.0] * 5),

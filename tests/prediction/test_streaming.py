@@ -218,7 +218,8 @@ def test_a_pretrained_encoder_reads_it_anew(tmp_path: Path) -> None:
     from tests.features.tiny import save_speech
 
     features = FeatureSettings(audio=save_speech(tmp_path / "tiny"), prosody=False)
-    encoder = load_encoder(Modality.AUDIO, features, "cpu", None)
+    assert features.audio is not None
+    encoder = load_encoder(Modality.AUDIO, features.audio, "cpu", None)
     predictor = made(("audio", {"max_steps": 60}), ("name", "are"), ("modalities", None))
     sizes = Sizes(2, {Modality.AUDIO: encoder.width})
     moments = {"audio": (np.zeros(1, np.float32), np.ones(1, np.float32))}

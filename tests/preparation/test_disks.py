@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.features.audio import AUDIO_FEATURES
 from emohop.preparation import prepare
@@ -96,8 +97,8 @@ def test_half_floats(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert np.array_equal(row.audio, exact.audio.astype(np.float16).astype(np.float32))
     true = AUDIO_FEATURES["mfcc120"]
     huge = replace(true, differences=lambda frames: true.differences(frames) * np.float32(1e5))
-    monkeypatch.setattr("emohop.features.encoding.AUDIO_FEATURES", {"mfcc39": huge})
-    settings = half.model_copy(update={"audio": "mfcc39"})
+    monkeypatch.setattr("emohop.features.audio.AUDIO_FEATURES", {"mfcc39": huge})
+    settings = half.with_encoder(Modality.AUDIO, "mfcc39")
     with pytest.raises(EmohopError, match="its audio features do not fit float16"):
         prepare("folder", source, tmp_path / "huge", features=settings)
 

@@ -86,17 +86,23 @@ def test_the_manifest(folder: Path, tmp_path: Path) -> None:
     assert sum(manifest.label_counts.values()) == manifest.clips == sum(CLIPS.values())
     assert manifest.sizes == {"audio": 6, "prosody": 35, "video": 8}
     features = manifest.features
-    assert (features.audio, features.video) == ("imported-6", "imported-8")
-    assert (features.prosody, features.text) == (True, "words")
+    assert features.audio is not None
+    assert features.video is not None
+    assert (features.audio.encoder, features.video.encoder) == ("imported-6", "imported-8")
+    assert features.text is not None
+    assert (features.prosody, features.text.encoder) == (True, "words")
 
 
 def test_known_widths_have_the_names_of_our_features(tmp_path: Path) -> None:
     new = write_folder(tmp_path / "new", audio=(3, 120), video=(2, 2048))
     features = import_arrays(new, tmp_path / "a").manifest.features
-    assert (features.audio, features.video) == ("mfcc120", "resnet101")
+    assert features.audio is not None
+    assert features.video is not None
+    assert (features.audio.encoder, features.video.encoder) == ("mfcc120", "resnet101")
     old = write_folder(tmp_path / "old", audio=(3, 39), of_2018=True, classes=4)
     features = import_arrays(old, tmp_path / "b").manifest.features
-    assert (features.audio, features.video) == ("mfcc39", None)
+    assert features.audio is not None
+    assert (features.audio.encoder, features.video) == ("mfcc39", None)
 
 
 def test_word_vectors_travel(folder: Path, tmp_path: Path) -> None:

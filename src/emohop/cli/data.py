@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -217,8 +217,8 @@ def prepare(
             "map FILE.yaml. [default: the corpus's first]"
         ),
     ] = None,
-    incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Keep clips that lack a modality altogether.")
+    keep_incomplete: Annotated[
+        bool, typer.Option("--keep-incomplete", help="Keep clips that lack a modality altogether.")
     ] = False,
     device: Annotated[
         str, typer.Option(help="Of pretrained models: cpu, cuda, or auto (a GPU if there is one).")
@@ -247,29 +247,30 @@ def prepare(
     Clips that cannot be read are listed in OUT/problems.csv. A finished corpus is compared with
     its checksums, and what is damaged is made anew.
     """
-    from emohop.config import FeatureSettings, checked
+    from emohop.config import FeatureSettings, checked, put
     from emohop.preparation import PROBLEMS, Running
     from emohop.preparation import prepare as run
     from emohop.reports.terminal import progress_bar
 
     asked = {
-        "audio": audio,
-        "text": text,
-        "video": video,
+        "audio.encoder": audio,
+        "text.encoder": text,
+        "video.encoder": video,
         "prosody": prosody,
-        "frames_per_second": frames_per_second,
+        "video.frames_per_second": frames_per_second,
         "precision": precision,
-        "crop": crop,
-        "audio_layer": audio_layer,
-        "text_layer": text_layer,
-        "video_layer": video_layer,
-        "audio_pool": audio_pool,
-        "context": context,
-        "incomplete": incomplete or None,
+        "video.crop": crop,
+        "audio.layer": audio_layer,
+        "text.layer": text_layer,
+        "video.layer": video_layer,
+        "audio.pool": audio_pool,
+        "text.context": context,
+        "keep_incomplete": keep_incomplete or None,
     }
-    given = {
-        key: None if value == "none" else value for key, value in asked.items() if value is not None
-    }
+    given: dict[str, Any] = {}
+    for key, value in asked.items():
+        if value is not None:
+            put(given, key, value)
     features = checked(FeatureSettings, given)
     with progress_bar("clips") as progress:
         done = run(

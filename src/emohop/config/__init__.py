@@ -6,7 +6,13 @@ known one. `recipes` reads settings from YAML.
 
 from __future__ import annotations
 
-from emohop.config.features import LAYER, FeatureSettings
+from emohop.config.features import (
+    AudioFeatures,
+    FeatureSettings,
+    ModalityFeatures,
+    TextFeatures,
+    VideoFeatures,
+)
 from emohop.config.models import (
     ALONE,
     HOP_ORDER,
@@ -31,22 +37,25 @@ __all__ = [
     "EXPERIMENT_KEYS",
     "HOPPING",
     "HOP_ORDER",
-    "LAYER",
     "PAIR",
     "PAIRED",
     "PAIR_ORDER",
     "POOLED",
+    "AudioFeatures",
     "EncoderSettings",
     "FeatureSettings",
     "FinetuningSettings",
+    "ModalityFeatures",
     "ModelName",
     "ModelSettings",
     "Recipe",
     "ServingSettings",
     "Standardisation",
     "TextEncoderSettings",
+    "TextFeatures",
     "TrainingSettings",
     "VideoEncoderSettings",
+    "VideoFeatures",
     "checked",
     "put",
     "recipe_for_fold",

@@ -7,7 +7,7 @@ settings. Each takes mono sound at any rate, in [-1, 1], and works at 16 kHz.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -18,7 +18,10 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from emohop.config import AudioFeatures
 from emohop.errors import MediaError
+from emohop.features.arrays import Arrays
+from emohop.features.encoder import FeatureEncoder
 
 __all__ = [
     "AUDIO_FEATURES",
@@ -30,6 +33,8 @@ __all__ = [
     "WINDOW_SECONDS",
     "AudioFeature",
     "add_deltas",
+    "load_mfcc39",
+    "load_mfcc120",
     "mfcc39",
     "mfcc120",
     "resample",
@@ -194,6 +199,31 @@ AUDIO_FEATURES: Mapping[str, AudioFeature] = MappingProxyType(
     }
 )
 """The sound features by the name that settings give them."""
+
+
+def load_mfcc120(settings: AudioFeatures, device: str) -> FeatureEncoder:
+    """The encoder `mfcc120` of settings."""
+    del settings, device
+    return _encoder(AUDIO_FEATURES["mfcc120"])
+
+
+def load_mfcc39(settings: AudioFeatures, device: str) -> FeatureEncoder:
+    """The encoder `mfcc39` of settings."""
+    del settings, device
+    return _encoder(AUDIO_FEATURES["mfcc39"])
+
+
+def _encoder(feature: AudioFeature) -> FeatureEncoder:
+    def encode(sounds: Sequence[NDArray[np.float32]]) -> list[Arrays | MediaError]:
+        return [computed(sound) for sound in sounds]
+
+    def computed(sound: NDArray[np.float32]) -> Arrays | MediaError:
+        try:
+            return {"audio": feature.compute(sound, SAMPLE_RATE_HZ)}
+        except MediaError as error:
+            return error
+
+    return FeatureEncoder(encode, feature.size, steps_per_second=1 / HOP_SECONDS, framewise=feature)
 
 
 def too_short(sound: NDArray[np.float32]) -> MediaError:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import uuid
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from emohop.errors import EmohopError, MediaError
+from emohop.features.arrays import Arrays
 
-Arrays = Mapping[str, NDArray[Any]]
 Item = TypeVar("Item")
 
 

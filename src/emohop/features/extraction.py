@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Clip, Modality, Span
-from emohop.config import FeatureSettings
+from emohop.config import FeatureSettings, VideoFeatures
 from emohop.errors import MediaError
+from emohop.features.arrays import FACE, PROSODY, STATES, Arrays, empty_arrays
 from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
-from emohop.features.encoding import Arrays, Encoder, load_encoder
+from emohop.features.encoder import FeatureEncoder
+from emohop.features.encoding import load_encoder
 from emohop.features.pending import Failure, Pending, Results
 from emohop.features.text import Text
 from emohop.media import read_audio_spans
@@ -40,9 +42,11 @@ class Extractor:
         """
         self.settings = settings
         self.sizes: dict[str, int] = {}
-        self.encoders: dict[Modality, Encoder] = {}
+        self.encoders: dict[Modality, FeatureEncoder] = {}
         for modality in settings.modalities:
-            self.encoders[modality] = load_encoder(modality, settings, device, cache)
+            chosen = settings.of(modality)
+            if chosen is not None:
+                self.encoders[modality] = load_encoder(modality, chosen, device, cache)
         if settings.audio is not None:
             self.sizes["audio"] = self.encoders[Modality.AUDIO].width
             if settings.prosody:
@@ -50,13 +54,13 @@ class Extractor:
 
                 prosody(np.zeros(16_000, np.float32), 16_000)  # a missing extra is said here
                 self._prosody = prosody
-                self.sizes["prosody"] = len(PROSODY_NAMES)
+                self.sizes[PROSODY] = len(PROSODY_NAMES)
         if settings.text is not None and self.encoders[Modality.TEXT].width:
-            self.sizes["text_states"] = self.encoders[Modality.TEXT].width
+            self.sizes[STATES] = self.encoders[Modality.TEXT].width
         if settings.video is not None:
             self.sizes["video"] = self.encoders[Modality.VIDEO].width
-            if settings.crop == "face":
-                self.sizes["face"] = 1
+            if settings.video.crop == "face":
+                self.sizes[FACE] = 1
 
     def __call__(self, clip: Clip) -> Arrays:
         """The arrays of one clip; raises MediaError when one cannot be made."""
@@ -104,7 +108,7 @@ class Extractor:
             yield clip, {modality: found[i] for modality, found in parts.items()}
 
     def _pending(self, modality: Modality) -> Pending:
-        absent = self.empty(modality) if self.settings.incomplete else None
+        absent = self.empty(modality) if self.settings.keep_incomplete else None
         return Pending(modality, self.encoders[modality], absent)
 
     def _texts(self, clips: Sequence[Clip]) -> Results:
@@ -134,15 +138,15 @@ class Extractor:
             raise too_short(samples)
         if not self.settings.prosody:
             return samples, {}
-        return samples, {"prosody": self._prosody(samples, SAMPLE_RATE_HZ)}
+        return samples, {PROSODY: self._prosody(samples, SAMPLE_RATE_HZ)}
 
     def _pictures(self, clips: Sequence[Clip], on_pictures: OnPictures | None) -> Results:
         from emohop.features.video import Cropped, crops_of
 
-        face = self.settings.crop == "face"
+        video = self.settings.video or VideoFeatures()
 
         def read(spans: Sequence[Span]) -> Iterator[tuple[int, Cropped | MediaError]]:
-            return crops_of(spans, self.settings.frames_per_second, face=face)
+            return crops_of(spans, video.frames_per_second, face=self._face)
 
         def prepare(i: int, cropped: Cropped) -> tuple[Any, Arrays]:
             del i
@@ -155,8 +159,12 @@ class Extractor:
 
     def _watched(self, pictures: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
         """What an encoder is given of pictures, and where a face was found."""
-        face = self.settings.crop == "face"
-        return pictures, {"face": found[:, None].astype(np.float32)} if face else {}
+        return pictures, {FACE: found[:, None].astype(np.float32)} if self._face else {}
+
+    @property
+    def _face(self) -> bool:
+        """Whether image models see the largest face."""
+        return FACE in self.sizes
 
     def of_media(
         self,
@@ -178,7 +186,7 @@ class Extractor:
             if modality is Modality.AUDIO and sound is not None:
                 item, more = self.heard(*sound)
             elif modality is Modality.VIDEO and pictures is not None:
-                seen = cropped(pictures, face=self.settings.crop == "face")
+                seen = cropped(pictures, face=self._face)
                 item, more = self._watched(seen.pictures, seen.found)
             elif modality is Modality.TEXT and text is not None:
                 item = text
@@ -193,16 +201,4 @@ class Extractor:
 
     def empty(self, modality: Modality) -> Arrays:
         """The arrays of a clip that lacks a modality: no steps, and prosody of zeros."""
-        names = {
-            Modality.AUDIO: ("audio", "prosody"),
-            Modality.TEXT: ("text", "text_states"),
-            Modality.VIDEO: ("video", "face"),
-        }[modality]
-        arrays: dict[str, NDArray[Any]] = {}
-        for name in names:
-            if name == "text":
-                arrays[name] = np.empty(0, np.str_)
-            elif name in self.sizes:
-                shape = (self.sizes[name],) if name == "prosody" else (0, self.sizes[name])
-                arrays[name] = np.zeros(shape, np.float32)
-        return arrays
+        return empty_arrays(modality, self.sizes)

@@ -9,8 +9,8 @@ from emohop.features.audio import (
     DIFFERENCES_REACH,
     HOP_SAMPLES,
     WINDOW_SAMPLES,
-    AudioFeature,
 )
+from emohop.features.encoder import FramewiseFeature
 
 
 class GrowingFrames:
@@ -20,7 +20,7 @@ class GrowingFrames:
     again when more comes.
     """
 
-    def __init__(self, feature: AudioFeature) -> None:
+    def __init__(self, feature: FramewiseFeature) -> None:
         """Begin a clip."""
         self._feature = feature
         self._sound = np.empty(0, np.float32)  # of frames that are not whole yet

@@ -19,9 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
+from emohop.config import VideoFeatures
 from emohop.errors import EmohopError
+from emohop.features.arrays import Arrays
+from emohop.features.encoder import FeatureEncoder
 from emohop.features.preprocessing import Preprocessing
-from emohop.features.pretrained import OWN, Layers, Pretrained, line_of, load
+from emohop.features.pretrained import Layers, Pretrained, line_of, load
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +69,7 @@ class ImageEncoder(Protocol):
 def load_image_encoder(
     name: str, layers: Layers | None = None, device: str = "cpu"
 ) -> ImageEncoder:
-    """The encoder `hog`, or a Hugging Face model by short name, hub name or local folder.
+    """A Hugging Face model by short name, hub name or local folder.
 
     Loaded once in a process.
 
@@ -74,8 +77,6 @@ def load_image_encoder(
         EmohopError: there is no such model, or it is not an image model.
         MissingExtraError: the model needs transformers, which is not installed.
     """
-    if name in OWN[Modality.VIDEO]:
-        return HogEncoder()
     pretrained = load(Modality.VIDEO, name)
     try:
         preprocessing = Preprocessing.from_config(pretrained.preprocessing)
@@ -90,6 +91,24 @@ def load_image_encoder(
         raise EmohopError(
             f"{name} is no image model that gives one vector: {line_of(error)}"
         ) from error
+
+
+def load_pretrained(settings: VideoFeatures, device: str) -> FeatureEncoder:
+    """The pretrained image or video model of settings."""
+    return _encoder(load_image_encoder(settings.encoder, Layers(settings.layer), device))
+
+
+def load_hog(settings: VideoFeatures, device: str) -> FeatureEncoder:
+    """The encoder `hog` of settings."""
+    del settings, device
+    return _encoder(HogEncoder())
+
+
+def _encoder(model: ImageEncoder) -> FeatureEncoder:
+    def encode(clips: Sequence[Crops]) -> list[Arrays]:
+        return [{"video": vectors} for vectors in model(clips)]
+
+    return FeatureEncoder(encode, model.layers * model.size, model.layers, model.pretrained)
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
+from emohop.config import TextFeatures
 from emohop.errors import EmohopError
+from emohop.features.arrays import STATES, Arrays
+from emohop.features.encoder import FeatureEncoder
 from emohop.features.pretrained import (
     Layers,
     Pretrained,
     from_cache_or_hub,
     line_of,
-    load,
     quiet,
     states_of,
 )
+from emohop.features.pretrained import load as load_pretrained
 from emohop.features.text import Text, plain
 from emohop.features.windows import Window, windows
 
@@ -258,7 +261,7 @@ def load_language_encoder(
     name: str, layers: Layers | None = None, device: str = "cpu", *, context: bool = False
 ) -> LanguageEncoder:
     """The language model `name`: a short name, a hub name or a folder; errors as in `load`."""
-    pretrained = load(Modality.TEXT, name)
+    pretrained = load_pretrained(Modality.TEXT, name)
     import transformers
 
     with quiet(transformers):
@@ -271,3 +274,15 @@ def load_language_encoder(
     if not tokenizer.is_fast:
         raise EmohopError(f"{name} has no fast tokenizer (tokenizer.json): words have no places")
     return LanguageEncoder(pretrained, tokenizer, layers or Layers(), device, context=context)
+
+
+def load(settings: TextFeatures, device: str) -> FeatureEncoder:
+    """The pretrained language model of settings."""
+    model = load_language_encoder(
+        settings.encoder, Layers(settings.layer), device, context=settings.context > 0
+    )
+
+    def encode(texts: Sequence[Text]) -> list[Arrays]:
+        return [{"text": found.words, STATES: found.vectors} for found in model(texts)]
+
+    return FeatureEncoder(encode, model.layers * model.size, model.layers, model.pretrained)

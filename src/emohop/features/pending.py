@@ -12,7 +12,8 @@ import numpy as np
 
 from emohop.clips import Modality, Span
 from emohop.errors import MediaError
-from emohop.features.encoding import Arrays, Encoder
+from emohop.features.arrays import Arrays
+from emohop.features.encoder import FeatureEncoder
 
 PENDING_BYTES = 32 << 20
 """Media that wait to be encoded together: eight minutes of sound, or 220 pictures."""
@@ -35,7 +36,7 @@ Results = dict[int, Arrays | Failure]
 class Pending:
     """Media that wait for the encoder of their modality, which takes many clips at once."""
 
-    def __init__(self, modality: Modality, encoder: Encoder, absent: Arrays | None) -> None:
+    def __init__(self, modality: Modality, encoder: FeatureEncoder, absent: Arrays | None) -> None:
         """Wait for the encoder of a modality; a clip without it gets `absent`, or fails if None."""
         self.modality, self.encoder, self.absent = modality, encoder, absent
         self.items: list[tuple[int, Path | None, Any, Arrays]] = []

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError, brief
 from emohop.files import write_text
+from emohop.registry.features import FEATURES, FeatureSpec, family_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,15 +68,6 @@ SHORT_NAMES: Mapping[Modality, Mapping[str, str]] = MappingProxyType(
 )
 """What a modality's encoders can be called, and their names on the hub."""
 
-OWN = MappingProxyType(
-    {
-        Modality.AUDIO: ("mfcc120", "mfcc39"),
-        Modality.TEXT: ("words",),
-        Modality.VIDEO: ("hog",),
-    }
-)
-"""The features that need no pretrained model."""
-
 _KINDS = {
     "input_values": Modality.AUDIO,
     "input_features": Modality.AUDIO,
@@ -86,7 +78,6 @@ _KINDS = {
 """What a model's main input says about it."""
 _VISION_TOWERS = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}
 """Models of pictures and words: the half that takes pictures, by their model type."""
-_WHAT = {Modality.AUDIO: "speech", Modality.TEXT: "language", Modality.VIDEO: "image"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +118,16 @@ class Pretrained:
             write_text(folder / "preprocessor_config.json", f"{said}\n")
 
 
-def is_pretrained(modality: Modality, name: str) -> bool:
-    """Whether `name` asks for a pretrained model; EmohopError when it is no name of features."""
-    if name in OWN[modality]:
-        return False
+def spec_of(modality: Modality, name: str) -> FeatureSpec:
+    """The spec of a modality's encoder by its name, else that of the pretrained ones.
+
+    EmohopError when `name` is neither an encoder nor a short name, hub name or folder.
+    """
+    spec = FEATURES.get(name)
+    if spec is not None and spec.modality is modality and not spec.family:
+        return spec
     source_of(modality, name)
-    return True
+    return family_of(modality)
 
 
 def source_of(modality: Modality, name: str) -> str:
@@ -142,7 +137,8 @@ def source_of(modality: Modality, name: str) -> str:
     if source and folder.is_dir():
         return str(folder)
     if source.startswith((".", "~", "/")) or source.count("/") != 1 or "\\" in source:
-        own, short = ", ".join(OWN[modality]), list(SHORT_NAMES[modality])
+        named = [s.name for s in FEATURES.values() if s.modality is modality and not s.family]
+        own, short = ", ".join(named), list(SHORT_NAMES[modality])
         near = (difflib.get_close_matches(name, short, n=1) or short)[0]
         raise EmohopError(
             f"no {modality} features {brief(name)!r}: one of {own}, a short name such as {near} "
@@ -158,7 +154,7 @@ def load(modality: Modality, name: str) -> Pretrained:
         EmohopError: there is no such model, it cannot be reached, or it is of another kind.
         MissingExtraError: transformers is not installed.
     """
-    source, what = source_of(modality, name), f"the {_WHAT[modality]} model {name}"
+    source, what = source_of(modality, name), f"the {family_of(modality).name} {name}"
     try:
         import transformers
     except ImportError:
@@ -208,7 +204,9 @@ def _check_kind(name: str, kind: Any, modality: Modality) -> None:
     found = _KINDS.get(takes)
     if found is not modality:
         hint = f": give it to --{found}" if found is not None else ""
-        raise EmohopError(f"{name} is no {_WHAT[modality]} model: it takes {takes}{hint}")
+        raise EmohopError(
+            f"{name} is not of the kind {family_of(modality).name!r}: it takes {takes}{hint}"
+        )
 
 
 def _unused(key: str) -> bool:

@@ -18,9 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
+from emohop.config import AudioFeatures
 from emohop.errors import EmohopError
+from emohop.features.arrays import Arrays
 from emohop.features.audio import SAMPLE_RATE_HZ
-from emohop.features.pretrained import Layers, Pretrained, line_of, load, quiet, states_of
+from emohop.features.encoder import FeatureEncoder
+from emohop.features.pretrained import Layers, Pretrained, line_of, quiet, states_of
+from emohop.features.pretrained import load as load_pretrained
 from emohop.features.windows import windows
 
 if TYPE_CHECKING:
@@ -264,4 +268,21 @@ def load_speech_encoder(
     name: str, layers: Layers | None = None, pool: int = 1, device: str = "cpu"
 ) -> SpeechEncoder:
     """The speech model `name`: a short name, a hub name or a folder; errors as in `load`."""
-    return SpeechEncoder(load(Modality.AUDIO, name), layers or Layers(), pool, device)
+    return SpeechEncoder(load_pretrained(Modality.AUDIO, name), layers or Layers(), pool, device)
+
+
+def load(settings: AudioFeatures, device: str) -> FeatureEncoder:
+    """The pretrained speech model of settings."""
+    layers = Layers(settings.layer)
+    model = load_speech_encoder(settings.encoder, layers, settings.pool, device)
+
+    def encode(sounds: Sequence[Sound]) -> list[Arrays]:
+        return [{"audio": frames} for frames in model(sounds)]
+
+    return FeatureEncoder(
+        encode,
+        model.layers * model.size,
+        model.layers,
+        model.pretrained,
+        steps_per_second=model.frames_per_second,
+    )

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from emohop.config import TextFeatures
 from emohop.errors import EmohopError
+from emohop.features.encoder import FeatureEncoder
 
 if TYPE_CHECKING:
     from nltk.tokenize import NLTKWordTokenizer
@@ -83,6 +85,12 @@ def said(text: Text) -> list[str]:
     """The tokens of a text behind those of the turns before it, each turn closed by `TURN`."""
     context = [token for turn in text.previous_turns for token in (*tokenize(turn), TURN)]
     return [*context[-CONTEXT_WORDS:], *tokenize(text.words)]
+
+
+def load_words(settings: TextFeatures, device: str) -> FeatureEncoder:
+    """The encoder `words` of settings: tokens, whose vectors a model learns."""
+    del settings, device
+    return FeatureEncoder(lambda texts: [{"text": np.array(said(t), np.str_)} for t in texts], 0)
 
 
 def tokenize(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emohop.clips import Modality
-from emohop.config import ModelSettings
+from emohop.config import ModelSettings, VideoFeatures
 from emohop.errors import EmohopError, MediaError, MissingExtraError, brief
 from emohop.evaluation.calibration import apply_temperature
 from emohop.evaluation.results import Predictions
@@ -140,7 +140,7 @@ class Predictor:
         elif isinstance(source, (str, Path)):
             wanted = source_of_file(source, text, before)
         else:
-            rate = self.inputs.features.frames_per_second
+            rate = (self.inputs.features.video or VideoFeatures()).frames_per_second
             wanted = source_of_arrays(source, sample_rate, rate, text, before)
         ((_, found),) = self.predict([wanted])
         if isinstance(found, MediaError):
@@ -239,12 +239,13 @@ class Predictor:
         features = self.inputs.features.model_copy(
             update={
                 **{m.value: None for m in Modality if m not in self.inputs.max_steps},
-                **{m.value: name for m, name in self.encoders.items()},
                 "prosody": self.inputs.sizes.prosody > 0,
-                "incomplete": True,
+                "keep_incomplete": True,
                 "precision": "float32",
             }
         )
+        for modality, name in self.encoders.items():
+            features = features.with_encoder(modality, name)
         try:
             extractor = Extractor(features, self.device)
         except MissingExtraError:
@@ -258,8 +259,9 @@ class Predictor:
             ) from error
         for modality, encoder in extractor.encoders.items():
             if encoder.fingerprint != self.inputs.encoders.get(modality):
+                chosen = features.of(modality)
                 raise EmohopError(
-                    f"{brief(getattr(features, modality.value))} is not the {modality} encoder "
+                    f"{brief(chosen and chosen.encoder)} is not the {modality} encoder "
                     f"that this model was trained with: name that one, --encoder {modality}=FOLDER"
                 )
         return extractor

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from emohop.clips import Clip, Modality
 from emohop.errors import EmohopError, MediaError
 from emohop.features.activity import Turns
+from emohop.features.arrays import Arrays
 from emohop.features.audio import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, too_short
-from emohop.features.encoding import Arrays
 from emohop.features.growing import GrowingFrames
 from emohop.features.text import Text
 from emohop.media import check_rate
@@ -202,7 +202,7 @@ class _Segment:
         self.samples = 0
         self.unsaid = 0
         """Samples since the last prediction."""
-        feature = predictor.extractor.encoders[Modality.AUDIO].feature
+        feature = predictor.extractor.encoders[Modality.AUDIO].framewise
         self._frames = None if feature is None else GrowingFrames(feature)
         self._encoder = GrowingEncoder.of(predictor.network, Modality.AUDIO)
         self._sound = np.empty(0, np.float32)
@@ -259,7 +259,7 @@ def _most_samples(predictor: Predictor) -> int:
     """Samples at 16 kHz of the longest clip that the model reads whole."""
     encoder = predictor.extractor.encoders[Modality.AUDIO]
     steps = predictor.inputs.max_steps[Modality.AUDIO]
-    if encoder.feature is not None:
+    if encoder.framewise is not None:
         return WINDOW_SAMPLES + HOP_SAMPLES * (steps - 1)
     return max(WINDOW_SAMPLES, int(steps * SAMPLE_RATE_HZ / encoder.steps_per_second))
 

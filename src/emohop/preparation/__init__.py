@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from emohop import corpora, processes
-from emohop.clips import Clip, LabelSet
+from emohop.clips import Clip, LabelSet, Modality
 from emohop.config import FeatureSettings
 from emohop.corpora.checks import NO_LABEL
 from emohop.corpora.dialogs import with_turns_before
@@ -169,8 +169,8 @@ def _settle(
         raise EmohopError("nothing to prepare: at least one of audio, text and video is needed")
     source = source.absolute()  # a worker may sit somewhere else
     everything = corpora.read(corpus, source, **reading)
-    if features.context:
-        everything = with_turns_before(everything, features.context)
+    if features.turns_before:
+        everything = with_turns_before(everything, features.turns_before)
     label_set = corpora.class_set(corpus, labels, everything)
     clips = [clip for clip in everything if label_set.class_of(clip.label) is not None]
     if not clips:
@@ -191,20 +191,20 @@ def _settle(
 
 def _check_whole(job: _Job) -> None:
     """EmohopError when too many clips lack what was asked for: said before any work."""
-    if job.features.incomplete:
+    if job.features.keep_incomplete:
         return
     clips = [clip for group in job.groups for clip in group]
-    for option, what, found in (
-        ("audio", "audio", [clip.audio for clip in clips]),
-        ("video", "video", [clip.video for clip in clips]),
-        ("text", "transcript", [clip.transcript for clip in clips]),
+    for modality, what, found in (
+        (Modality.AUDIO, "audio", [clip.audio for clip in clips]),
+        (Modality.VIDEO, "video", [clip.video for clip in clips]),
+        (Modality.TEXT, "transcript", [clip.transcript for clip in clips]),
     ):
         lacking = found.count(None)
-        if getattr(job.features, option) is not None and lacking > FEW_PROBLEMS * len(clips):
+        if job.features.of(modality) is not None and lacking > FEW_PROBLEMS * len(clips):
             raise EmohopError(
-                f"{lacking} of {len(clips)} clips have no {what}: leave it out with --{option} "
-                "none, keep such clips with --incomplete, or say --accept-losses to go on with "
-                "the others"
+                f"{lacking} of {len(clips)} clips have no {what}: leave it out with --{modality} "
+                "none, keep such clips with --keep-incomplete, or say --accept-losses to go on "
+                "with the others"
             )
 
 

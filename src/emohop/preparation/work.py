@@ -19,7 +19,8 @@ from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.corpora.votes import vote_shares
 from emohop.errors import EmohopError
-from emohop.features.extraction import Arrays, Extractor, Failure
+from emohop.features.arrays import ARRAYS, Arrays
+from emohop.features.extraction import Extractor, Failure
 from emohop.storage.manifest import SHARDS
 from emohop.storage.places import Place
 from emohop.storage.shards import RATERS, Problem, shard_bytes
@@ -133,9 +134,10 @@ def _one_by_one(
 
 def _fitting(arrays: Arrays) -> Arrays | Failure:
     """The arrays, unless one holds numbers that half a float cannot."""
-    for name in ("audio", "text_states", "video"):
-        if name in arrays and np.abs(arrays[name]).max(initial=0) > _HALF_LIMIT:
-            stage = name.removesuffix("_states")
+    for name, array in arrays.items():
+        kind = ARRAYS.get(name)
+        if kind is not None and kind.half and np.abs(array).max(initial=0) > _HALF_LIMIT:
+            stage = kind.modality.value
             return Failure(stage, f"its {stage} features do not fit float16: use float32")
     return arrays
 

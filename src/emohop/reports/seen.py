@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emohop import corpora
 from emohop.clips import Clip, Modality, Span
-from emohop.config import FeatureSettings
+from emohop.config import AudioFeatures, FeatureSettings, VideoFeatures
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import AUDIO_FEATURES
 from emohop.features.pitch import pitch
@@ -62,7 +62,7 @@ def seen(prediction: Prediction, source: Source, predictor: Predictor) -> Seen:
     if Modality.VIDEO in modalities:
         settings = predictor.inputs.features
         if source.pictures is not None and len(source.pictures):
-            found |= _of_pictures(source.pictures, settings.frames_per_second)
+            found |= _of_pictures(source.pictures, _video(settings).frames_per_second)
         elif clip.video is not None:
             found |= _of_film(clip.video, found.get("seconds", 0.0), settings)
     return Seen(**found)
@@ -141,12 +141,16 @@ def _of_film(span: Span, seconds: float, settings: FeatureSettings) -> dict[str,
     from emohop.features.video import crops_of
 
     length = seconds if span.end is None else span.end - span.start
-    rate = min(settings.frames_per_second, MOST_PICTURES / max(length, 1e-3))
-    ((_, found),) = crops_of([span], rate, face=settings.crop == "face")
+    rate = min(_video(settings).frames_per_second, MOST_PICTURES / max(length, 1e-3))
+    ((_, found),) = crops_of([span], rate, face=_video(settings).crop == "face")
     if isinstance(found, MediaError):
         return {}
     times = tuple(k / rate for k in range(len(found.pictures)))
     return {"pictures": _small(found.pictures), "times": times}
+
+
+def _video(settings: FeatureSettings) -> VideoFeatures:
+    return settings.video or VideoFeatures()
 
 
 def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -159,8 +163,9 @@ def _small(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _frame_seconds(row: Row, settings: FeatureSettings) -> float:
     """How long a frame of sound is: of a pretrained model, as the clip's length tells."""
-    if settings.audio in AUDIO_FEATURES:
+    audio = settings.audio or AudioFeatures()
+    if audio.encoder in AUDIO_FEATURES:
         return FRAME_SECONDS
     if row.end is None or not len(row.audio):
-        return PRETRAINED_SECONDS * settings.audio_pool
+        return PRETRAINED_SECONDS * audio.pool
     return (row.end - row.start) / len(row.audio)

@@ -19,7 +19,7 @@ from emohop.errors import EmohopError
 from emohop.evaluation.results import write_json
 from emohop.evaluation.runs import RECIPE
 from emohop.features.degradation import Condition, kept_pictures, wrong_words
-from emohop.features.pretrained import is_pretrained
+from emohop.features.pretrained import spec_of
 from emohop.features.text import Text
 from emohop.models.folder import ModelFolder
 from emohop.prediction import Predictor
@@ -117,7 +117,7 @@ def _check(
             )
         if looks == {part.modality for part in condition.parts if part.level is None}:
             raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
-        if units[0].predictor.inputs.features.context and "words" in str(condition):
+        if units[0].predictor.inputs.features.turns_before and "words" in str(condition):
             raise EmohopError(
                 f"--degrade {condition}: words with turns of context cannot be read again; "
                 "prepare without --context"
@@ -214,6 +214,6 @@ def _words(corpus: PreparedCorpus) -> tuple[str, ...]:
 
 def _words_again(words: Sequence[str], features: FeatureSettings) -> Mapping[str, NDArray[Any]]:
     """The arrays of words, which are tokens already where no language model read the corpus."""
-    if not is_pretrained(Modality.TEXT, str(features.text)):
+    if features.text is None or not spec_of(Modality.TEXT, features.text.encoder).family:
         return {"text": np.array(words, dtype=np.str_)}
     return encoded(Text(" ".join(words)), features)

@@ -48,7 +48,7 @@ def evaluate_heard(
     units = units_of(model, corpus)
     if Modality.TEXT not in units[0].predictor.inputs.max_steps:
         raise EmohopError("--asr: this model does not look at words")
-    if units[0].predictor.inputs.features.context:
+    if units[0].predictor.inputs.features.turns_before:
         raise EmohopError("--asr: words with turns of context cannot be heard again")
     rows = sorted({row for unit in units for row in unit.rows})
     ids = corpus.facts("id")

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
-from emohop.config import FeatureSettings
+from emohop.config import FeatureSettings, TextFeatures
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES, metrics
 from emohop.evaluation.runs import MODEL, RECIPE, read_runs
 from emohop.evaluation.significance import cluster_intervals
-from emohop.features.encoding import Encoder, load_encoder
+from emohop.features.encoder import FeatureEncoder
+from emohop.features.encoding import load_encoder
 from emohop.features.text import Text
 from emohop.models.batch import Batch
 from emohop.models.inference import BATCH_SIZE, probabilities
@@ -95,6 +96,6 @@ def encoded(text: Text, features: FeatureSettings) -> Mapping[str, NDArray[Any]]
 
 
 @cache
-def _language_model(features: FeatureSettings) -> Encoder:
+def _language_model(features: FeatureSettings) -> FeatureEncoder:
     """The encoder of a corpus's text, loaded once."""
-    return load_encoder(Modality.TEXT, features, "auto", None)
+    return load_encoder(Modality.TEXT, features.text or TextFeatures(), "auto", None)

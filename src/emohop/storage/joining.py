@@ -9,23 +9,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emohop.errors import EmohopError
+from emohop.clips import Modality
+from emohop.errors import EmohopError, brief
+from emohop.features.identity import FeatureIdentity
 from emohop.storage.manifest import MANIFEST, Manifest, Part, read_manifest, write_manifest
 from emohop.storage.shards import RATERS
-
-_FEATURES = (
-    "audio",
-    "audio_layer",
-    "audio_pool",
-    "prosody",
-    "text",
-    "text_layer",
-    "context",
-    "video",
-    "video_layer",
-    "crop",
-    "frames_per_second",
-)
 
 
 def join(
@@ -95,18 +83,25 @@ def _check_agree(first: Path, ours: Manifest, folder: Path, theirs: Manifest) ->
             f"{folder} has the classes {' '.join(theirs.labels)}, {first} "
             f"{' '.join(ours.labels)}: prepare both with one map, such as --labels common-4"
         )
-    for name in _FEATURES:
-        if name in ours.encoders and name in theirs.encoders:
-            continue  # told by their fingerprints, wherever they lie
-        here, there = getattr(ours.features, name), getattr(theirs.features, name)
-        if here != there and not (name == "frames_per_second" and ours.features.video is None):
+    for modality in Modality:
+        here, there = ours.identity(modality), theirs.identity(modality)
+        if here is None or there is None:
+            if here is not there:
+                raise EmohopError(
+                    f"{folder} was prepared with {_shown(there)} of {modality}, {first} with "
+                    f"{_shown(here)}: prepare them alike"
+                )
+            continue
+        for name in here.differing(there):
             raise EmohopError(
-                f"{folder} was prepared with {name} = {_said(there)}, {first} with "
-                f"{_said(here)}: prepare them alike"
+                f"{folder} was prepared with {modality}.{name} = {there.value(name)}, {first} with "
+                f"{here.value(name)}: prepare them alike"
             )
-    for name in ours.encoders:
-        if theirs.encoders.get(name) != ours.encoders[name]:
-            raise EmohopError(f"{folder} was prepared with another {name} model than {first}")
+    if ours.features.prosody != theirs.features.prosody:
+        with_it, without = (first, folder) if ours.features.prosody else (folder, first)
+        raise EmohopError(
+            f"{with_it} was prepared with prosody, {without} without: prepare them alike"
+        )
     if _without_raters(theirs.sizes) != _without_raters(ours.sizes):
         raise EmohopError(f"{folder} has features of {theirs.sizes} numbers, {first} {ours.sizes}")
 
@@ -116,8 +111,8 @@ def _without_raters(sizes: Mapping[str, int]) -> dict[str, int]:
     return {name: size for name, size in sizes.items() if name != RATERS}
 
 
-def _said(value: object) -> str:
-    return "none" if value in (None, False) else str(value)
+def _shown(features: FeatureIdentity | None) -> str:
+    return "none" if features is None else brief(features.settings.encoder)
 
 
 def _names(folders: Sequence[Path], manifests: Sequence[Manifest]) -> list[str]:

@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from emohop.clips import Modality
 from emohop.config import FeatureSettings, checked
 from emohop.errors import DAMAGED, EmohopError, brief
+from emohop.features.identity import FeatureIdentity
 from emohop.files import replacing
 from emohop.storage.places import place
 from emohop.storage.vectors import MATRIX, WORDS, VectorFiles
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 SHARDS = "shards"
 """The folder beside it of the Arrow files."""
@@ -77,6 +79,10 @@ class Manifest:
     parts: tuple[Part, ...] = ()
     """Of a joined corpus, whose `shards` are those of its parts, one part behind the other."""
     version: int = FORMAT_VERSION
+
+    def identity(self, modality: Modality) -> FeatureIdentity | None:
+        """What the features of a modality are known by; None where it was left out."""
+        return FeatureIdentity.of(modality, self.features, self.encoders)
 
     @property
     def clips(self) -> int:

@@ -13,16 +13,10 @@ from numpy.typing import NDArray
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError, brief
+from emohop.features.arrays import ARRAYS, arrays_of
 from emohop.storage.manifest import Part
 from emohop.storage.pages import map_file
 from emohop.storage.shards import FACTS
-
-_STEPS = {
-    Modality.AUDIO: ("audio",),
-    Modality.TEXT: ("text", "text_states"),
-    Modality.VIDEO: ("video", "face"),
-}
-"""The arrays of steps that a modality has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +57,11 @@ class Row:
 
     def without(self, modality: Modality) -> Row:
         """The row of a clip that lacks a modality: no steps, and of sound prosody of zeros."""
-        empty = {name: self.arrays[name][:0] for name in _STEPS[modality] if name in self.arrays}
-        if modality is Modality.AUDIO and "prosody" in self.arrays:
-            empty["prosody"] = np.zeros_like(self.arrays["prosody"])
+        empty = {
+            name: ARRAYS[name].empty(self.arrays[name].shape[-1])
+            for name in arrays_of(modality)
+            if name in self.arrays
+        }
         said = None if modality is Modality.TEXT else self.transcript
         return replace(self, transcript=said, arrays={**self.arrays, **empty})
 

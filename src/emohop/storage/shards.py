@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError, brief
+from emohop.features.arrays import ARRAYS
 from emohop.files import replacing
 
 RATERS = "raters"
@@ -69,16 +70,14 @@ class Problem:
 def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
     columns = dict(FACTS)
     number = {"float32": pa.float32(), "float16": pa.float16()}[features.precision]
-    for name in ("audio", "text_states", "video"):
-        if name in sizes:
-            columns[name] = pa.list_(pa.list_(number, sizes[name]))
-    if "face" in sizes:
-        columns["face"] = pa.list_(pa.list_(pa.float32(), sizes["face"]))
-    for name in ("prosody", RATERS):
-        if name in sizes:
-            columns[name] = pa.list_(pa.float32(), sizes[name])
-    if features.text is not None:
-        columns["text"] = pa.list_(pa.string())
+    for name, kind in ARRAYS.items():
+        if kind.shape == "words" and features.of(kind.modality) is not None:
+            columns[name] = pa.list_(pa.string())
+        elif name in sizes:
+            vector = pa.list_(number if kind.half else pa.float32(), sizes[name])
+            columns[name] = pa.list_(vector) if kind.shape == "steps" else vector
+    if RATERS in sizes:
+        columns[RATERS] = pa.list_(pa.float32(), sizes[RATERS])
     return pa.schema(list(columns.items()))
 
 

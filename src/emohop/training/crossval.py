@@ -229,7 +229,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
 
 def _title(recipe: Recipe, corpus: PreparedCorpus) -> str:
     """The model's name for tables; turns of context are part of it, since they change the task."""
-    turns = corpus.manifest.features.context
+    turns = corpus.manifest.features.turns_before
     seen = turns if Modality.TEXT in recipe.model.uses else 0
     return f"{recipe.model.title} +{seen} turns" if seen else recipe.model.title
 
