@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from emohop.clips import Clip, Modality, Span
 from emohop.config import FeatureSettings, VideoFeatures
 from emohop.errors import MediaError
-from emohop.features.arrays import FACE, PROSODY, STATES, Arrays, empty_arrays
+from emohop.features.arrays import FACE, PROSODY, Arrays, empty_arrays
 from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.encoding import load_encoder
 from emohop.features.pending import Failure, Pending, Results
 from emohop.features.text import Text
 from emohop.media import read_audio_spans
+from emohop.model_config import STATES
 
 __all__ = ["Arrays", "Extractor", "Failure", "OnPictures", "OnSound"]
 

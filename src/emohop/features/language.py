@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.config import TextFeatures
 from emohop.errors import EmohopError
-from emohop.features.arrays import STATES, Arrays
+from emohop.features.arrays import Arrays
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.pretrained import (
     Layers,
@@ -33,6 +33,7 @@ from emohop.features.pretrained import (
 from emohop.features.pretrained import load as load_pretrained
 from emohop.features.text import Text, plain
 from emohop.features.windows import Window, windows
+from emohop.model_config import STATES
 
 if TYPE_CHECKING:
     import torch
