@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded, here and in subprocesses
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# A job in the background, or under nohup, ignores SIGINT, and so does whatever it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a busy machine is no failure
 settings.register_profile("quiet", deadline=None, suppress_health_check=[HealthCheck.too_slow])

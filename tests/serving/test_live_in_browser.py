@@ -10,7 +10,7 @@ import pytest
 
 from emohop.config import ServingSettings
 from tests.serving.running import serve
-from tests.serving.test_page_in_browser import CHROMIUM, DESK, PHONE
+from tests.serving.test_page_in_browser import BUSY_MS, CHROMIUM, DESK, PHONE
 
 playwright = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -23,6 +23,7 @@ def tab(model: Path) -> Iterator[Any]:
         args = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", *FAKE]
         browser = running.chromium.launch(executable_path=CHROMIUM, args=args)
         made = browser.new_context(viewport=DESK).new_page()
+        made.set_default_timeout(BUSY_MS)
         made.said = []
         made.on("console", lambda message: made.said.append(message.text))
         made.on("pageerror", lambda error: made.said.append(str(error)))
