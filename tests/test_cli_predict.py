@@ -67,6 +67,14 @@ def test_csv_has_one_header(model: Path, films: Path) -> None:  # noqa: F811
     assert (rows[0]["used"], rows[0]["missing"]) == ("audio+video", "text")
 
 
+@pytest.mark.parametrize("device", ["banana", "gpu"])
+def test_a_device_that_is_not_there(model: Path, device: str) -> None:  # noqa: F811
+    """It is refused where no pretrained encoder would have asked for it, too."""
+    code, _, said = run(model, "--text", "No way!", "--device", device)
+    assert code == 1
+    assert f"no device {device!r} here: cpu, cuda where there is a GPU, or auto" in said
+
+
 def test_words_alone(model: Path) -> None:  # noqa: F811
     code, said, _ = run(model, "--text", "No way!")
     assert code == 0

@@ -18,6 +18,7 @@ from emohop.features.encoder import FeatureEncoder
 from emohop.features.pretrained import spec_of
 from emohop.features.text import Text
 from emohop.registry.core import resolve
+from emohop.registry.features import FEATURES
 
 
 def load_encoder(
@@ -37,7 +38,9 @@ def load_encoder(
                 f"{modality}.{name} is set, but {settings.encoder} has no {name}: its options are "
                 f"{has}"
             )
-    encoder: FeatureEncoder = resolve(spec.load)(settings, device_of(device))
+    # our own features run on the processor, and need no torch to say so
+    own = spec.name in FEATURES.shipped and not spec.family
+    encoder: FeatureEncoder = resolve(spec.load)(settings, "cpu" if own else device_of(device))
     if cache is None or encoder.fingerprint is None:
         return encoder
     # what decides the numbers besides the weights and the media
@@ -62,6 +65,8 @@ def _content(item: NDArray[Any] | Text) -> bytes:
 
 def device_of(name: str) -> str:
     """The device that is meant; EmohopError when it is not there."""
+    if name == "cpu":
+        return name
     import torch
 
     if name == "auto":

@@ -15,7 +15,7 @@ from emohop.errors import MediaError
 from emohop.features.arrays import FACE, PROSODY, Arrays, empty_arrays
 from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
 from emohop.features.encoder import FeatureEncoder
-from emohop.features.encoding import load_encoder
+from emohop.features.encoding import device_of, load_encoder
 from emohop.features.pending import Failure, Pending, Results
 from emohop.features.text import Text
 from emohop.media import read_audio_spans
@@ -41,6 +41,8 @@ class Extractor:
         Pretrained models run on `device`: cpu, cuda, or auto, which takes a GPU that is there.
         What they give is kept in the folder `cache`, if one is named.
         """
+        if device != "auto":
+            device_of(device)  # a wrong one is said whatever the encoders
         self.settings = settings
         self.sizes: dict[str, int] = {}
         self.encoders: dict[Modality, FeatureEncoder] = {}
