@@ -21,11 +21,11 @@ CRASHING = """
 import os, sys
 from emohop import preparation
 from emohop.config import FeatureSettings
-from emohop.media import sound
+from emohop.media import audio
 from emohop.preparation import plan, work
 
 BAD = os.environ["BAD"].split(",")
-true = sound.read_audio
+true = audio.read_audio
 
 def read_audio(span):
     if span.path.name in BAD:
@@ -33,7 +33,7 @@ def read_audio(span):
     return true(span)
 
 def make_shard(task):  # loky takes this module along, and with it the reader that crashes
-    sound.read_audio = read_audio
+    audio.read_audio = read_audio
     return work.make_shard(task)
 
 def main():
