@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -14,9 +15,11 @@ from typer.testing import CliRunner
 
 import emohop
 from emohop import exporting
-from emohop.cli import app
+from emohop.cli import FAILED, app
+from emohop.corpora import read
 from emohop.errors import EmohopError
 from emohop.exporting import export
+from emohop.files import csv_text
 from emohop.model_config import MODEL_CONFIG
 from emohop.models.folder import GRAPH, WEIGHTS
 from emohop.robustness import read_robustness
@@ -128,6 +131,58 @@ def test_it_is_judged_without_a_modality_as_the_model_is(
     ours, theirs = found
     assert "missing:video" in ours
     assert theirs == {name: pytest.approx(scores, abs=1e-4) for name, scores in ours.items()}
+
+
+def test_every_command_takes_an_exported_model(
+    exported: Path,
+    model: Path,  # noqa: F811
+    films: Path,  # noqa: F811
+    prepared: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    film = str(films.parent / "1.mp4")
+    heard = tmp_path / "heard.csv"
+    said = [(clip.id, "mine", clip.transcript) for clip in read("folder", films)]
+    heard.write_text(csv_text(("id", "recogniser", "heard"), said))
+    damage = ["--degrade", "missing:audio,words:0.5,noise:10", "--source", str(films)]
+    asr = ["--asr", "mine", "--source", str(films), "--out", str(heard)]
+    calls: dict[str, list[list[str]]] = {
+        "predict": [[film, "--text", SAID[1], "--figure", str(tmp_path / "clip.svg")]],
+        "evaluate": [[str(prepared), *more, "--jobs", "1"] for more in ([], damage, asr)],
+        "serve": [["--port", "0"]],
+    }
+    refused = {"explain": [str(prepared)], "export": [str(tmp_path / "again")]}
+    with_model = {
+        command.callback.__name__
+        for command in app.registered_commands
+        if command.callback is not None
+        and inspect.signature(command.callback, eval_str=True).parameters.get("model")
+        and "model folder" in str(inspect.signature(command.callback).parameters["model"])
+    }
+    assert with_model == calls.keys() | refused.keys()
+    pytest.importorskip("fastapi")
+    answers = []
+
+    def ask_once(server: Any) -> None:
+        from starlette.testclient import TestClient
+
+        server.started = True
+        with TestClient(server.config.app) as client:
+            answers.append(client.post("/v1/predict", data={"text": SAID[0]}).json())
+
+    monkeypatch.setattr("uvicorn.Server.run", ask_once)
+    for name, variants in calls.items():
+        for words in variants:
+            for folder in (exported, model):
+                done = CliRunner().invoke(app, [name, str(folder), *words])
+                assert done.exit_code == 0, (name, words, done.output)
+    theirs, ours = [answer["predictions"][0]["probabilities"] for answer in answers]
+    assert theirs == pytest.approx(ours, abs=1e-5)
+    for name, words in refused.items():
+        done = CliRunner().invoke(app, [name, str(exported), *words])
+        assert done.exit_code == FAILED
+        assert "that it was made from" in done.output
 
 
 def test_attention_is_not_checked_by_gradients_that_are_not_there(
