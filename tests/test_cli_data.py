@@ -12,7 +12,7 @@ import soundfile
 from typer.testing import CliRunner
 
 from emohop.cli import FAILED, INCOMPLETE, app
-from emohop.corpora import CORPORA
+from emohop.registry.corpora import CORPORA
 from emohop.storage import open_prepared
 from tests.corpora.test_meld import table
 from tests.corpora.tree import write_wave

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from emohop.errors import EmohopError, brief
+from emohop.errors import EmohopError, UnknownNameError, brief
 from emohop.files import replacing
 
 _Document = TypeVar("_Document", bound="Document")
@@ -60,6 +60,8 @@ class Document(BaseModel):
             )
         try:
             return cls.model_validate_json(data, strict=True)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{where}: {error}") from None
         except ValidationError as error:
             raise EmohopError(f"{where} is damaged ({_reason(error)}): {cls.remedy}") from None
 

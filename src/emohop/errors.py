@@ -21,12 +21,20 @@ class EmohopError(Exception):
     """
 
 
+class UnknownNameError(EmohopError):
+    """A name that no registry has: a model, a corpus, a feature encoder."""
+
+
 class MediaError(EmohopError):
     """A sound or video file cannot be decoded, or does not hold the span asked for."""
 
 
 class CorpusError(EmohopError):
     """A folder is not the corpus that it was said to be."""
+
+
+class UnknownCorpusError(UnknownNameError, CorpusError):
+    """A corpus that no reader is registered for."""
 
 
 class MissingExtraError(EmohopError):

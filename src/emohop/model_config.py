@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, ModelSettings, Recipe, Standardisation, checked
 from emohop.documents import Document
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, UnknownNameError
 
 MODEL_CONFIG = "model.json"
 """The name of the file, in a model folder."""
@@ -40,6 +40,8 @@ def _settings(kind: type[_Kind]) -> Callable[[object], _Kind]:
     def read(values: object) -> _Kind:
         try:
             return checked(kind, values)
+        except UnknownNameError:
+            raise  # the file is whole: a plug-in is missing here
         except EmohopError as error:
             raise ValueError(str(error)) from None
 

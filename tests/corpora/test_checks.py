@@ -13,6 +13,7 @@ from emohop.corpora.checks import audio_problems, overlap_notes, time_problems, 
 from emohop.corpora.frames import mark, write_sample_frames
 from emohop.corpora.report import CheckCount, CheckReport, Problem
 from emohop.errors import CorpusError
+from emohop.registry.corpora import CORPORA
 from tests.corpora.tree import (
     HEIGHT,
     LEFT,
@@ -76,7 +77,7 @@ def test_the_complete_counts_agree_with_each_other(whole: Path) -> None:
     labels = ("ang", "exc", "hap", "sad", "neu", "fru", "sur", "fea", "dis", "oth", "xxx")
     assert sum(expected[label] for label in labels) == expected["utterances"] == 10039
     assert expected["improvised"] + expected["scripted"] == expected["utterances"]
-    for labels_of in corpora.CORPORA["iemocap"].class_sets:
+    for labels_of in CORPORA["iemocap"].class_sets:
         members = (*labels_of.labels, *labels_of.merged)
         assert sum(expected[label] for label in members) == expected[labels_of.name]
 

@@ -168,9 +168,9 @@ def test_class_sets(clips: dict[str, Clip]) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: corpora.read("iemocp", "."), "unknown corpus: 'iemocp' (did you mean iemocap?)"),
-        (lambda: corpora.read("zzz", "."), "unknown corpus: 'zzz': give one of iemocap"),
-        (lambda: corpora.check("zzz", "."), "unknown corpus: 'zzz'"),
+        (lambda: corpora.read("iemocp", "."), "unknown corpus 'iemocp' (did you mean iemocap?)"),
+        (lambda: corpora.read("zzz", "."), "unknown corpus 'zzz': give one of iemocap"),
+        (lambda: corpora.check("zzz", "."), "unknown corpus 'zzz'"),
         (
             lambda: corpora.class_set("iemocap", "iemocap-5"),
             "unknown class set of iemocap: 'iemocap-5' (did you mean iemocap-",

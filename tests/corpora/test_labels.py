@@ -8,15 +8,16 @@ from emohop import corpora
 from emohop.clips import Clip
 from emohop.corpora.labels import map_names
 from emohop.errors import CorpusError
+from emohop.registry.corpora import CORPORA
 
 
 @pytest.mark.parametrize("name", map_names())
 def test_shipped_maps_give_every_corpus_the_same_classes(name: str) -> None:
-    sets = {corpus: corpora.class_set(corpus, name) for corpus in corpora.CORPORA}
+    sets = {corpus: corpora.class_set(corpus, name) for corpus in CORPORA}
     assert len({labels.labels for labels in sets.values()}) == 1
     assert {labels.name for labels in sets.values()} == {name}
     for corpus, labels in sets.items():
-        own = {label for s in corpora.CORPORA[corpus].class_sets for label in s.labels}
+        own = {label for s in CORPORA[corpus].class_sets for label in s.labels}
         reached = {labels.class_of(label) for label in own or {*labels.labels, *labels.merged}}
         if corpus != "iemocap":  # whose own class sets leave fear and disgust out
             assert reached - {None} == set(labels.labels), corpus

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from emohop.clips import Clip, LabelSet, Vote
-from emohop.corpora import CORPORA
 from emohop.corpora.votes import vote_shares
+from emohop.registry.corpora import CORPORA
 
 FOUR = LabelSet("four", ("ang", "hap", "neu", "sad"), {"exc": "hap"})
 WORDS = CORPORA["iemocap"].rated
@@ -39,4 +39,4 @@ def test_shares(votes: list[tuple[str, ...]], expected: list[float]) -> None:
 
 
 def test_only_iemocap_has_votes() -> None:
-    assert [name for name, corpus in CORPORA.items() if corpus.rated] == ["iemocap"]
+    assert [spec.name for spec in CORPORA.values() if spec.rated] == ["iemocap"]

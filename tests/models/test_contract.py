@@ -17,12 +17,13 @@ from torch import nn
 from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
-from emohop.config import ALONE, HOPPING, PAIRED, POOLED, ModelSettings
+from emohop.config import ModelSettings
 from emohop.errors import EmohopError
-from emohop.models import MODELS, build
+from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.folder import ModelFolder
 from emohop.models.padded import padding
+from emohop.registry.models import MODELS
 from tests.models.made import SIZES, batch, settings
 
 BOTH = {
@@ -40,21 +41,22 @@ PAIRS = list(combinations(MODALITIES, 2))
 
 def structures(name: str) -> Iterator[dict[str, Any]]:
     """Every choice of modalities, order and a few numbers of hops that a model has."""
-    if name in ALONE:
+    spec = MODELS[name]
+    if spec.only is not None:
         yield {}
         return
-    if name in POOLED:
+    if spec.least == 1:
         yield {"modalities": (Modality.TEXT,)}
-    for chosen in PAIRS if name in PAIRED else [*PAIRS, MODALITIES]:
+    for chosen in PAIRS if spec.most == 2 else [*PAIRS, MODALITIES]:
         orders = [chosen[k:] + chosen[:k] for k in range(len(chosen))]
-        for order in orders if name in HOPPING or name in PAIRED else [None]:
-            for hops in (1, 4) if name in HOPPING else (1,):
+        for order in orders if spec.has("order") else [None]:
+            for hops in (1, 4) if spec.has("hops") else (1,):
                 yield {"modalities": chosen, "order": order, "hops": hops}
 
 
 CASES = [
     settings(name=name, **structure, **arithmetic)
-    for name in MODELS
+    for name in MODELS.shipped
     for structure in structures(name)
     for arithmetic in ARITHMETIC
 ]
@@ -184,15 +186,41 @@ def test_any_lengths(lengths: list[tuple[int, int, int]], case: ModelSettings) -
 
 def test_one_modality_is_not_enough() -> None:
     for name in ("amh", "mdre", "mdrea", "mha"):
-        with pytest.raises(EmohopError, match=f"{name} needs two .*are sees audio alone"):
+        with pytest.raises(
+            EmohopError, match=f"{name} takes 2 modalities or more.*are takes audio alone"
+        ):
             build(settings(name=name, modalities=(Modality.AUDIO,)), SIZES)
 
 
-@pytest.mark.parametrize("name", PAIRED)
+@pytest.mark.parametrize("name", ["mdrea", "mha"])
 def test_three_modalities_are_too_many_for_a_pair(name: str) -> None:
-    with pytest.raises(EmohopError, match=r"between two modalities, not audio, text, video"):
+    with pytest.raises(EmohopError, match=r"takes 2 modalities, not audio, text, video"):
         build(settings(name=name, modalities=MODALITIES), SIZES)
     assert settings(name=name).uses == (Modality.AUDIO, Modality.TEXT)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_the_registry_says_whether_a_model_attends(case: ModelSettings) -> None:
+    hops = build(case, SIZES).eval()(batch(LENGTHS)).hops
+    assert bool(hops) is case.spec.attends
+    assert {hop.target for hop in hops} <= set(case.uses)
+
+
+@pytest.mark.parametrize("key", ["modalities", "order"])
+def test_a_choice_that_a_model_of_one_modality_does_not_have(key: str) -> None:
+    with pytest.raises(EmohopError, match=f"model.{key} = text, but are .*tre takes text alone"):
+        build(settings(name="are", **{key: (Modality.TEXT,)}), SIZES)
+    assert build(settings(name="are", **{key: (Modality.AUDIO,)}), SIZES)
+
+
+def test_an_order_where_none_is_attended_to() -> None:
+    with pytest.raises(EmohopError, match="mdre does not attend to one modality after another"):
+        build(settings(name="mdre", order=MODALITIES), SIZES)
+
+
+def test_a_setting_that_no_model_declares() -> None:
+    with pytest.raises(EmohopError, match=r"unknown setting model\.extra\.depth: amh has no such"):
+        build(settings(extra={"depth": 3}), SIZES)
 
 
 def test_an_order_of_other_modalities() -> None:

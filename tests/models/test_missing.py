@@ -11,14 +11,15 @@ from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
 from emohop.model_config import Sizes
-from emohop.models import MODELS, build
+from emohop.models import build
 from emohop.models.batch import Batch
 from emohop.models.missing import drop
+from emohop.registry.models import MODELS
 from tests.models.made import SIZES, batch, settings
 
 A, T, V = MODALITIES
 LENGTHS = {A: [4, 6, 2, 5], T: [2, 3, 5, 1], V: [3, 1, 2, 4]}
-FUSING = [name for name in MODELS if name not in ("are", "tre", "vre")]
+FUSING = [spec.name for spec in MODELS.shipped.values() if spec.most > 1]
 
 
 def lacking(**which: list[int]) -> Batch:

@@ -65,7 +65,7 @@ def test_lists_are_multiplied_and_what_makes_no_model_is_left_out() -> None:
         "are audio",
     ]
     assert len(made.left_out) == 1
-    assert "mha is between two modalities" in made.left_out[0]
+    assert "mha takes 2 modalities" in made.left_out[0]
     assert made.rows[3].recipe.model.hops == 3
     assert made.rows[3].recipe.model.audio.hidden == 8
 
@@ -132,8 +132,8 @@ def test_small_is_put_over_the_paper_s_tables() -> None:
         ("vary: {model.hops: 3}", "`vary` of an experiment maps settings to lists"),
         ("vary: {model.hopps: [3]}", "unknown setting 'model.hopps': did you mean 'model.hops'"),
         ("rows: [{model: {name: are}}, {model: {name: are}}]", "two rows are called 'are audio'"),
-        ("rows: [{model: {name: mha, modalities: [audio, text, video]}}]", "row mha-7 .* between"),
-        ("vary: {model.modalities: [audio]}", "no row is left: amh needs two modalities"),
+        ("rows: [{model: {name: mha, modalities: [audio, text, video]}}]", "row mha-7 .* takes 2"),
+        ("vary: {model.modalities: [audio]}", "no row is left: amh takes 2 modalities"),
     ],
 )
 def test_files_that_say_nonsense(tmp_path: Path, text: str, message: str) -> None:

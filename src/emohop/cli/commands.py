@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from emohop import __version__
 from emohop.errors import EmohopError
+from emohop.registry.core import add_plugin
 
 if TYPE_CHECKING:
     from emohop.clips import Modality
@@ -41,6 +43,14 @@ Engine = Annotated[
     str, typer.Option(help="local: processes of this machine; ray: a Ray cluster's (extra ray).")
 ]
 
+Plugin = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A module, or FILE.py, that registers a model, feature encoder or corpus of one's own "
+        "(docs/extending.md); as often as you like.",
+        metavar="MODULE",
+    ),
+]
 Encoder = Annotated[
     list[str] | None,
     typer.Option(
@@ -54,8 +64,10 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     """Register a command whose errors end as one line and an exit status, not a traceback."""
 
     @functools.wraps(body)
-    def checked(*args: Any, **options: Any) -> None:
+    def checked(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
         try:
+            for name in plugin or ():
+                add_plugin(name)
             body(*args, **options)
         except EmohopError as error:
             fail(str(error))
@@ -68,6 +80,12 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             typer.echo("interrupted: run the same command again to go on", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
+    # every command may meet a plug-in's model, features or corpus
+    signature = inspect.signature(body, eval_str=True)
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None)
+    given = [*signature.parameters.values(), option.replace(annotation=Plugin)]
+    checked.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
+    checked.__annotations__ = {**body.__annotations__, "plugin": Plugin}
     return app.command(name=body.__name__.strip("_").replace("_", "-"))(checked)
 
 

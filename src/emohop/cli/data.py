@@ -75,11 +75,11 @@ def corpora(
     name: Annotated[str | None, typer.Argument(help="One of them, in full.")] = None,
 ) -> None:
     """List the corpora that emohop reads: what they hold, their classes, licences."""
-    from emohop.corpora import CORPORA, corpus
+    from emohop.registry.corpora import CORPORA
     from emohop.reports.corpora import corpora_table, corpus_table
     from emohop.reports.terminal import show
 
-    show(corpora_table(CORPORA) if name is None else corpus_table(name, corpus(name)))
+    show(corpora_table(CORPORA.values()) if name is None else corpus_table(CORPORA[name]))
 
 
 @command
@@ -123,7 +123,7 @@ def check(
 
 
 def _check_prepared(folder: str) -> None:
-    from emohop.corpora import CORPORA
+    from emohop.registry.corpora import CORPORA
     from emohop.storage.verification import verify
 
     if folder in CORPORA and not Path(folder).exists():

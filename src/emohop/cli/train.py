@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import INCOMPLETE, Engine, Jobs, Protocol, command, processes
+from emohop.registry.models import MODELS, names_where
 
 
 @command
@@ -54,14 +55,16 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="amh, mha, mdrea, mdre, are, tre or vre; several as amh,mdre,…."),
+        typer.Option(help=f"{', '.join(MODELS.names())}; several as amh,mdre,…."),
     ] = None,
-    hops: Annotated[str | None, typer.Option(help="Hops of amh and mha; several as 1,3,7.")] = None,
+    hops: Annotated[
+        str | None, typer.Option(help=f"Hops of {names_where('hops')}; several as 1,3,7.")
+    ] = None,
     modalities: Annotated[
         str | None,
         typer.Option(
-            help="Two or three of audio,text,video; mha, mdrea: two. Several choices as "
-            "audio+text,audio+text+video."
+            help="Of audio,text,video, as many as the model takes (emohop models). Several choices "
+            "as audio+text,audio+text+video."
         ),
     ] = None,
     protocol: Protocol = None,

@@ -14,39 +14,23 @@ from emohop.config.features import (
     VideoFeatures,
 )
 from emohop.config.models import (
-    ALONE,
-    HOP_ORDER,
-    HOPPING,
-    PAIR,
-    PAIR_ORDER,
-    PAIRED,
-    POOLED,
     EncoderSettings,
-    ModelName,
     ModelSettings,
     TextEncoderSettings,
     VideoEncoderSettings,
 )
 from emohop.config.recipe import EXPERIMENT_KEYS, Recipe, recipe_for_fold
 from emohop.config.serving import ServingSettings
-from emohop.config.settings import checked, put
+from emohop.config.settings import checked, flattened, put
 from emohop.config.training import FinetuningSettings, Standardisation, TrainingSettings
 
 __all__ = [
-    "ALONE",
     "EXPERIMENT_KEYS",
-    "HOPPING",
-    "HOP_ORDER",
-    "PAIR",
-    "PAIRED",
-    "PAIR_ORDER",
-    "POOLED",
     "AudioFeatures",
     "EncoderSettings",
     "FeatureSettings",
     "FinetuningSettings",
     "ModalityFeatures",
-    "ModelName",
     "ModelSettings",
     "Recipe",
     "ServingSettings",
@@ -57,6 +41,7 @@ __all__ = [
     "VideoEncoderSettings",
     "VideoFeatures",
     "checked",
+    "flattened",
     "put",
     "recipe_for_fold",
 ]

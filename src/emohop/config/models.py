@@ -9,37 +9,7 @@ from pydantic import Field, field_validator
 
 from emohop.clips import Modality
 from emohop.config.settings import Settings
-
-ModelName = Literal[
-    "amh",
-    "are",
-    "tre",
-    "vre",
-    "mdre",
-    "mdrea",
-    "mha",
-    "stats",
-    "sap",
-    "gated",
-    "lmf",
-    "mult",
-    "late",
-]
-
-ALONE = {"are": Modality.AUDIO, "tre": Modality.TEXT, "vre": Modality.VIDEO}
-"""The models that see one modality, and which."""
-HOPPING = ("amh", "mha")
-"""The models with any number of hops."""
-PAIRED = ("mdrea", "mha")
-"""The models between exactly two modalities."""
-PAIR = (Modality.AUDIO, Modality.TEXT)
-"""What these look at when nothing is said."""
-POOLED = ("stats", "sap")
-"""The models that pool steps without a GRU, of one modality or more."""
-HOP_ORDER = (Modality.VIDEO, Modality.AUDIO, Modality.TEXT)
-"""The order in which amh attends; modalities that a model lacks are passed over."""
-PAIR_ORDER = (Modality.VIDEO, Modality.TEXT, Modality.AUDIO)
-"""The order in which mdrea and mha attend: audio queries text and video, text queries video."""
+from emohop.registry.models import MODELS, ModelSpec
 
 
 class EncoderSettings(Settings):
@@ -89,18 +59,15 @@ class VideoEncoderSettings(EncoderSettings):
 class ModelSettings(Settings):
     """The network, apart from what the data decide (feature sizes, vocabulary, classes)."""
 
-    name: ModelName = "amh"
-    """amh and mha hop between modalities, mdrea attends once, mdre joins two or three; are, tre
-    and vre see audio, text, video alone; stats and sap pool without a GRU; gated, lmf (low-rank
-    tensors), mult (cross-modal transformer) and late fuse otherwise (docs/models.md)."""
+    name: str = "amh"
+    """The model, by its name: `emohop models` lists them, as docs/models.md does."""
     hops: int = Field(default=7, ge=1)
-    """Hops of attention (amh, mha)."""
+    """Hops of attention, of models that hop."""
     modalities: tuple[Modality, ...] | None = None
-    """Two or three of audio, text, video, two for mdrea and mha, one or more for stats and sap;
-    None is those of `order`, else all three, or audio and text for mdrea and mha."""
+    """Those that the model takes, of audio, text, video; None is those of `order`, else all that
+    it takes, or audio and text if it takes two."""
     order: tuple[Modality, ...] | None = None
-    """The same modalities in the order in which hops attend to them; None is video, audio, text
-    for amh and video, text, audio for mdrea and mha (audio queries text, say)."""
+    """The same modalities in the order in which hops attend to them; None is the model's own."""
     reset_after: bool = True
     """Reset gate after the matrix product, as in cuDNN; before it, as in the original, if false."""
     align_backward: bool = True
@@ -119,6 +86,8 @@ class ModelSettings(Settings):
     """Heads of attention of mult; they divide its width."""
     blocks: int = Field(default=1, ge=1)
     """Blocks of each transformer of mult."""
+    extra: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Settings of a plug-in's model, by the names that it declares (docs/extending.md)."""
     prosody: bool = False
     """Join the prosody vector to the audio vector, as the paper does and its release does not."""
     audio: EncoderSettings = EncoderSettings()
@@ -127,6 +96,11 @@ class ModelSettings(Settings):
     """The text encoder."""
     video: VideoEncoderSettings = VideoEncoderSettings()
     """The video encoder."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return MODELS[value].name
 
     @field_validator("modalities", "order", mode="before")
     @classmethod
@@ -146,21 +120,25 @@ class ModelSettings(Settings):
         return None if value is None else tuple(m for m in Modality if m in value)
 
     @property
+    def spec(self) -> ModelSpec:
+        """What the registry says of this model."""
+        return MODELS[self.name]
+
+    @property
     def uses(self) -> tuple[Modality, ...]:
         """The modalities that this model reads, in the order audio, text, video."""
-        if self.name in ALONE:
-            return (ALONE[self.name],)
+        if self.spec.only is not None:
+            return (self.spec.only,)
         if self.modalities is not None:
             return self.modalities
         if self.order is not None:
             return tuple(m for m in Modality if m in self.order)
-        return PAIR if self.name in PAIRED else tuple(Modality)
+        return self.spec.modalities
 
     @property
     def attended(self) -> tuple[Modality, ...]:
         """The modalities that this model reads, in the order in which they are attended to."""
-        usual = PAIR_ORDER if self.name in PAIRED else HOP_ORDER
-        return self.order or tuple(m for m in usual if m in self.uses)
+        return self.order or tuple(m for m in self.spec.order or Modality if m in self.uses)
 
     @property
     def title(self) -> str:
@@ -168,7 +146,7 @@ class ModelSettings(Settings):
 
         `>` parts modalities in an order of attention that was chosen.
         """
-        name = f"{self.name}-{self.hops}" if self.name in HOPPING else self.name
+        name = f"{self.name}-{self.hops}" if self.spec.has("hops") else self.name
         if self.order is not None:
             return f"{name} {'>'.join(m.value for m in self.order)}"
         return f"{name} {'+'.join(m.value for m in self.uses)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -38,6 +38,15 @@ def put(values: dict[str, Any], key: str, value: object) -> None:
         if not isinstance(values, dict):
             raise EmohopError(f"setting {key}: {part} is a value, not a group of settings")
     values[last] = value
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Values by dotted key, the way back from `put`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _one_line(kind: type[BaseModel], error: ValidationError) -> str:

@@ -22,6 +22,7 @@ from emohop.explanation.agreement import agreement, entropies
 from emohop.explanation.curves import ORDERS, SHARES, Curves, curves_of
 from emohop.models.inference import BATCH_SIZE
 from emohop.prediction import Look
+from emohop.registry.models import names_where
 from emohop.robustness.units import Unit, models_of
 from emohop.storage import PreparedCorpus, open_prepared
 
@@ -115,7 +116,7 @@ def _check_attends(unit: Unit, corpus: PreparedCorpus) -> None:
     if not unit.predictor.looks([corpus[unit.rows[0]]])[0]:
         raise EmohopError(
             f"{unit.predictor.settings.title} has no attention weights over steps, so there is "
-            "nothing to check: take a model that has, amh, mha, mdrea or sap"
+            f"nothing to check: take a model that has, {names_where('attends')}"
         )
 
 

@@ -155,12 +155,12 @@ def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:
     """Numbers that are each a side of some weight, or a factor of one."""
     encoders = [settings.encoder(m) for m in settings.uses]
     numbers = [sizes.classes, *sizes.steps.values(), *(e.stack for e in encoders)]
-    hidden = settings.name not in ("stats", "mult")  # which have no layer of that size, but one
-    numbers += [e.hidden for e in encoders if hidden or e.residual]
+    has = settings.spec.has
+    numbers += [e.hidden for e in encoders if has("hidden") or e.residual]
     numbers += sizes.layers.values()
-    if settings.name in ("gated", "lmf", "mult"):
+    if has("width"):
         numbers.append(settings.width)
-    if settings.name == "lmf":
+    if has("rank"):
         numbers.append(settings.rank)
     if Modality.TEXT in settings.uses and not sizes.text_states:
         numbers.append(settings.text.embedding)

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from emohop.clips import Modality
-from emohop.config import HOP_ORDER, ModelSettings
+from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 
 IN_THE_RELEASE = "amh"
 """The one model of the 2019 release; the predecessor has are, tre, mdre and mdrea."""
 _ATTENDED = {
-    "amh": HOP_ORDER,
+    "amh": (Modality.VIDEO, Modality.AUDIO, Modality.TEXT),
     "mdrea": (Modality.TEXT, Modality.AUDIO),
     "mdre": (Modality.AUDIO, Modality.TEXT),
 }

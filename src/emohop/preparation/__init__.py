@@ -34,6 +34,7 @@ from emohop.preparation.work import (
     note_name,
     shard_name,
 )
+from emohop.registry.corpora import CORPORA
 from emohop.storage.locks import locked
 from emohop.storage.manifest import (
     INDEX,
@@ -151,7 +152,7 @@ class _Job:
         clips = tuple(self.groups[number])
         return Task(
             number, clips, self.labels, self.features, self.source, self.out, call, strict,
-            self.running, corpora.corpus(self.plan["corpus"]).rated,
+            self.running, CORPORA[self.plan["corpus"]].rated,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from emohop.config import Recipe, checked, put
 from emohop.errors import EmohopError
+from emohop.registry.models import MODELS
 
 
 def recipe_names() -> list[str]:
@@ -41,7 +42,7 @@ def read_recipe(name_or_file: str | Path = "default") -> dict[str, Any]:
         name = layers[-1].pop("extends", None)
     settings: dict[str, Any] = {}
     for layer in reversed(layers):
-        merge(settings, layer)
+        put_over(settings, layer)
     return settings
 
 
@@ -67,6 +68,21 @@ def _read_layer(name: str) -> dict[str, Any]:
     return settings
 
 
+def put_over(settings: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Put a recipe's settings over those of the recipe that it extends.
+
+    Where it names another model, the choice of modalities that was made for the one below goes if
+    this model has none.
+    """
+    model, below = layer.get("model"), settings.get("model")
+    spec = MODELS.get(str(model.get("name"))) if isinstance(model, Mapping) else None
+    if spec is not None and isinstance(below, dict):
+        for key in ("modalities", "order"):
+            if not spec.has(key):
+                below.pop(key, None)
+    merge(settings, layer)
+
+
 def merge(settings: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Put settings over others, group by group."""
     for key, value in over.items():
@@ -88,9 +104,16 @@ def make_recipe(
             f"recipe {name_or_file} is an experiment of several rows: `emohop train` takes it; "
             "give a recipe of one row here"
         )
-    for key, value in {**read_settings(settings), **(overrides or {})}.items():
-        put(values, key, value)
+    put_chosen(values, {**read_settings(settings), **(overrides or {})})
     return checked(Recipe, values)
+
+
+def put_chosen(settings: dict[str, Any], chosen: Mapping[str, Any]) -> None:
+    """Put single settings, by dotted key, over a recipe's."""
+    if "model.name" in chosen:
+        put_over(settings, {"model": {"name": chosen["model.name"]}})
+    for key, value in chosen.items():
+        put(settings, key, value)
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:

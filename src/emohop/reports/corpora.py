@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from rich.table import Table
 
-from emohop.corpora import Corpus
 from emohop.corpora.report import CheckReport
+from emohop.registry.corpora import CorpusSpec
 
 _COUNTS = ("clips", "speakers", "sessions")
 
@@ -28,7 +28,7 @@ def check_table(report: CheckReport) -> Table:
     return table
 
 
-def corpora_table(corpora: Mapping[str, Corpus]) -> Table:
+def corpora_table(corpora: Iterable[CorpusSpec]) -> Table:
     """The corpora that are read, a line each."""
     table = Table(caption="emohop corpora NAME tells more", caption_justify="left")
     for header in (
@@ -41,9 +41,9 @@ def corpora_table(corpora: Mapping[str, Corpus]) -> Table:
         "class sets",
     ):
         table.add_column(header, justify="right" if header in _COUNTS else "left")
-    for name, corpus in corpora.items():
+    for corpus in corpora:
         table.add_row(
-            name,
+            corpus.name,
             ", ".join(m.value for m in corpus.modalities),
             *(_count(n) for n in (corpus.clips, corpus.speakers, corpus.sessions)),
             "yes" if corpus.own_parts else "",
@@ -52,9 +52,9 @@ def corpora_table(corpora: Mapping[str, Corpus]) -> Table:
     return table
 
 
-def corpus_table(name: str, corpus: Corpus) -> Table:
+def corpus_table(corpus: CorpusSpec) -> Table:
     """Everything that is known of one corpus before it is seen."""
-    table = Table(title=f"{name}: {corpus.title}", title_justify="left", show_header=False)
+    table = Table(title=f"{corpus.name}: {corpus.title}", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column()
     for what, value in (
@@ -66,7 +66,7 @@ def corpus_table(name: str, corpus: Corpus) -> Table:
         ("language", corpus.language),
         ("licence", corpus.licence),
         ("cite", corpus.citation),
-        ("read about it", f"docs/corpora/{name}.md"),
+        ("read about it", corpus.page or ""),
     ):
         table.add_row(what, value)
     for labels in corpus.class_sets:

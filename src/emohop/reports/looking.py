@@ -10,17 +10,15 @@ import numpy as np
 
 from emohop import load
 from emohop.clips import Modality
-from emohop.config import HOPPING
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import Run
 from emohop.prediction.looking import hops_of
+from emohop.registry.models import MODELS, names_where
 from emohop.reports.attention import NOTE, attention
 from emohop.reports.sections import SCORES, Plot, Section
 from emohop.reports.seen import media_of, seen_in_corpus
 from emohop.storage import open_prepared
 
-ATTENDING = (*HOPPING, "mdrea")
-"""The models that attend."""
 CLIPS = 3
 
 
@@ -31,10 +29,12 @@ def attention_section(
     clips: Sequence[str],
 ) -> Section | None:
     """Hops of the best run that attends, in `clips` or in a few telling ones."""
-    hopping = [run for run in runs if run.recipe["model"]["name"] in ATTENDING]
+    hopping = [run for run in runs if MODELS[run.recipe["model"]["name"]].attends]
     if prepared is None or not hopping:
         if clips:
-            raise EmohopError("--clips needs --prepared, and a run with attention: amh, mha, mdrea")
+            raise EmohopError(
+                f"--clips needs --prepared, and a run with attention: {names_where('attends')}"
+            )
         return None
     corpus = open_prepared(prepared)
     run = max(hopping, key=lambda one: float(one.results["pooled"][SCORES[1]]))

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from emohop import __version__
-from emohop.config import HOPPING, ModelSettings
+from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
 from emohop.evaluation.runs import HISTORY, RECIPE, Run, read_runs
@@ -155,8 +155,7 @@ def _check_whole(run: Run) -> None:
     """EmohopError where a run's files lack what the page shows of them."""
     with _told(run.folder / RECIPE):
         model, select = run.recipe["model"], run.recipe["training"]["select"]
-        if model["name"] in HOPPING:
-            ModelSettings.model_validate(model)
+        ModelSettings.model_validate(model)
     with _told(run.folder / RESULTS):
         for score in SCORES:
             float(run.results["pooled"][score])

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from emohop.config import HOPPING, ModelSettings
+from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.calibration import apply_temperature, reliability
 from emohop.evaluation.comparison import Comparison
 from emohop.evaluation.metrics import TITLES, confusion_matrix
 from emohop.evaluation.runs import Run
+from emohop.registry.models import MODELS
 from emohop.reports import diagrams, plots
 from emohop.reports.comparison import Grid, grids
 from emohop.reports.theme import Draw
@@ -80,7 +81,7 @@ def hops_section(comparison: Comparison, runs: Sequence[Run]) -> Section | None:
     alike: dict[str, list[tuple[int, int]]] = {}
     for place, run in enumerate(runs):
         model = {**run.recipe["model"]}
-        if model["name"] in HOPPING:
+        if MODELS[model["name"]].has("hops"):
             hops = int(model.pop("hops"))
             rest = {key: value for key, value in run.recipe.items() if key != "model"}
             key = yaml.safe_dump([model, rest], sort_keys=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import itertools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,21 @@ import yaml
 
 from emohop import processes
 from emohop.clips import MODALITIES
-from emohop.config import ALONE, HOPPING, Recipe, checked, put
+from emohop.config import ModelSettings, Recipe, checked, flattened
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import EXPERIMENT, RECIPE, is_taken
 from emohop.files import write_text
-from emohop.models import check
-from emohop.recipes import merge, read_recipe, read_settings
+from emohop.models import check, check_settings
+from emohop.recipes import put_chosen, put_over, read_recipe, read_settings
+from emohop.registry.models import MODELS, ModelSpec
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.locks import locked
 from emohop.training.crossval import Report, begin, check_folder, resolve, summarise_run
 from emohop.training.running import Outcome, raise_failures, run_units
 from emohop.training.unit import Unit, check_trackers
+
+ROW_IDENTITY = ("model.name", "model.hops", "model.modalities", "model.order")
+"""The settings that a model's title shows, and that a row's name stands for."""
 
 
 @dataclass(frozen=True)
@@ -74,36 +78,46 @@ def make_experiment(
     """
     base = read_recipe(name_or_file)
     rows, varied = _rows(base.pop("rows", None)), _varied(base.pop("vary", None))
-    put_over = {} if over is None else read_recipe(over)
-    if {"rows", "vary"} & put_over.keys():
+    above = {} if over is None else read_recipe(over)
+    if {"rows", "vary"} & above.keys():
         raise EmohopError(f"--over {over} is an experiment of several rows: give a plain recipe")
     last = {**read_settings(settings), **(overrides or {})}
     varied = {k: v for k, v in varied.items() if k not in last}
     varied |= {key: list(values) for key, values in (vary or {}).items()}
     if rows is None and not varied:
-        return checked(Recipe, _layered([base, put_over], last))
+        recipe = checked(Recipe, _layered([base, above], last))
+        for key, value in last.items():
+            _check_matters(key, value, recipe.model)
+        return recipe
     made: dict[str, RowRecipe] = {}
     left_out: list[str] = []
+    taken: set[str] = set()
     for row in rows or [{}]:
         name = row.pop("name", None)
+        if name is not None:
+            _check_row(str(name), row, {**dict(flattened(above)), **last})
         for values in itertools.product(*varied.values()):
-            choice = dict(zip(varied, values, strict=True))
-            recipe = checked(Recipe, _layered([base, row, put_over], {**choice, **last}))
-            choice = {key: value for key, value in choice.items() if _matters(key, recipe)}
-            made_row = RowRecipe(_row_name(name, recipe, choice), recipe)
+            layers = [base, row, above]
+            choice = _mattering(dict(zip(varied, values, strict=True)), layers, last)
+            own = _mattering(last, layers, choice)
+            taken |= own.keys()
+            recipe = checked(Recipe, _layered(layers, {**choice, **own}))
             reason = _impossible(recipe)
             if reason and not choice:
-                raise EmohopError(f"row {made_row.name}: {reason}")
+                raise EmohopError(f"row {_row_name(name, recipe, choice)}: {reason}")
             if reason:
                 left_out.append(reason)
-            elif choice.keys() != varied.keys() and made_row.name in made:
-                continue  # the same model again: what was varied does not concern it
-            elif made_row.name in made:
-                raise EmohopError(f"two rows are called {made_row.name!r}: give each a `name`")
             else:
-                made[made_row.name] = made_row
+                _add(
+                    made,
+                    RowRecipe(_row_name(name, recipe, choice), recipe),
+                    varied.keys() - choice.keys(),
+                )
+    if ignored := [key for key in last if key not in taken]:
+        raise EmohopError(f"{ignored[0]}={last[ignored[0]]} is a setting of no row's model")
     if not made:
         raise EmohopError(f"no row is left: {left_out[0]}")
+    _check_doubles(made.values())
     return Experiment(tuple(made.values()), tuple(dict.fromkeys(left_out)))
 
 
@@ -196,19 +210,79 @@ def _layered(layers: Sequence[Mapping[str, Any]], last: Mapping[str, Any]) -> di
     """Settings, each layer over those before it, then single ones by dotted key."""
     values: dict[str, Any] = {}
     for layer in layers:
-        merge(values, copy.deepcopy(dict(layer)))
-    for key, value in last.items():
-        put(values, key, value)
+        put_over(values, copy.deepcopy(dict(layer)))
+    put_chosen(values, last)
     return values
 
 
-def _matters(key: str, recipe: Recipe) -> bool:
-    """Whether a setting that is varied concerns this row's model."""
-    if key == "model.hops":
-        return recipe.model.name in HOPPING
-    if key in ("model.modalities", "model.order"):
-        return recipe.model.name not in ALONE
-    return True
+def _add(made: dict[str, RowRecipe], row: RowRecipe, passed_over: Collection[str]) -> None:
+    """Add a row, unless it is there already since what was varied does not concern its model."""
+    if row.name not in made:
+        made[row.name] = row
+    elif not passed_over:
+        raise EmohopError(f"two rows are called {row.name!r}: give each a `name`")
+
+
+def _mattering(
+    chosen: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], last: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those of the chosen settings that concern the model of these layers."""
+    named = _layered(layers, {k: v for k, v in {**chosen, **last}.items() if k == "model.name"})
+    model = named.get("model", {})
+    spec = MODELS[str(model.get("name", ModelSettings().name))]
+    return {key: value for key, value in chosen.items() if _matters(key, spec)}
+
+
+def _matters(key: str, spec: ModelSpec) -> bool:
+    """Whether a model has a setting."""
+    group, _, name = key.partition(".")
+    return group != "model" or spec.has(name)
+
+
+def _check_matters(key: str, value: object, model: ModelSettings) -> None:
+    """EmohopError for a setting that was asked for and would be passed over."""
+    check_settings(model)
+    if not _matters(key, model.spec) and value not in (None, model.spec.modalities):
+        name = key.partition(".")[2]
+        others = [spec.name for spec in MODELS.shipped.values() if spec.has(name)]
+        raise EmohopError(
+            f"{key}={value}, but {model.name} has no {name}: leave it out, or train "
+            f"{', '.join(others)}"
+        )
+
+
+def _check_row(name: str, row: Mapping[str, Any], over: Mapping[str, Any]) -> None:
+    """EmohopError where settings for all rows contradict what makes a row what it is called."""
+    own = dict(flattened(row))
+    for key in ROW_IDENTITY:
+        if key in own and key in over and not _same(own[key], over[key]):
+            raise EmohopError(
+                f"row {name!r} is {key}={_shown(own[key])}, which {key}={_shown(over[key])} "
+                "contradicts: leave it out, or train that model by a recipe of one row"
+            )
+
+
+def _check_doubles(rows: Iterable[RowRecipe]) -> None:
+    """EmohopError where two rows are one model, which would be trained twice."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        key = row.recipe.model_dump_json()
+        if key in seen:
+            raise EmohopError(
+                f"rows {seen[key]!r} and {row.name!r} are the same model and settings: leave one "
+                "out"
+            )
+        seen[key] = row.name
+
+
+def _same(one: object, other: object) -> bool:
+    return _shown(one) == _shown(other)
+
+
+def _shown(value: object) -> str:
+    """A value as it is typed."""
+    many = isinstance(value, (list, tuple))
+    return ",".join(map(str, value)) if many else str(value)  # type: ignore[arg-type]
 
 
 def _impossible(recipe: Recipe) -> str | None:
@@ -222,8 +296,7 @@ def _impossible(recipe: Recipe) -> str | None:
 
 def _row_name(name: object, recipe: Recipe, choice: Mapping[str, Any]) -> str:
     """The row's own name, else its model's title, with what was varied and does not show in it."""
-    in_title = ("model.name", "model.hops", "model.modalities", "model.order")
-    shown = in_title if name is None else ()
+    shown = ROW_IDENTITY if name is None else ()
     rest = [f"{key.split('.')[-1]}={value}" for key, value in choice.items() if key not in shown]
     return " ".join([str(name) if name is not None else recipe.model.title, *rest])
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from emohop.config import HOPPING, Recipe, checked, recipe_for_fold
+from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
 
 
@@ -64,7 +64,7 @@ def default_space(recipe: Recipe) -> Space:
         sizes = (max(1, hidden // 2), hidden, 2 * hidden)
         space[f"model.{modality}.hidden"] = Choice(values=sizes)
         space[f"model.{modality}.dropout"] = Range(low=0.0, high=0.8)
-    if model.name in HOPPING:
+    if model.spec.has("hops"):
         space["model.hops"] = Range(low=1, high=9)
     return space
 
