@@ -44,7 +44,7 @@ def tables(prepared: Path, folder: Path, rounds: int) -> None:
     for number in range(rounds):
         for jobs in (2, 1):
             out = str(folder / f"table-{number}-{jobs}")
-            options = ["--recipe", "table-2020", "--over", "small", "--jobs", str(jobs)]
+            options = ["--recipe", "table-2020", "--override", "small", "--jobs", str(jobs)]
             seconds[jobs].append(timed(*emohop, "train", str(prepared), out, *options))
     print("| processes | median | all |\n|---|---|---|")
     for jobs, taken in seconds.items():

@@ -37,8 +37,10 @@ SCORES = ("accuracy", "balanced_accuracy", "f1_weighted")
 class Peek(Callback):
     """Scores test after every epoch."""
 
-    def __init__(self, corpus: PreparedCorpus, rows: Sequence[int], inputs: Inputs) -> None:
-        self.corpus, self.rows, self.inputs = corpus, rows, inputs
+    def __init__(
+        self, corpus: PreparedCorpus, rows: Sequence[int], inputs: Inputs, monitor: str
+    ) -> None:
+        self.corpus, self.rows, self.inputs, self.monitor = corpus, rows, inputs, monitor
         self.dev: list[float] = []
         self.test: list[dict[str, float]] = []
 
@@ -46,8 +48,8 @@ class Peek(Callback):
         """Note both scores of the epoch that ends."""
         network = pl_module.get_submodule("network")
         said = score(self.corpus, self.rows, "test", network, self.inputs)
-        select = f"dev_{pl_module.settings.select}"
-        self.dev.append(float(trainer.callback_metrics[select]))
+        monitor = f"dev_{self.monitor}"
+        self.dev.append(float(trainer.callback_metrics[monitor]))
         self.test.append(said.metrics())
 
 
@@ -74,7 +76,7 @@ def curves(unit: Unit) -> Curves:
 
     def peeking(*args: object, **options: object) -> Trainer:
         trainer = make_trainer(*args, **options)  # type: ignore[arg-type]
-        peeks.append(Peek(corpus, unit.fold.test.tolist(), inputs))
+        peeks.append(Peek(corpus, unit.fold.test.tolist(), inputs, unit.recipe.training.monitor))
         trainer.callbacks.append(peeks[-1])  # type: ignore[attr-defined]
         return trainer
 

@@ -167,7 +167,7 @@ def streamed(predictor: Predictor, seconds: float) -> list[tuple[float, float]]:
 
 def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
     """AMH-7 at the published sizes as a predictor, its weights random."""
-    changes = ["model.hops=7", f"model.audio.max_steps={steps}", f"model.prosody={prosody}"]
+    changes = ["model.hops=7", f"model.audio.max_length={steps}", f"model.prosody={prosody}"]
     settings = make_recipe("published-amh", changes).model
     features = FeatureSettings(audio=audio, video="hog", prosody=prosody)
     encoder = load_encoder(Modality.AUDIO, AudioFeatures(encoder=audio), "cpu", None)
@@ -184,7 +184,7 @@ def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
         labels=tuple("abcdefg"),
         features=features,
         sizes=sizes,
-        max_steps={m: settings.encoder(m).max_steps for m in MODALITIES},
+        max_length={m: settings.encoder(m).max_length for m in MODALITIES},
         standardiser=Standardiser("none"),
         vocabulary=vocabulary,
         encoders={Modality.AUDIO: encoder.fingerprint} if encoder.fingerprint else {},

@@ -207,7 +207,7 @@ def memory(corpus: str, source: Path, folder: Path) -> None:
     """The largest process for 1, 4 and 16 times as many clips of the same files."""
     clips = [c for c in corpora.read(corpus, source) if c.audio is not None and c.label][:400]
     print("\n| clips | MB, one process | MB, two processes | seconds |\n|---|---|---|---|")
-    options = ["--text", "none", "--video", "none", "--no-prosody", "--outside"]
+    options = ["--text", "none", "--video", "none", "--no-prosody", "--allow-outside"]
     for times in (1, 4, 16):
         table = folder / f"times-{times}.csv"
         lines = ["id,path,label"]

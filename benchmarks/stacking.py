@@ -1,4 +1,4 @@
-"""Frame stacking: what `model.audio.stack` does to a step's time and to the scores.
+"""Frame stacking: what `model.audio.stack_frames` does to a step's time and to the scores.
 
     emohop demo demo
     python benchmarks/stacking.py demo/prepared
@@ -32,7 +32,7 @@ def step_times(stacks: list[int], rounds: int) -> None:
     contestants = []
     for stack in stacks:
         torch.manual_seed(0)
-        settings = make_recipe("default", [f"model.audio.stack={stack}"]).model
+        settings = make_recipe("default", [f"model.audio.stack_frames={stack}"]).model
         contestants.append(Contestant(f"stack {stack}", build(settings, SIZES)))
     seconds = take_turns(contestants, draw_batch(128), rounds, cpu_clock)
     print("| audio frames a step | median | fastest |\n|---|---|---|")
@@ -46,7 +46,7 @@ def scores(prepared: Path, stacks: list[int], seeds: int, jobs: int) -> None:
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for stack in stacks:
-            changes = {"model.audio.stack": stack, "seeds": list(range(seeds))}
+            changes = {"model.audio.stack_frames": stack, "seeds": list(range(seeds))}
             recipe = make_recipe("demo", (), changes)
             run = train(prepared, Path(folder) / str(stack), recipe, jobs=jobs)
             results.append({**run, "model": f"{run['model']}, stack {stack}"})

@@ -51,7 +51,7 @@ def draw_batch(clips: int, seed: int = 0) -> Batch:
     settings = ModelSettings()
     lengths = {
         m: torch.from_numpy(
-            np.round(number).clip(1, settings.encoder(m).max_steps).astype(np.int64)
+            np.round(number).clip(1, settings.encoder(m).max_length).astype(np.int64)
         )
         for m, number in (
             (A, seconds * FRAMES_PER_SECOND),

@@ -30,6 +30,7 @@ from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.published import load_published, published_variables
 from emohop.models.ragged import Ragged
+from emohop.registry.models import MODELS
 from emohop.training.adam import make_optimizer
 from emohop.training.clipping import Clipper
 from emohop.training.loss import mean_loss
@@ -70,7 +71,7 @@ def replay(path: Path) -> list[Compared]:
     load_published(network, model, variables)
     first, second = _batch(golden, "in", model), _batch(golden, "inB", model)
     ours: dict[str, NDArray[Any]] = {}
-    clipper = Clipper(network, training.clip, training.gradient_clip)
+    clipper = Clipper(network, training.gradient_clip_mode, training.gradient_clip)
     optimizer = make_optimizer(network, training)
     losses = []
     for step, batch in enumerate((first, second, first), 1):
@@ -198,11 +199,12 @@ def _settings(meta: Mapping[str, Any]) -> tuple[ModelSettings, TrainingSettings,
         }
         for m, hidden in zip(names, meta["hidden"], strict=True)
     }
+    name = "amh" if release else meta["kind"].lower()
     model = ModelSettings.model_validate(
         {
-            "name": "amh" if release else meta["kind"].lower(),
+            "name": name,
             "hops": meta.get("hop", 1),
-            "modalities": names,
+            "modalities": None if MODELS[name].only else names,
             "reset_after": False,
             "align_backward": False,
             "shared_bias": not release,
@@ -214,7 +216,7 @@ def _settings(meta: Mapping[str, Any]) -> tuple[ModelSettings, TrainingSettings,
         learning_rate=meta["lr"],
         epsilon_hat=True,
         loss="softmax" if release else "sigmoid",
-        clip="variable" if release else "value",
+        gradient_clip_mode="variable" if release else "value",
         gradient_clip=1.0 if release else 10.0,
     )
     steps = {A: meta["n_audio"], T: meta["vocab"], V: meta.get("n_video", 0)}

@@ -131,7 +131,7 @@ def _model_config(recipe: Recipe, temperature: float, fold: int, seed: int) -> M
             labels=LABELS,
             features=FeatureSettings(),
             sizes=sizes,
-            max_steps={m: recipe.model.encoder(m).max_steps for m in recipe.model.uses},
+            max_length={m: recipe.model.encoder(m).max_length for m in recipe.model.uses},
             normalisation=Normalisation(kind="none"),
             vocabulary=("_PAD_", "_UNK_") if Modality.TEXT in recipe.model.uses else None,
         ),

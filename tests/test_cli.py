@@ -88,7 +88,7 @@ def test_a_failed_unit_has_a_status_of_its_own(prepared: Path, tmp_path: Path) -
         (["train", "PREPARED", "OUT", "--hops", "0"], "model.hops"),
         (["train", "PREPARED", "OUT", "--hops", "1,x"], "model.hops"),
         (["train", "PREPARED", "OUT", "--engine", "spark"], "no engine 'spark'"),
-        (["train", "PREPARED", "OUT", "--over", "tiny"], "no recipe 'tiny'"),
+        (["train", "PREPARED", "OUT", "--override", "tiny"], "no recipe 'tiny'"),
         (["train", "PREPARED", "OUT", "--protocol", "script"], "have no note whether they"),
         (["train", "PREPARED", "OUT", "--modalities", "audio"], "amh needs two modalities or more"),
         (["train", "PREPARED", "OUT", "--seeds", "a"], "--seeds 'a': write numbers"),

@@ -95,8 +95,8 @@ def test_prepare_to_the_end_of_a_bad_corpus(tmp_path: Path) -> None:
     assert "calm/bert/2 (audio): " in text
     text = run(*words, status=FAILED)
     assert "2 of 24 clips (8%) could not be read" in text
-    assert "--accept-losses" in text
-    text = run(*words, "--accept-losses", status=INCOMPLETE)
+    assert "--allow-failures" in text
+    text = run(*words, "--allow-failures", status=INCOMPLETE)
     assert "22 clips of folder" in text
     assert "left out calm/cleo/0 (audio): " in text
     assert "the file is empty" in text

@@ -34,7 +34,7 @@ def test_default_recipe_is_the_defaults() -> None:
 def test_published_sizes() -> None:
     model = make_recipe("published").model
     assert [model.encoder(m).hidden for m in Modality] == [200, 200, 128]
-    assert [model.encoder(m).max_steps for m in Modality] == [750, 128, 25]
+    assert [model.encoder(m).max_length for m in Modality] == [750, 128, 25]
     assert (model.hops, model.text.embedding) == (7, 300)
 
 
@@ -70,7 +70,7 @@ def test_modalities_as_text_and_in_order() -> None:
         ("model.hops=many", "model.hops = 'many'"),
         ("model.modalities=audio,smell", "smell"),
         ("model.modalities=audio,audio", "twice"),
-        ("training.select=test_accuracy", "training.select"),
+        ("training.monitor=test_accuracy", "training.monitor"),
         ("model.hops", "write key=value"),
         ("model.hops.deep=1", "hops is a value"),
         ("model.hops=[", "not YAML"),
@@ -118,7 +118,7 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
     mine.write_text("extends: published-amh\nmodel: {hops: 2, audio: {hidden: 9}}\n")
     recipe, base = make_recipe(mine), make_recipe("published-amh")
     assert (recipe.model.hops, recipe.model.audio.hidden) == (2, 9)
-    assert recipe.model.audio.max_steps == base.model.audio.max_steps
+    assert recipe.model.audio.max_length == base.model.audio.max_length
     assert recipe.training == base.training
     again = tmp_path / "again.yaml"
     again.write_text(f"extends: {mine}\n")
@@ -164,7 +164,7 @@ def test_the_published_recipes() -> None:
         assert Modality.VIDEO not in recipe.model.uses
         assert recipe.model.prosody == (name != "tre")
         assert recipe.model.shared_bias
-        assert (recipe.training.loss, recipe.training.clip) == ("sigmoid", "value")
+        assert (recipe.training.loss, recipe.training.gradient_clip_mode) == ("sigmoid", "value")
         assert recipe.training.sampling == amh.training.sampling == "replacement"
 
 

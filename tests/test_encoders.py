@@ -102,7 +102,7 @@ def test_a_clip_alone_is_as_in_its_corpus(prepared: Path, clips: Path, speech: s
 def test_training_and_scoring_again(prepared: Path, clips: Path, tmp_path: Path, name: str) -> None:
     small = {"hidden": 4}
     model = {"name": name, "modalities": ("audio", "text"), "hops": 2, "audio": small,
-             "text": small, "absent": "learned"}  # fmt: skip
+             "text": small, "missing_modality": "learned"}  # fmt: skip
     recipe = Recipe.model_validate(
         {
             "model": model,
@@ -146,7 +146,7 @@ def test_another_encoder_is_refused_and_a_moved_one_is_not(
     for name, folder in (("a", moved), ("b", other)):
         features = FeatureSettings(audio=None, prosody=False, video=None, text=folder)
         prepare("folder", clips / "clips.csv", tmp_path / name, features=features,
-                accept_losses=True)  # fmt: skip
+                allow_failures=True)  # fmt: skip
     assert len(predictor.evaluate(open_prepared(tmp_path / "a"))) == 17
     with pytest.raises(
         EmohopError,
@@ -304,7 +304,7 @@ def test_what_is_refused_in_one_line(
     done = CliRunner().invoke(
         app,
         ["prepare", "folder", str(clips / "clips.csv"), str(tmp_path / "out"), "--video", "none",
-         "--no-prosody", "--accept-losses", "--jobs", "1", *words],
+         "--no-prosody", "--allow-failures", "--jobs", "1", *words],
     )  # fmt: skip
     assert done.exit_code == 1, done.output
     lines = [line for line in done.output.strip().splitlines() if line.startswith("error")]

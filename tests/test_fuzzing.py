@@ -269,7 +269,7 @@ def test_a_model_that_claims_to_be_huge(tmp_path: Path) -> None:
     with reading("model", [path]) as reader:
         for keys, value in (
             ("model audio hidden", 10**6),
-            ("model audio stack", 10**12),
+            ("model audio stack_frames", 10**12),
             ("model audio layers", 10**9),
             ("model hops", 10**9),
             ("model text embedding", 10**30),

@@ -39,7 +39,7 @@ def recipe(*settings: str) -> Recipe:
 
 
 def test_a_batch_is_padded_and_cut_off(corpus: PreparedCorpus) -> None:
-    plain = recipe("training.standardise=none", "model.audio.max_steps=12", "model.prosody=true")
+    plain = recipe("training.standardise=none", "model.audio.max_length=12", "model.prosody=true")
     inputs = Inputs.fit(corpus, range(40), plain)
     rows = corpus[20:50]
     batch = inputs.batch(rows)
@@ -49,7 +49,7 @@ def test_a_batch_is_padded_and_cut_off(corpus: PreparedCorpus) -> None:
     assert batch.prosody is not None
     assert np.array_equal(batch.prosody.numpy(), np.stack([row.prosody for row in rows]))
     for m in Modality:
-        limit = plain.model.encoder(m).max_steps
+        limit = plain.model.encoder(m).max_length
         lengths = [min(len(row[m.value]), limit) for row in rows]
         assert batch.lengths[m].tolist() == lengths
         steps = batch.steps[m]

@@ -37,7 +37,7 @@ class Inputs:
     labels: tuple[str, ...]
     features: FeatureSettings
     sizes: Sizes
-    max_steps: Mapping[Modality, int]
+    max_length: Mapping[Modality, int]
     standardiser: Standardiser
     vocabulary: Vocabulary | None
     encoders: Mapping[Modality, str] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Inputs:
                 layers,
                 states and Modality.TEXT in model.uses,
             ),
-            max_steps={m: model.encoder(m).max_steps for m in model.uses},
+            max_length={m: model.encoder(m).max_length for m in model.uses},
             standardiser=standardiser,
             vocabulary=vocabulary,
             encoders={m: f for m in model.uses if (f := manifest.encoders.get(m.value))},
@@ -86,16 +86,17 @@ class Inputs:
         return inputs.adapted(corpus)
 
     def adapted(self, corpus: PreparedCorpus) -> Inputs:
-        """The same for the clips of one corpus: with `own`, standardised by its speakers' clips.
+        """The same for the clips of one corpus.
 
-        Where clips are hidden, they do not count.
+        With `per_speaker`, they are standardised by its speakers' own clips; where clips are
+        hidden, they do not count.
         """
-        if self.standardiser.kind != "own":
+        if self.standardiser.kind != "per_speaker":
             return self
         states = self.sizes.text_states
         names = {
             m: array_of(m, text_states=states)
-            for m in self.max_steps
+            for m in self.max_length
             if m is not Modality.TEXT or states
         }
         seen = range(len(corpus)) if corpus.visible is None else sorted(corpus.visible)
@@ -112,12 +113,12 @@ class Inputs:
                 f"{corpus.folder} has the classes {brief(' '.join(manifest.labels))}, "
                 f"the model {brief(' '.join(self.labels))}"
             )
-        if not any(m in manifest.features.modalities for m in self.max_steps):
+        if not any(m in manifest.features.modalities for m in self.max_length):
             raise EmohopError(
                 f"{corpus.folder} holds {_listed(manifest.features.modalities)}, the model looks "
-                f"at {_listed(self.max_steps)}"
+                f"at {_listed(self.max_length)}"
             )
-        for modality in self.max_steps:
+        for modality in self.max_length:
             if modality in manifest.features.modalities:  # else every clip lacks it
                 self._check_alike(corpus, modality)
         audio = manifest.features.audio is not None
@@ -144,13 +145,13 @@ class Inputs:
             yield self.batch([corpus[int(i)] for i in rows[first : first + size]])
 
     def batch(self, rows: Sequence[Row], *, labelled: bool = True) -> Batch:
-        """One batch; steps beyond `max_steps` are cut off, classes are numbers of `labels`.
+        """One batch; steps beyond `max_length` are cut off, classes are numbers of `labels`.
 
         Rows that are not `labelled` have no classes. EmohopError names a clip whose features hold
         NaN or infinity.
         """
         steps, lengths, present = {}, {}, {}
-        for modality in self.max_steps:
+        for modality in self.max_length:
             steps[modality], lengths[modality] = self._padded(rows, modality)
             there = [row.has(modality) for row in rows]
             if not all(there):
@@ -183,7 +184,7 @@ class Inputs:
         words = self.sizes.words(modality)
         name = array_of(modality, text_states=self.sizes.text_states)
         found = [row.arrays[name] if row.has(modality) else _NOTHING for row in rows]
-        lengths = [min(len(array), self.max_steps[modality]) for array in found]
+        lengths = [min(len(array), self.max_length[modality]) for array in found]
         shape: tuple[int, ...] = (len(rows), max(1, *lengths))
         if not words:
             shape = (*shape, self.sizes.width(modality))
@@ -216,7 +217,7 @@ class Inputs:
             features=self.features,
             sizes=self.sizes,
             encoders=dict(self.encoders),
-            max_steps=dict(self.max_steps),
+            max_length=dict(self.max_length),
             normalisation=self.standardiser.to_config(),
             vocabulary=None if self.vocabulary is None else self.vocabulary.tokens,
         )
@@ -229,7 +230,7 @@ class Inputs:
             labels=config.labels,
             features=config.features,
             sizes=config.sizes,
-            max_steps=config.max_steps,
+            max_length=config.max_length,
             standardiser=Standardiser.from_config(config.normalisation),
             vocabulary=None if tokens is None else Vocabulary(tokens),
             encoders=config.encoders,
@@ -240,10 +241,10 @@ def check_fit(corpus: PreparedCorpus, recipe: Recipe) -> None:
     """EmohopError when a recipe's model cannot be fitted on a corpus: it lacks something."""
     manifest, model = corpus.manifest, recipe.model
     check(model, manifest.features.modalities, prosody=PROSODY in manifest.sizes)
-    if recipe.training.targets == "votes" and RATERS not in manifest.sizes:
+    if recipe.training.soft_labels and RATERS not in manifest.sizes:
         raise EmohopError(
-            f"training.targets = votes: {corpus.folder} holds no raters' votes (IEMOCAP has them; "
-            "prepare it with this version)"
+            f"training.soft_labels = true: {corpus.folder} holds no raters' votes (IEMOCAP has "
+            "them; prepare it with this version)"
         )
     brought, text = manifest.word_vectors, model.text
     if Modality.TEXT not in model.uses:

@@ -120,7 +120,7 @@ class InputsConfig(Block):
     """Sizes that the data decide."""
     encoders: dict[Modality, str] = {}
     """The fingerprint of each modality's pretrained encoder."""
-    max_steps: dict[Modality, Count]
+    max_length: dict[Modality, Count]
     """Steps read of a clip, by modality."""
     normalisation: Normalisation
     """Feature statistics of the training part."""
@@ -135,8 +135,8 @@ class InputsConfig(Block):
             raise ValueError(f"labels are {len(labels)} names, sizes.classes is {sizes.classes}")
         if len(set(labels)) != len(labels):
             raise ValueError("labels names a class twice")
-        if self.max_steps.keys() != sizes.steps.keys() or not sizes.steps:
-            raise ValueError("max_steps and sizes.steps are not of the same modalities")
+        if self.max_length.keys() != sizes.steps.keys() or not sizes.steps:
+            raise ValueError("max_length and sizes.steps are not of the same modalities")
         told = 0 if sizes.text_states else sizes.steps.get(Modality.TEXT, 0)
         if told != len(self.vocabulary or ()):
             raise ValueError(
@@ -222,8 +222,8 @@ class ModelConfig(Document):
 
     @model_validator(mode="after")
     def _reads_its_inputs(self) -> ModelConfig:
-        if set(self.model.uses) != set(self.inputs.max_steps):
-            raise ValueError("model does not read the modalities of inputs.max_steps")
+        if set(self.model.uses) != set(self.inputs.max_length):
+            raise ValueError("model does not read the modalities of inputs.max_length")
         return self
 
 

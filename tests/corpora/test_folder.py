@@ -100,7 +100,10 @@ HEADER = "path,label,start,end,gender,split,id\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEADER + "../secret.wav,x\n", r"clips.csv:2: ../secret.wav lies outside .*--outside"),
+        (
+            HEADER + "../secret.wav,x\n",
+            r"clips.csv:2: ../secret.wav lies outside .*allow-outside",
+        ),
         (HEADER + "/etc/passwd,x\n", "lies outside"),
         (HEADER + "clips/a\0.wav,x\n", "is not a path"),
         (HEADER + "clips/a.wav,x,soon\n", "start is 'soon': expected seconds from 0"),
@@ -128,7 +131,7 @@ def test_rows_that_cannot_be_used_are_named(media: Path, text: str, message: str
 
 def test_files_outside_by_permission_and_links(media: Path, tmp_path: Path) -> None:
     table = write(media / "clips", "path,label\n../x.wav,happy\n")
-    (clip,) = corpora.read("folder", table, outside=True)
+    (clip,) = corpora.read("folder", table, allow_outside=True)
     assert clip.audio is not None
     link = media / "clips/link.wav"
     link.symlink_to("/etc/hostname")

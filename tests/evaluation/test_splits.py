@@ -121,8 +121,8 @@ def test_the_corpus_s_own_parts() -> None:
     splits = ["test", "train", "dev", "train", "test", "train"]
     speakers = ["c", "a", "b", "a", None, None]
     known = facts(split=splits, speaker=speakers)
-    assert default_protocol(known) == "fixed"
-    for protocol in ("fixed", None):
+    assert default_protocol(known) == "official"
+    for protocol in ("official", None):
         (fold,) = make_folds(protocol, known)
         assert (fold.index, fold.name) == (0, "test")
         assert (fold.train.tolist(), fold.dev.tolist(), fold.test.tolist()) == (
@@ -136,15 +136,15 @@ def test_session_folds_unless_every_clip_has_its_part() -> None:
     some = facts(split=["train", "dev", None], session=["a", "b", "c"])
     assert default_protocol(some) == "session"
     assert len(make_folds(None, some)) == 3
-    with pytest.raises(EmohopError, match="protocol fixed: 1 of 3 clips are in none of the"):
-        make_folds("fixed", some)
+    with pytest.raises(EmohopError, match="protocol official: 1 of 3 clips are in none of the"):
+        make_folds("official", some)
 
 
 def test_parts_that_cannot_be_used() -> None:
     with pytest.raises(EmohopError, match="1 of 3 clips are in none of the corpus's own train"):
-        make_folds("fixed", facts(split=["train", "val", "test"]))
+        make_folds("official", facts(split=["train", "val", "test"]))
     with pytest.raises(EmohopError, match="fold test: no clips in dev"):
-        make_folds("fixed", facts(split=["train", "train", "test"]))
+        make_folds("official", facts(split=["train", "train", "test"]))
     with pytest.raises(EmohopError, match="there are no clips"):
         make_folds(None, facts(split=[]))
 
@@ -195,10 +195,10 @@ def test_what_leaks_is_said() -> None:
     parts = facts(
         split=["train", "train", "dev", "test", "test"], speaker=["a", "b", "a", "b", "c"]
     )
-    folds = make_folds("fixed", parts)
-    assert leak_of("fixed", folds, parts) == "1 of 2 speakers of test are in train too"
+    folds = make_folds("official", parts)
+    assert leak_of("official", folds, parts) == "1 of 2 speakers of test are in train too"
     apart = facts(split=["train", "dev", "test"], speaker=["a", "b", None])
-    assert leak_of("fixed", make_folds("fixed", apart), apart) is None
+    assert leak_of("official", make_folds("official", apart), apart) is None
     assert str(leak_of("random", folds, parts)).startswith("speakers and scripted sentences")
 
 

@@ -67,7 +67,9 @@ DEEP = settings(
     text={"hidden": 3, "embedding": 5, "layers": 2, "residual": True},
     video={"hidden": 5, "bidirectional": True, "residual": True},
 )
-STACKED = settings(hops=3, audio={"hidden": 4, "stack": 3}, video={"hidden": 5, "stack": 2})
+STACKED = settings(
+    hops=3, audio={"hidden": 4, "stack_frames": 3}, video={"hidden": 5, "stack_frames": 2}
+)
 ALL = [*CASES, DEEP, STACKED]
 LENGTHS = {Modality.AUDIO: [9, 1, 0, 4], Modality.TEXT: [3, 5, 1, 0], Modality.VIDEO: [2, 0, 4, 1]}
 
@@ -107,7 +109,7 @@ def test_shapes_and_finite(case: ModelSettings) -> None:
     hops = {"amh": case.hops, "mha": case.hops, "mdrea": 1, "sap": len(case.uses)}
     assert len(output.hops) == hops.get(case.name, 0)
     for hop in output.hops:
-        stack = case.encoder(hop.target).stack
+        stack = case.encoder(hop.target).stack_frames
         lengths = torch.tensor([math.ceil(n / stack) for n in LENGTHS[hop.target]])
         assert hop.target in case.uses
         assert hop.weights.shape == (4, int(lengths.max()))
@@ -186,15 +188,13 @@ def test_any_lengths(lengths: list[tuple[int, int, int]], case: ModelSettings) -
 
 def test_one_modality_is_not_enough() -> None:
     for name in ("amh", "mdre", "mdrea", "mha"):
-        with pytest.raises(
-            EmohopError, match=f"{name} takes 2 modalities or more.*are takes audio alone"
-        ):
+        with pytest.raises(EmohopError, match=f"{name} needs two .*are takes audio alone"):
             build(settings(name=name, modalities=(Modality.AUDIO,)), SIZES)
 
 
 @pytest.mark.parametrize("name", ["mdrea", "mha"])
 def test_three_modalities_are_too_many_for_a_pair(name: str) -> None:
-    with pytest.raises(EmohopError, match=r"takes 2 modalities, not audio, text, video"):
+    with pytest.raises(EmohopError, match=r"between two modalities, not audio, text, video"):
         build(settings(name=name, modalities=MODALITIES), SIZES)
     assert settings(name=name).uses == (Modality.AUDIO, Modality.TEXT)
 

@@ -46,7 +46,7 @@ def test_without() -> None:
 @pytest.mark.parametrize("absent", ["zero", "learned"])
 @pytest.mark.parametrize("name", FUSING)
 def test_what_an_absent_modality_held_never_matters(name: str, absent: str) -> None:
-    case = settings(name=name, absent=absent, hops=3)
+    case = settings(name=name, missing_modality=absent, hops=3)
     torch.manual_seed(0)
     network = build(case, SIZES).eval()
     clips = lacking(audio=[1], text=[0, 1], video=[2])
@@ -71,7 +71,7 @@ def test_what_an_absent_modality_held_never_matters(name: str, absent: str) -> N
 def test_the_learned_vector_is_learned_and_used(name: str) -> None:
     if name == "late":
         pytest.skip("a clip is judged by the modalities that it has")
-    case = settings(name=name, absent="learned", hops=3)
+    case = settings(name=name, missing_modality="learned", hops=3)
     network = build(case, SIZES).eval()
     vectors = {k: p for k, p in network.named_parameters() if ".vectors." in k or "absent" in k}
     assert len(vectors) == len(case.uses)
@@ -91,14 +91,14 @@ def test_the_learned_vector_is_learned_and_used(name: str) -> None:
 
 
 def test_zero_has_no_parameters_of_its_own() -> None:
-    plain, learned = (build(settings(absent=a), SIZES) for a in ("zero", "learned"))
+    plain, learned = (build(settings(missing_modality=a), SIZES) for a in ("zero", "learned"))
     more = set(learned.state_dict()) - set(plain.state_dict())
     assert more == {f"encoders.absent.vectors.{m}" for m in MODALITIES}
 
 
 def test_no_words_are_not_absent_words() -> None:
     clips = batch({**LENGTHS, T: [0, 3, 5, 1]})
-    network = build(settings(absent="learned"), SIZES).eval()
+    network = build(settings(missing_modality="learned"), SIZES).eval()
     with torch.no_grad():
         network.get_parameter("encoders.absent.vectors.text").fill_(1.0)
     silent = network(clips).logits[0]
@@ -150,7 +150,7 @@ def accuracy(network: nn.Module, clips: Batch, gone: Mapping[Modality, Tensor]) 
 
 
 def test_modality_dropout_teaches_to_do_without() -> None:
-    case = settings(name="stats", modalities=(A, V), absent="learned",
+    case = settings(name="stats", modalities=(A, V), missing_modality="learned",
                     audio={"dropout": 0.0}, video={"dropout": 0.0})  # fmt: skip
     scores = {}
     test = toy(600, seed=1)

@@ -38,14 +38,14 @@ CASES = {
     "mha": settings(name="mha", modalities=PAIR, hops=2, shared_bias=True),
     "mdrea": settings(name="mdrea", modalities=PAIR, prosody=True),
     "mdre, deep": settings(
-        name="mdre", absent="learned", text={"hidden": 3, "layers": 2, "residual": True}
+        name="mdre", missing_modality="learned", text={"hidden": 3, "layers": 2, "residual": True}
     ),
     "are": settings(name="are", prosody=True),
-    "stats": settings(name="stats", absent="learned", prosody=True),
-    "sap": settings(name="sap", audio={"hidden": 4, "stack": 2}),
+    "stats": settings(name="stats", missing_modality="learned", prosody=True),
+    "sap": settings(name="sap", audio={"hidden": 4, "stack_frames": 2}),
     "gated": settings(name="gated"),
     "lmf": settings(name="lmf", modalities=PAIR),
-    "mult": settings(name="mult", modalities=PAIR, audio={"hidden": 4, "stack": 2}),
+    "mult": settings(name="mult", modalities=PAIR, audio={"hidden": 4, "stack_frames": 2}),
     "late": settings(name="late", modalities=PAIR),
 }
 

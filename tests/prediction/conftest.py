@@ -56,7 +56,12 @@ def model(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """amh with 4 hops over sound, words and pictures."""
     run = tmp_path_factory.mktemp("run") / "run"
     small = ["model.hops=4", "model.audio.hidden=6", "model.text.hidden=6", "model.video.hidden=6"]
-    more = ["model.audio.stack=4", "model.text.embedding=6", "training.max_epochs=2", "folds=[0]"]
+    more = [
+        "model.audio.stack_frames=4",
+        "model.text.embedding=6",
+        "training.max_epochs=2",
+        "folds=[0]",
+    ]
     train(prepared, run, make_recipe("default", [*small, *more]))
     return run / "fold-0/seed-0/model"
 

@@ -44,7 +44,7 @@ def made(
     """A predictor with random weights on sound and words, of these settings."""
     values: dict[str, Any] = {
         "name": "amh", "hops": 3, "modalities": ("audio", "text"), "prosody": prosody,
-        "audio": {"hidden": 7, "max_steps": frames}, "text": {"hidden": 5, "embedding": 4},
+        "audio": {"hidden": 7, "max_length": frames}, "text": {"hidden": 5, "embedding": 4},
     }  # fmt: skip
     for name, value in settings:
         values[name] = {**values[name], **value} if isinstance(value, dict) else value
@@ -62,7 +62,7 @@ def made(
         sizes=replace(sizes, steps={**sizes.steps, Modality.TEXT: len(vocabulary)})
         if Modality.TEXT in model.uses
         else sizes,
-        max_steps={m: model.encoder(m).max_steps for m in model.uses},
+        max_length={m: model.encoder(m).max_length for m in model.uses},
         standardiser=Standardiser("global", moments),
         vocabulary=vocabulary if Modality.TEXT in model.uses else None,
     )
@@ -139,9 +139,9 @@ def test_growing_frames_are_those_of_the_whole(kind: str, seed: int) -> None:
     "audio",
     [
         {},
-        {"stack": 4},
+        {"stack_frames": 4},
         {"layers": 2},
-        {"residual": True, "layers": 2, "stack": 3},
+        {"residual": True, "layers": 2, "stack_frames": 3},
     ],
 )
 @pytest.mark.parametrize("after", [True, False])
@@ -162,7 +162,7 @@ def test_a_growing_encoder_is_the_encoder(audio: dict[str, Any], after: bool) ->
 
 KINDS: dict[str, tuple[Any, ...]] = {
     "amh": (),
-    "stacked": (("audio", {"stack": 4}),),
+    "stacked": (("audio", {"stack_frames": 4}),),
     "deep": (("audio", {"layers": 2, "residual": True}),),
     "both ways": (("audio", {"bidirectional": True}),),
     "are": (("name", "are"), ("modalities", None)),
@@ -171,7 +171,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "mult": (("name", "mult"), ("width", 8)),
     "late": (("name", "late"),),
     "mha": (("name", "mha"),),
-    "learned": (("absent", "learned"),),
+    "learned": (("missing_modality", "learned"),),
 }
 
 
@@ -220,7 +220,7 @@ def test_a_pretrained_encoder_reads_it_anew(tmp_path: Path) -> None:
     features = FeatureSettings(audio=save_speech(tmp_path / "tiny"), prosody=False)
     assert features.audio is not None
     encoder = load_encoder(Modality.AUDIO, features.audio, "cpu", None)
-    predictor = made(("audio", {"max_steps": 60}), ("name", "are"), ("modalities", None))
+    predictor = made(("audio", {"max_length": 60}), ("name", "are"), ("modalities", None))
     sizes = Sizes(2, {Modality.AUDIO: encoder.width})
     moments = {"audio": (np.zeros(1, np.float32), np.ones(1, np.float32))}
     inputs = replace(
@@ -374,7 +374,7 @@ def test_what_is_no_stream() -> None:
 
 def test_a_model_that_hears_nothing() -> None:
     predictor = made()
-    inputs = replace(predictor.inputs, max_steps={Modality.TEXT: 9})
+    inputs = replace(predictor.inputs, max_length={Modality.TEXT: 9})
     with pytest.raises(EmohopError, match="does not look at sound"):
         replace(predictor, inputs=inputs).stream()
 

@@ -41,7 +41,7 @@ def main():
     plan.CLIPS_PER_SHARD = 4, 4
     features = FeatureSettings(video=None, prosody=False, text=None)
     done = preparation.prepare(
-        "folder", sys.argv[1], sys.argv[2], jobs=2, accept_losses=True, features=features)
+        "folder", sys.argv[1], sys.argv[2], jobs=2, allow_failures=True, features=features)
     for problem in done.problems:
         print(problem.id, problem.stage)
 """

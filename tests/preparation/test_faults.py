@@ -35,7 +35,7 @@ def test_many_problems_must_be_accepted(source: Path, tmp_path: Path) -> None:
         run(source, out)
     assert (out / "problems.csv").read_text().count("calm/03") >= 1
     assert not (out / "manifest.json").exists()
-    done = run(source, out, accept_losses=True)
+    done = run(source, out, allow_failures=True)
     assert (done.computed, done.manifest.clips, len(done.problems)) == (0, 11, 1)
 
 
@@ -44,7 +44,7 @@ def test_retry_reads_only_what_was_bad(source: Path, tmp_path: Path) -> None:
     whole = (source / "angry/06.wav").read_bytes()
     spoil(source, 6)
     out = tmp_path / "out"
-    first = run(source, out, accept_losses=True)
+    first = run(source, out, allow_failures=True)
     (source / "angry/06.wav").write_bytes(whole)
     assert run(source, out).problems == first.problems  # kept until asked
     again = run(source, out, retry=True)
@@ -126,6 +126,6 @@ def test_an_unreadable_sector_is_one_clips_problem(
         return true(span)  # type: ignore[arg-type]
 
     monkeypatch.setattr("emohop.media.audio.read_audio", read_audio)
-    (problem,) = run(source, tmp_path / "out", accept_losses=True).problems
+    (problem,) = run(source, tmp_path / "out", allow_failures=True).problems
     assert (problem.id, problem.stage) == ("calm/07", "audio")
     assert problem.reason.endswith("07.wav: Input/output error")

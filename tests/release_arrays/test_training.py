@@ -46,19 +46,19 @@ def recipe(*settings: str) -> Recipe:
 def test_a_run_on_the_corpus_s_own_parts(imported: PreparedCorpus, tmp_path: Path) -> None:
     out = tmp_path / "run"
     results = train(imported.folder, out, recipe())
-    assert (results["protocol"], results["folds"]) == ("fixed", [0])
+    assert (results["protocol"], results["folds"]) == ("official", [0])
     assert results["units"][0]["test"]["n"] == CLIPS["test"]
     assert results["interval_95"]["accuracy"] is None  # nobody knows who speaks
-    assert yaml.safe_load((out / "recipe.yaml").read_text())["protocol"] == "fixed"
+    assert yaml.safe_load((out / "recipe.yaml").read_text())["protocol"] == "official"
     model = out / "fold-0/seed-0/model"
-    assert json.loads((model / "model.json").read_text())["recipe"]["protocol"] == "fixed"
+    assert json.loads((model / "model.json").read_text())["recipe"]["protocol"] == "official"
     predictions = read_predictions(model.parent / "predictions.parquet")
     for split in ("dev", "test"):
         ids = [f"{split}-{i:05d}" for i in range(CLIPS[split])]
         assert list(predictions.part(split).id) == ids
     again = emohop.load(model).evaluate(imported)
     assert np.array_equal(again.probabilities, predictions.probabilities)
-    train(imported.folder, out, recipe("protocol=fixed"))  # the same experiment
+    train(imported.folder, out, recipe("protocol=official"))  # the same experiment
     with pytest.raises(EmohopError, match="protocol session: 81 of 81 clips have no session"):
         train(imported.folder, tmp_path / "other", recipe("protocol=session"))
     assert not (tmp_path / "other").exists()

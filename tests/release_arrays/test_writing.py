@@ -152,7 +152,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EmohopError, match=r"no fold 3: there are 0\.\.2"):
         export_arrays(prepared, tmp_path / "out", fold=3)
     with pytest.raises(EmohopError, match="60 of 60 clips are in none of the corpus's own"):
-        export_arrays(prepared, tmp_path / "out", protocol="fixed")
+        export_arrays(prepared, tmp_path / "out", protocol="official")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.txt").touch()
     with pytest.raises(EmohopError, match="is not empty"):

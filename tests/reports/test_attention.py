@@ -72,7 +72,7 @@ class Inputs:
     features = FeatureSettings(video="hog")
 
     def __init__(self, *modalities: Modality) -> None:
-        self.max_steps = dict.fromkeys(modalities, 10)
+        self.max_length = dict.fromkeys(modalities, 10)
 
 
 class Predictor:

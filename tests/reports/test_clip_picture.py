@@ -29,7 +29,7 @@ class Inputs:
     """What a picture asks of a predictor's inputs."""
 
     features = FeatureSettings(video="hog")
-    max_steps = dict.fromkeys(Modality, 10)
+    max_length = dict.fromkeys(Modality, 10)
 
 
 class Predictor:

@@ -57,16 +57,16 @@ def test_names_of_classes_do_not_run_into_each_other(labels: tuple[str, ...]) ->
     assert axes.title.get_window_extent().x1 <= figure.bbox.x1
 
 
-@pytest.mark.parametrize(("select", "kept"), [("loss", 2), ("accuracy", 3)])
-def test_the_dot_is_on_the_epoch_that_was_kept(select: str, kept: int) -> None:
+@pytest.mark.parametrize(("monitor", "kept"), [("loss", 2), ("accuracy", 3)])
+def test_the_dot_is_on_the_epoch_that_was_kept(monitor: str, kept: int) -> None:
     losses, scores = [1.0, 0.4, 0.5, 0.4], [0.1, 0.5, 0.7, 0.7]
     history = [
         {"epoch": e + 1.0, "train_loss": 1.0, "dev_loss": losses[e], "dev_accuracy": scores[e]}
         for e in range(4)
     ]
-    _, right = figure_of(diagrams.learning_curves({"0/0": history}, select, "amh")).axes
+    _, right = figure_of(diagrams.learning_curves({"0/0": history}, monitor, "amh")).axes
     (dot,) = [line for line in right.lines if line.get_marker() == "o"]
-    values = losses if select == "loss" else scores
+    values = losses if monitor == "loss" else scores
     assert dot.get_xydata().tolist() == [[kept, values[kept - 1]]]  # type: ignore[union-attr]
 
 

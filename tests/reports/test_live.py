@@ -20,7 +20,7 @@ from emohop.training.unit import Unit
 @pytest.fixture
 def units(tmp_path: Path) -> list[Unit]:
     fold = Fold(1, "Ses02", np.array([0]), np.array([1]), np.array([2]))
-    recipe = make_recipe("default", ["training.select=loss"])
+    recipe = make_recipe("default", ["training.monitor=loss"])
     made = []
     for seed in range(4):
         folder = tmp_path / "run" / "fold-1" / f"seed-{seed}"

@@ -93,10 +93,10 @@ def test_learning_curves_stay_small(epochs: int) -> None:
         {"epoch": e + 1, "train_loss": 1.0, "dev_loss": 1.0 - e / 1e4, "dev_accuracy": e / 1e4}
         for e in range(epochs)
     ]
-    for select in ("accuracy", "loss"):
-        svg = drawn(diagrams.learning_curves({"0/0": history}, select, "amh"))
+    for monitor in ("accuracy", "loss"):
+        svg = drawn(diagrams.learning_curves({"0/0": history}, monitor, "amh"))
         assert len(svg) < 60_000
-        assert f"dev {select}" in texts(svg)
+        assert f"dev {monitor}" in texts(svg)
 
 
 def test_reliability_with_empty_bins() -> None:

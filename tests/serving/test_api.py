@@ -25,7 +25,12 @@ from tests.features.test_activity import RECORDING
 from tests.prediction.test_predicting import blinded
 
 LIMITS = ServingSettings(
-    upload_mb=2, clip_seconds=20, text_characters=500, files=3, seconds=30, token="secret"
+    upload_mb=2,
+    clip_seconds=20,
+    text_characters=500,
+    max_files=3,
+    timeout_seconds=30,
+    token="secret",
 )
 TOKEN = {"Authorization": "Bearer secret"}
 

@@ -81,7 +81,7 @@ def test_waiting_requests_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
         found = await asyncio.gather(*(pool.ask(job(name)) for name in names))
         assert found == [[{"name": name}] for name in names]
 
-    run(body, monkeypatch, batch=4)
+    run(body, monkeypatch, max_batch=4)
     assert Made.batches == [4, 4, 1]
 
 
@@ -94,7 +94,7 @@ def test_too_many_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert pool.ready
         assert await pool.ask(job("later")) == [{"name": "later"}]
 
-    run(body, monkeypatch, queue=2, batch=1)
+    run(body, monkeypatch, max_queue=2, max_batch=1)
 
 
 @pytest.mark.parametrize("how", ["die", "hang"])
@@ -122,7 +122,7 @@ def test_what_runs_is_finished_at_the_end(monkeypatch: pytest.MonkeyPatch) -> No
         asked.extend(asyncio.create_task(pool.ask(job(f"{n}"))) for n in range(5))
         await asyncio.sleep(0)
 
-    run(body, monkeypatch, batch=1)
+    run(body, monkeypatch, max_batch=1)
     assert [task.result() for task in asked] == [[{"name": f"{n}"}] for n in range(5)]
 
 
@@ -139,7 +139,7 @@ def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
-    worker = Worker(Served(model), ServingSettings(seconds=30))
+    worker = Worker(Served(model), ServingSettings(timeout_seconds=30))
     assert worker.wait()["labels"] == ["angry", "calm"]
     (answer,) = worker.ask([Job(None, "text", "No way!")])
     assert isinstance(answer, list)
@@ -151,7 +151,7 @@ def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
 
 
 def test_a_real_worker_that_takes_too_long(model: Path, films: Path) -> None:
-    worker = Worker(Served(model), ServingSettings(seconds=0.001))
+    worker = Worker(Served(model), ServingSettings(timeout_seconds=0.001))
     worker.wait()
     with pytest.raises(WorkerDiedError) as error:
         worker.ask([Job(films.parent / "0.mp4", "a", "No way!")] * 20)
@@ -167,7 +167,7 @@ def test_no_request_waits_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) ->
         assert 0 < len(late) < 8
         assert len(late) + sum(isinstance(one, list) for one in found) == 8
 
-    pool = run(body, monkeypatch, batch=1, seconds=0.07)
+    pool = run(body, monkeypatch, max_batch=1, timeout_seconds=0.07)
     assert pool.replaced == 0
 
 
@@ -190,7 +190,7 @@ def test_a_worker_that_cannot_be_replaced_fails_requests_and_hangs_none(
 
 def test_an_idle_worker_s_death_costs_nobody_anything(model: Path) -> None:
     async def whole() -> None:
-        pool = Pool(Served(model), ServingSettings(seconds=60))
+        pool = Pool(Served(model), ServingSettings(timeout_seconds=60))
         await pool.start()
         os.kill(pool._workers[0].process.pid or 0, signal.SIGKILL)
         answer = await pool.ask(Job(None, "text", "No way!"))

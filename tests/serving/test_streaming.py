@@ -32,8 +32,8 @@ from tests.prediction.test_streaming import same
 from tests.serving.running import serve
 
 LIMITS = ServingSettings(
-    token="secret", streams=2, message_kb=64, text_characters=100, idle_seconds=20, seconds=30,
-    origins=("https://known.example",),
+    token="secret", max_streams=2, message_kb=64, text_characters=100, idle_seconds=20,
+    timeout_seconds=30, origins=("https://known.example",),
 )  # fmt: skip
 BEGIN = {"sample_rate": 16_000, "format": "f32le"}
 BEARER = {"Authorization": "Bearer secret"}

@@ -259,7 +259,7 @@ def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["are", "tre", "vre"])
 def test_single_modalities(prepared: Path, tmp_path: Path, name: str) -> None:
-    wanted = recipe(f"model.name={name}", "folds=[0]", "training.standardise=speaker")
+    wanted = recipe(f"model.name={name}", "folds=[0]", "training.standardise=train_speaker")
     results = train(prepared, tmp_path / name, wanted)
     assert results["model"].startswith(name)
     again = Predictor.load(tmp_path / name / "fold-0/seed-0/model").evaluate(
@@ -370,14 +370,14 @@ def test_published_recipes_train_and_go_on_after_a_stop(
     clips = len(open_prepared(prepared)) // 3
     assert len(lines) == max(1, 8 // (int(0.3 * clips / 8) + 1))
     metrics = json.loads((tmp_path / "whole" / unit / "metrics.json").read_text())
-    best = min if wanted.training.select == "loss" else max
+    best = min if wanted.training.monitor == "loss" else max
     if name == "amh":
         chosen = best(float(line["dev_precision_weighted"]) for line in lines)
         assert metrics["dev"]["precision_weighted"] == pytest.approx(chosen, abs=1e-6)
 
 
 def test_selection_by_loss_keeps_the_lowest(prepared: Path, tmp_path: Path) -> None:
-    wanted = recipe("training.select=loss", "training.patience=1", "folds=[0]", "seeds=[3]")
+    wanted = recipe("training.monitor=loss", "training.patience=1", "folds=[0]", "seeds=[3]")
     train(prepared, tmp_path / "run", wanted)
     folder = tmp_path / "run" / "fold-0" / "seed-3"
     with (folder / "history.csv").open() as file:

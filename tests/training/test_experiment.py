@@ -65,7 +65,7 @@ def test_lists_are_multiplied_and_what_makes_no_model_is_left_out() -> None:
         "are audio",
     ]
     assert len(made.left_out) == 1
-    assert "mha takes 2 modalities" in made.left_out[0]
+    assert "mha is between two modalities" in made.left_out[0]
     assert made.rows[3].recipe.model.hops == 3
     assert made.rows[3].recipe.model.audio.hidden == 8
 
@@ -102,7 +102,7 @@ def test_a_file_with_rows(tmp_path: Path) -> None:
 
 
 def test_small_is_put_over_the_paper_s_tables() -> None:
-    made = make_experiment("table-2020", over="small")
+    made = make_experiment("table-2020", override="small")
     assert isinstance(made, Experiment)
     assert [row.name for row in made.rows] == [
         *("MDRE A+T", "MDRE T+V", "MDRE A+V", "MHA A+T", "MHA T+V", "MHA A+V"),
@@ -113,8 +113,8 @@ def test_small_is_put_over_the_paper_s_tables() -> None:
         True
     ] * 3 + [False] * 2
     assert {row.recipe.training.sampling for row in made.rows} == {"replacement"}
-    with pytest.raises(EmohopError, match="--over hops-2020 is an experiment of several rows"):
-        make_experiment("default", over="hops-2020")
+    with pytest.raises(EmohopError, match="--override hops-2020 is an experiment of several rows"):
+        make_experiment("default", override="hops-2020")
     hops = make_experiment("hops-2020")
     assert isinstance(hops, Experiment)
     assert [row.recipe.model.hops for row in hops.rows] == list(range(1, 10))
@@ -132,8 +132,8 @@ def test_small_is_put_over_the_paper_s_tables() -> None:
         ("vary: {model.hops: 3}", "`vary` of an experiment maps settings to lists"),
         ("vary: {model.hopps: [3]}", "unknown setting 'model.hopps': did you mean 'model.hops'"),
         ("rows: [{model: {name: are}}, {model: {name: are}}]", "two rows are called 'are audio'"),
-        ("rows: [{model: {name: mha, modalities: [audio, text, video]}}]", "row mha-7 .* takes 2"),
-        ("vary: {model.modalities: [audio]}", "no row is left: amh takes 2 modalities"),
+        ("rows: [{model: {name: mha, modalities: [audio, text, video]}}]", "row mha-7 .* between"),
+        ("vary: {model.modalities: [audio]}", "no row is left: amh needs two modalities"),
     ],
 )
 def test_files_that_say_nonsense(tmp_path: Path, text: str, message: str) -> None:
@@ -189,7 +189,7 @@ def test_rows_are_runs_of_their_own(prepared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["table-2020", "hops-2020", "table-2018", "modalities"])
 def test_shipped_experiments_run(prepared: Path, tmp_path: Path, name: str) -> None:
     quick = ["training.max_epochs=1", "folds=[0]", "model.text.embedding=6"]
-    made = make_experiment(name, quick, over="small")
+    made = make_experiment(name, quick, override="small")
     assert isinstance(made, Experiment)
     results = train_rows(prepared, tmp_path / "out", made)
     assert [result["model"] for result in results] == [row.name for row in made.rows]

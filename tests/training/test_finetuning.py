@@ -25,7 +25,7 @@ from emohop.training.finetuning import PROGRESS, finetune
 from tests.features.tiny import change_json, save_language, save_speech, sound
 
 SAID = {"angry": ("Unbelievable!", "Unbelievable, no"), "calm": ("excuse me", "have you")}
-QUICK = FinetuningSettings(last=2, epochs=3, batch_size=8, learning_rate=0.01, dropout=0)
+QUICK = FinetuningSettings(last_layers=2, epochs=3, batch_size=8, learning_rate=0.01, dropout=0)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_the_same_seed_gives_the_same_bytes(
 def test_a_killed_run_goes_on_to_the_same_bytes(
     after: int, lora: int | None, clips: Path, language: str, tmp_path: Path
 ) -> None:
-    settings = QUICK.model_copy(update={"lora": lora, "dropout": 0.2})
+    settings = QUICK.model_copy(update={"lora_rank": lora, "dropout": 0.2})
     whole = tuned(clips, tmp_path / "whole", language, settings=settings)
     seen: list[float] = []
 
@@ -266,9 +266,9 @@ def test_a_damaged_record_stops_prepare(encoder: Path, clips: Path, tmp_path: Pa
 def test_the_command(clips: Path, language: str, tmp_path: Path) -> None:
     command = ["finetune", "folder", str(clips), str(tmp_path / "out"), "--text", language]
     options = [
-        "--lora",
+        "--lora-rank",
         "2",
-        "--last",
+        "--last-layers",
         "all",
         "--epochs",
         "2",
@@ -283,7 +283,10 @@ def test_the_command(clips: Path, language: str, tmp_path: Path) -> None:
     assert f"PREPARED --text {tmp_path / 'out'}" in said.output
     record = read_record(tmp_path / "out")
     assert record is not None
-    assert (record.facts["settings"]["last"], record.facts["settings"]["lora"]) == (None, 2)
+    assert (record.facts["settings"]["last_layers"], record.facts["settings"]["lora_rank"]) == (
+        None,
+        2,
+    )
     assert record.dev == ids(30, 40)
 
 
@@ -292,8 +295,8 @@ def test_the_command(clips: Path, language: str, tmp_path: Path) -> None:
     [
         ([], "name one encoder to start from"),
         (["--text", "minilm", "--audio", "whisper-tiny"], "name one encoder to start from"),
-        (["--text", "minilm", "--last", "some"], "setting last = 'some'"),
-        (["--text", "minilm", "--lora", "0"], "setting lora = 0"),
+        (["--text", "minilm", "--last-layers", "some"], "setting last_layers = 'some'"),
+        (["--text", "minilm", "--lora-rank", "0"], "setting lora_rank = 0"),
         (["--text", "minilm", "--set", "epoch=1"], "did you mean 'epochs'"),
         (["--text", "minilmm"], "no text features 'minilmm'"),
     ],

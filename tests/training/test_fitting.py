@@ -78,7 +78,7 @@ def test_gradients_are_clipped(prepared: Path, tmp_path: Path, kind: str) -> Non
     def moved(limit: str) -> float:
         """How far dev's loss goes in an epoch; Adam hardly moves where |g| is far below 1e-8."""
         folder = tmp_path / limit
-        clip = (f"training.clip={kind}", f"training.gradient_clip={limit}")
+        clip = (f"training.gradient_clip_mode={kind}", f"training.gradient_clip={limit}")
         fitting.fit(unit(prepared, folder, "training.weight_decay=0", *clip))
         first, second = (line["dev_loss"] for line in history(folder))
         return abs(second - first)
@@ -139,7 +139,7 @@ def test_nothing_watches_the_network_that_is_kept(
         kept.append(network)
 
     monkeypatch.setattr(fitting, "_finish", finish)
-    fitting.fit(unit(prepared, tmp_path, "training.clip=variable"))
+    fitting.fit(unit(prepared, tmp_path, "training.gradient_clip_mode=variable"))
     words = [m for m in kept[0].modules() if isinstance(m, nn.Embedding)]
     assert words
     assert not any(m._forward_hooks for m in words)

@@ -65,7 +65,7 @@ def test_votes_are_the_targets_and_the_label_where_there_are_none() -> None:
     logits, classes = LOGITS[:3].clone().requires_grad_(), torch.tensor([0, 2, 3])
     shares = votes.clone()
     shares[1, 2] = 1
-    found = objective(targets="votes")(logits, classes, votes)
+    found = objective(soft_labels=True)(logits, classes, votes)
     torch.testing.assert_close(found, functional.cross_entropy(logits, shares))
     found.backward()
     assert logits.grad is not None
@@ -76,7 +76,7 @@ def test_votes_are_the_targets_and_the_label_where_there_are_none() -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"class_weights": "balanced"}, {"label_smoothing": 0.1}, {"targets": "votes"}],
+    [{"class_weights": "balanced"}, {"label_smoothing": 0.1}, {"soft_labels": True}],
 )
 def test_the_loss_of_2018_stays_as_it_is(settings: dict[str, Any]) -> None:
     with pytest.raises(EmohopError, match="go with softmax or focal"):

@@ -27,7 +27,7 @@ CLASSES = {
     "Sadness": "sad",
 }
 """The words of the synthetic corpus's raters for the four classes."""
-RECIPE = ("model.name=tre", "training.max_epochs=2", "training.targets=votes", "folds=[0]")
+RECIPE = ("model.name=tre", "training.max_epochs=2", "training.soft_labels=true", "folds=[0]")
 
 
 def test_votes_are_trained_on_and_scored(synthetic_corpus: Path, tmp_path: Path) -> None:
@@ -60,12 +60,14 @@ def test_votes_are_trained_on_and_scored(synthetic_corpus: Path, tmp_path: Path)
         assert scores[split]["votes_kl"] == pytest.approx(np.mean(kl), rel=1e-4)
         assert 0 < scores[split]["votes_js"] < np.log(2)
     labelled = tmp_path / "labelled"
-    train(tmp_path / "words", labelled, make_recipe("demo", [*RECIPE, "training.targets=label"]))
+    train(
+        tmp_path / "words", labelled, make_recipe("demo", [*RECIPE, "training.soft_labels=false"])
+    )
     other = json.loads((labelled / "fold-0/seed-0" / METRICS).read_text("utf-8"))
     assert other["test"]["votes_kl"] != scores["test"]["votes_kl"]
 
 
 def test_a_corpus_without_votes_is_refused(tmp_path: Path) -> None:
     prepared = write_prepared(tmp_path / "prepared")
-    with pytest.raises(EmohopError, match=r"targets = votes: .* holds no raters' votes"):
+    with pytest.raises(EmohopError, match=r"soft_labels = true: .* holds no raters' votes"):
         train(prepared, tmp_path / "run", make_recipe("demo", RECIPE))

@@ -35,8 +35,8 @@ Jobs = Annotated[
 Protocol = Annotated[
     str | None,
     typer.Option(
-        help="session, speaker, script, random, fixed or cross. [default: fixed where the corpus "
-        "has its own parts, cross with --test, else session, or speaker without sessions]"
+        help="session, speaker, script, random, official or cross. [default: official where the "
+        "corpus has its own parts, cross with --test, else session, or speaker without sessions]"
     ),
 ]
 Engine = Annotated[

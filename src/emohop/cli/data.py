@@ -66,7 +66,7 @@ Layer = Annotated[
     ),
 ]
 Outside = Annotated[
-    bool, typer.Option("--outside", help="A table may name files outside its folder.")
+    bool, typer.Option("--allow-outside", help="A table may name files outside its folder.")
 ]
 
 
@@ -96,7 +96,7 @@ def check(
     ] = None,
     seating: Seating = None,
     channel: Channel = None,
-    outside: Outside = False,
+    allow_outside: Outside = False,
 ) -> None:
     """Show what is there beside what should be; exit status 1 if it cannot be used.
 
@@ -109,7 +109,7 @@ def check(
     from emohop.reports.corpora import check_table
     from emohop.reports.terminal import show
 
-    options = given_only(seating=seating, channel=channel, outside=outside)
+    options = given_only(seating=seating, channel=channel, allow_outside=allow_outside)
     report = corpora.check(corpus, source, frames_folder=frames, **options)
     show(check_table(report))
     for problem in report.problems[:SHOWN_PROBLEMS]:
@@ -230,15 +230,16 @@ def prepare(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.")
     ] = False,
-    accept_losses: Annotated[
-        bool, typer.Option("--accept-losses", help="Finish even if over 5 % of clips are left out.")
+    allow_failures: Annotated[
+        bool,
+        typer.Option("--allow-failures", help="Finish even if over 5 % of clips fail."),
     ] = False,
     retry: Annotated[
         bool, typer.Option("--retry", help="Read the clips of problems.csv again.")
     ] = False,
     seating: Seating = None,
     channel: Channel = None,
-    outside: Outside = False,
+    allow_outside: Outside = False,
     jobs: Jobs = None,
     engine: Engine = "local",
 ) -> None:
@@ -282,11 +283,11 @@ def prepare(
             jobs=processes(jobs),
             engine=engine,
             strict=strict,
-            accept_losses=accept_losses,
+            allow_failures=allow_failures,
             retry=retry,
             running=Running(device, None if cache is None else cache.absolute()),
             progress=progress,
-            **given_only(seating=seating, channel=channel, outside=outside),
+            **given_only(seating=seating, channel=channel, allow_outside=allow_outside),
         )
     manifest = done.manifest
     held = counted(manifest.label_counts)

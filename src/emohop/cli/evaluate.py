@@ -69,7 +69,7 @@ def evaluate(
         return
     show(metrics_table(blocks))
     held = corpus.manifest.features.modalities
-    lacking = [str(m) for m in predictor.inputs.max_steps if m not in held]
+    lacking = [str(m) for m in predictor.inputs.max_length if m not in held]
     if lacking:
         typer.echo(f"{prepared} holds no {', '.join(lacking)}: the model did without")
     from emohop.evaluation.calibration import apply_temperature

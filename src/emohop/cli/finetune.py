@@ -23,10 +23,10 @@ def finetune(
     audio: Annotated[
         str | None, typer.Option(help="The speech model to start from, in place of --text.")
     ] = None,
-    last: Annotated[
+    last_layers: Annotated[
         str | None, typer.Option(help="Layers that change, from the last; or all. [default: 2]")
     ] = None,
-    lora: Annotated[
+    lora_rank: Annotated[
         int | None,
         typer.Option(help="Train low-rank updates of this rank in their place (extra lora)."),
     ] = None,
@@ -51,7 +51,7 @@ def finetune(
         str, typer.Option(help="cpu, cuda, or auto (a GPU if there is one).")
     ] = "auto",
     channel: Channel = None,
-    outside: Outside = False,
+    allow_outside: Outside = False,
 ) -> None:
     """Train a pretrained encoder further on the training part of one fold. Then prepare with it.
 
@@ -66,15 +66,15 @@ def finetune(
 
     if (text is None) == (audio is None):
         fail("name one encoder to start from: --text NAME or --audio NAME")
-    values = {**read_settings(set_ or ()), **given_only(lora=lora, epochs=epochs)}
-    if last is not None:
-        values["last"] = None if last == "all" else last
+    values = {**read_settings(set_ or ()), **given_only(lora_rank=lora_rank, epochs=epochs)}
+    if last_layers is not None:
+        values["last_layers"] = None if last_layers == "all" else last_layers
     settings = checked(FinetuningSettings, values)
 
     def report(line: Line) -> None:
         typer.echo(
             f"epoch {line['epoch']} of {settings.epochs}: loss {line['loss']:.3f}, dev "
-            f"{settings.select} {line[settings.select]:.3f}"
+            f"{settings.monitor} {line[settings.monitor]:.3f}"
         )
 
     record = run(
@@ -92,7 +92,7 @@ def finetune(
         seed=seed,
         device=device,
         report=report,
-        **given_only(channel=channel, outside=outside),
+        **given_only(channel=channel, allow_outside=allow_outside),
     )
     for part, scores in record.facts["scores"].items():
         shown = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())

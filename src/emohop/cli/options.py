@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def asked_for(
     out: Path,
     recipe: str | None,
-    over: str | None,
+    override: str | None,
     settings: Sequence[str],
     lists: Mapping[str, str | None],
     protocol: str | None,
@@ -51,14 +51,14 @@ def asked_for(
         elif values:
             overrides[key] = values[0]
     if recipe is None and is_experiment(out):
-        if vary or over:
+        if vary or override:
             raise EmohopError(
                 f"{out} holds an experiment: name its --recipe again to add rows, or choose a new "
                 "folder"
             )
         return continued(out, {**read_settings(settings), **overrides})
     base = recipe or (str(out / RECIPE) if stored_recipe(out) is not None else "default")
-    return make_experiment(base, settings, overrides, vary, over)
+    return make_experiment(base, settings, overrides, vary, override)
 
 
 def corpus_and_out(folders: Sequence[Path], tests: Sequence[Path]) -> tuple[Path, Path]:

@@ -39,7 +39,7 @@ def predict(
             "where no transcript is given."
         ),
     ] = None,
-    before: Annotated[
+    previous_turn: Annotated[
         list[str] | None,
         typer.Option(help="A turn said before, the earliest first, for models with context."),
     ] = None,
@@ -84,7 +84,9 @@ def predict(
     paths: list[Path | None] = [*files] if files else [None]
     for path in paths:
         try:
-            for source, found in _predicted(predictor, hear, path, text, before or (), segments):
+            for source, found in _predicted(
+                predictor, hear, path, text, previous_turn or (), segments
+            ):
                 if as_json:
                     typer.echo(found.model_dump_json())
                 elif as_csv:
@@ -154,6 +156,6 @@ def _recogniser(predictor: Predictor, name: str | None, device: str) -> Transcri
 
     if name is None:
         return None
-    if Modality.TEXT not in predictor.inputs.max_steps:
+    if Modality.TEXT not in predictor.inputs.max_length:
         fail("--asr: this model does not look at words: leave it out")
     return Transcriber(name, device)

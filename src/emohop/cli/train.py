@@ -81,7 +81,7 @@ def train(
             "`vary` is an experiment."
         ),
     ] = None,
-    over: Annotated[
+    override: Annotated[
         str | None,
         typer.Option(help="A recipe put over it: small makes the papers' experiments small."),
     ] = None,
@@ -111,7 +111,7 @@ def train(
 
     prepared, out = corpus_and_out(folders, test or ())
     lists = {"model.name": model, "model.hops": hops, "model.modalities": modalities}
-    wanted = asked_for(out, recipe, over, set_ or (), lists, protocol, fold, seeds, groups)
+    wanted = asked_for(out, recipe, override, set_ or (), lists, protocol, fold, seeds, groups)
     count = processes(jobs)
     try:
         if isinstance(wanted, Experiment):

@@ -55,5 +55,5 @@ def tune(
         jobs=processes(jobs),
         report=print_trial,
     )
-    show(tuning_table(tried, best_trials(wanted, tried), wanted.training.select))
+    show(tuning_table(tried, best_trials(wanted, tried), wanted.training.monitor))
     typer.echo(f"\nemohop train {prepared} RUN --recipe {out / BEST}")

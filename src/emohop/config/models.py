@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from emohop.clips import Modality
 from emohop.config.settings import Settings
+from emohop.errors import UnknownNameError
 from emohop.registry.models import MODELS, ModelSpec
 
 
@@ -23,9 +24,9 @@ class EncoderSettings(Settings):
     """Read backwards too; outputs and state are twice as wide."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of each layer's inputs set to 0 in training, drawn anew for each step."""
-    max_steps: int = Field(default=750, ge=1)
+    max_length: int = Field(default=750, ge=1)
     """Steps kept of a clip, from its start: frames of 10 ms, words, or pictures."""
-    stack: int = Field(default=1, ge=1)
+    stack_frames: int = Field(default=1, ge=1)
     """Frames joined to one step of the GRU: 4 makes a quarter of the steps, four times as wide."""
     output_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of each layer's outputs set to 0 in training; the states are left whole."""
@@ -38,7 +39,7 @@ class TextEncoderSettings(EncoderSettings):
 
     dropout: float = Field(default=0.7, ge=0, lt=1)
     """As in every encoder; the paper keeps 0.3 of the word vectors."""
-    max_steps: int = Field(default=128, ge=1)
+    max_length: int = Field(default=128, ge=1)
     """Words kept of a clip, from its start."""
     embedding: int = Field(default=300, ge=1)
     """Numbers in a word vector; a GloVe file must have as many."""
@@ -52,7 +53,7 @@ class VideoEncoderSettings(EncoderSettings):
 
     hidden: int = Field(default=128, ge=1)
     """Units of the GRU, per direction."""
-    max_steps: int = Field(default=25, ge=1)
+    max_length: int = Field(default=25, ge=1)
     """Pictures kept of a clip, from its start."""
 
 
@@ -76,8 +77,8 @@ class ModelSettings(Settings):
     """Weigh the hidden states of a pretrained encoder and add them up; side by side, if false."""
     shared_bias: bool = False
     """One bias number for all outputs of a linear layer, as in the 2018 programs."""
-    absent: Literal["zero", "learned"] = "zero"
-    """What stands in for a modality that a clip lacks: 0, or a learned vector a modality."""
+    missing_modality: Literal["zero", "learned"] = "zero"
+    """What stands in for a modality that a clip lacks: 0, or a learned vector per modality."""
     width: int = Field(default=64, ge=1)
     """Numbers in the fused vector of gated and lmf, and in a step of mult."""
     rank: int = Field(default=4, ge=1)
@@ -100,7 +101,10 @@ class ModelSettings(Settings):
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
-        return MODELS[value].name
+        try:
+            return MODELS[value].name
+        except UnknownNameError as error:
+            raise UnknownNameError(f"model.name: {error}") from None
 
     @field_validator("modalities", "order", mode="before")
     @classmethod

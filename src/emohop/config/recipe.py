@@ -24,8 +24,8 @@ class Recipe(Settings):
     """The network."""
     training: TrainingSettings = TrainingSettings()
     """The fitting."""
-    protocol: Literal["session", "speaker", "script", "random", "fixed", "cross"] | None = None
-    """How clips are divided into train, dev and test (docs/evaluation.md); None is fixed for a
+    protocol: Literal["session", "speaker", "script", "random", "official", "cross"] | None = None
+    """How clips are divided into train, dev and test (docs/evaluation.md); None is official for a
     corpus with parts of its own, cross with --test, else session, or speaker without sessions."""
     groups: int | None = Field(default=None, ge=3)
     """Groups of speakers that protocol speaker leaves out one at a time; None leaves one speaker

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from emohop.config.settings import Settings
 
-Standardisation = Literal["global", "speaker", "own", "none"]
+Standardisation = Literal["global", "train_speaker", "per_speaker", "none"]
 
 
 class TrainingSettings(Settings):
@@ -26,14 +26,14 @@ class TrainingSettings(Settings):
     """Cross entropy of the softmax, of each class's sigmoid as in the 2018 programs, or focal,
     which counts clips that are right already for less."""
     focal_gamma: float = Field(default=2.0, ge=0)
-    """How much less: the power of the missing probability in the focal loss."""
+    """Focusing parameter gamma of the focal loss."""
     class_weights: Literal["none", "balanced"] = "none"
     """Weights of the classes in the loss: all 1, or balanced, n / (k n_c) by the training part."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of each target that is spread evenly over the classes."""
-    targets: Literal["label", "votes"] = "label"
-    """What is trained for: the label, or the shares of the raters' votes (IEMOCAP)."""
-    clip: Literal["global", "variable", "value"] = "global"
+    soft_labels: bool = False
+    """Train for the shares of the raters' votes (IEMOCAP) in place of the label."""
+    gradient_clip_mode: Literal["global", "variable", "value"] = "global"
     """What gradient_clip limits: the norm of the whole gradient, that of each variable's, or each
     number (the last two as TensorFlow does, word vectors by the rows that were looked up)."""
     gradient_clip: float = Field(default=1.0, ge=0)
@@ -47,7 +47,7 @@ class TrainingSettings(Settings):
     """Steps at most, in whole epochs: as many as fit, but one at least."""
     patience: int = Field(default=12, ge=1)
     """Epochs in a row without a better dev score after which training stops."""
-    select: Literal[
+    monitor: Literal[
         "accuracy",
         "balanced_accuracy",
         "f1_macro",
@@ -62,8 +62,9 @@ class TrainingSettings(Settings):
     modality_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Chance with which a training clip loses each of its modalities, but never the last one."""
     standardise: Standardisation = "global"
-    """Zero mean and unit variance by the training part's global or speaker statistics; by each
-    speaker's own, of test speakers too, from their clips without labels; or none."""
+    """Zero mean and unit variance by statistics of the training part (global), of each of its
+    speakers (train_speaker; global for others), of each speaker's own clips, test speakers
+    included, without labels (per_speaker); or none."""
     vocabulary: int | None = Field(default=None, ge=1)
     """Most frequent training words kept; None keeps all."""
 
@@ -71,9 +72,9 @@ class TrainingSettings(Settings):
 class FinetuningSettings(Settings):
     """How a pretrained encoder is trained further. The best epoch is chosen on dev."""
 
-    last: int | None = Field(default=2, ge=1)
+    last_layers: int | None = Field(default=2, ge=1)
     """Transformer layers that change, counted from the last; None is all of them."""
-    lora: int | None = Field(default=None, ge=1)
+    lora_rank: int | None = Field(default=None, ge=1)
     """Rank of low-rank updates (LoRA, Hu et al. 2021) of these layers' matrices, which are trained
     in their place and added in the end; None trains the layers themselves."""
     epochs: int = Field(default=4, ge=1)
@@ -92,7 +93,7 @@ class FinetuningSettings(Settings):
     """The largest norm of a gradient."""
     class_weights: Literal["none", "balanced"] = "none"
     """As in training."""
-    select: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"] = (
+    monitor: Literal["accuracy", "balanced_accuracy", "f1_macro", "f1_weighted"] = (
         "balanced_accuracy"
     )
     """The dev score that chooses the best epoch."""

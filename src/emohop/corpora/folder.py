@@ -61,10 +61,10 @@ _EXPECTED = (
 )
 
 
-def read(folder: str | Path, outside: bool = False) -> list[Clip]:
+def read(folder: str | Path, allow_outside: bool = False) -> list[Clip]:
     """The clips of a table, or of a folder that holds one or has one sub-folder per label.
 
-    Media are not opened. Files of a table lie below its folder, unless `outside` is set.
+    Media are not opened. Files of a table lie below its folder, unless `allow_outside` is set.
 
     Raises:
         CorpusError: there is no such table or folder, or a row cannot be used; it names the row.
@@ -75,13 +75,13 @@ def read(folder: str | Path, outside: bool = False) -> list[Clip]:
             raise CorpusError(
                 f"{path} is not a table: give a .csv, .tsv or .parquet file or a folder"
             )
-        return _from_table(path, outside)
+        return _from_table(path, allow_outside)
     if not path.is_dir():
         raise CorpusError(f"{path} does not exist: give {_EXPECTED}")
     tables = [path / name for name in TABLES if (path / name).is_file()]
     if len(tables) > 1:
         raise CorpusError(f"{path} holds {shown(t.name for t in tables)}: give the one to read")
-    return _from_table(tables[0], outside) if tables else _from_folders(path)
+    return _from_table(tables[0], allow_outside) if tables else _from_folders(path)
 
 
 def _from_folders(folder: Path) -> list[Clip]:
@@ -110,12 +110,12 @@ def _from_folders(folder: Path) -> list[Clip]:
     return clips
 
 
-def _from_table(path: Path, outside: bool) -> list[Clip]:
+def _from_table(path: Path, allow_outside: bool) -> list[Clip]:
     root = path.parent.resolve()
     clips = []
     for where, given in read_table(path):
         row = {_OTHER_NAMES.get(name, name): cell for name, cell in given.items()}
-        clips.append(_clip(row, where, root, outside))
+        clips.append(_clip(row, where, root, allow_outside))
     if not clips:
         raise CorpusError(f"{path} holds no clips: expected columns {', '.join(COLUMNS)}")
     if not any(clip.audio or clip.video or clip.transcript for clip in clips):
@@ -126,9 +126,9 @@ def _from_table(path: Path, outside: bool) -> list[Clip]:
     return clips
 
 
-def _clip(row: Cells, where: str, root: Path, outside: bool) -> Clip:
+def _clip(row: Cells, where: str, root: Path, allow_outside: bool) -> Clip:
     files = {
-        name: _file(row[name], where, root, outside)
+        name: _file(row[name], where, root, allow_outside)
         for name in ("path", "audio", "video")
         if name in row
     }
@@ -167,15 +167,16 @@ def _spans(path: Path | None, start: float, end: float | None) -> tuple[Span | N
     return span, None if path.suffix.lower() in AUDIO_ENDINGS else span
 
 
-def _file(cell: str, where: str, root: Path, outside: bool) -> Path:
+def _file(cell: str, where: str, root: Path, allow_outside: bool) -> Path:
     """A file that a table names; one outside its folder only by permission."""
     try:
         path = (root / cell).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL character, links in a circle
         raise CorpusError(f"{where}: {brief(cell)!r} is not a path ({brief(str(error))})") from None
-    if not outside and not path.is_relative_to(root):
+    if not allow_outside and not path.is_relative_to(root):
         raise CorpusError(
-            f"{where}: {brief(cell)} lies outside {root}: move it there, or allow it with --outside"
+            f"{where}: {brief(cell)} lies outside {root}: move it there, or allow it "
+            "with --allow-outside"
         )
     return root / cell
 
@@ -210,14 +211,14 @@ def _check_names(names: Sequence[str], where: Path) -> None:
 
 
 def check(
-    folder: str | Path, *, frames_folder: Path | None = None, outside: bool = False
+    folder: str | Path, *, frames_folder: Path | None = None, allow_outside: bool = False
 ) -> CheckReport:
     """Count what is there, and look at every file's header.
 
     Raises:
         CorpusError: as for `read`, or the frames cannot be written.
     """
-    clips = read(folder, outside)
+    clips = read(folder, allow_outside)
     facts = {
         "speakers": [clip.speaker for clip in clips],
         "transcripts": [clip.transcript for clip in clips],

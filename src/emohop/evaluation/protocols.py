@@ -202,7 +202,7 @@ def by_split(facts: Facts, seed: int) -> list[Fold]:
     without = sum(split not in SPLITS for split in splits)
     if without:
         raise EmohopError(
-            f"protocol fixed: {without} of {len(splits)} clips are in none of the corpus's own "
+            f"protocol official: {without} of {len(splits)} clips are in none of the corpus's own "
             f"{', '.join(SPLITS)}: choose another protocol"
         )
     train, dev, test = (

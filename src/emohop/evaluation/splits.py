@@ -27,7 +27,7 @@ PROTOCOLS: Mapping[str, Callable[[Facts, int], list[Fold]]] = {
     "speaker": by_speaker,
     "script": by_script,
     "random": by_chance,
-    "fixed": by_split,
+    "official": by_split,
     "cross": by_corpus,
 }
 """Every protocol by name; docs/evaluation.md says what each keeps apart."""
@@ -39,18 +39,18 @@ LEAKS: Mapping[str, str] = {
 """What is on two sides of a protocol's folds, to be said in every table."""
 
 
-ONE_FOLD = ("fixed", "cross")
+ONE_FOLD = ("official", "cross")
 """Protocols whose one fold is as the corpora are divided: not every clip is tested."""
 
 
-def default_protocol(facts: Facts) -> Literal["session", "speaker", "fixed", "cross"]:
+def default_protocol(facts: Facts) -> Literal["session", "speaker", "official", "cross"]:
     """The corpus's own parts where every clip has one, cross where only test is marked.
 
     Else session folds, or speaker folds where there are no sessions.
     """
     marked = set(facts("split"))
     if marked and None not in marked:
-        return "fixed"
+        return "official"
     if "test" in marked and "train" not in marked:
         return "cross"
     sessions, speakers = set(facts("session")), set(facts("speaker"))
@@ -78,7 +78,7 @@ def check_unseen(protocol: str, folds: Sequence[Fold], facts: Facts, seen: Colle
         return
     ids, speakers = facts("id"), facts("speaker")
     known: set[str | None] = set()
-    if protocol not in LEAKS and protocol != "fixed":
+    if protocol not in LEAKS and protocol != "official":
         known = {speakers[row] for row, id_ in enumerate(ids) if id_ in seen} - {None}
     for fold in folds:
         leaked = [r for r in fold.test.tolist() if ids[r] in seen or speakers[r] in known]
@@ -95,9 +95,9 @@ def make_folds(
 ) -> list[Fold]:
     """The folds of `protocol` (None: `default_protocol`) over clips with these facts.
 
-    No clip is on two sides of a fold, nor, but for `LEAKS` and fixed, a speaker; one that is None
-    cannot be checked. In all protocols but fixed, every class is in each fold's training part.
-    Every clip is tested exactly once, but for ONE_FOLD. `seed` draws the folds of protocol random
+    No clip is on two sides of a fold, nor, but for `LEAKS` and official, a speaker; one that is
+    None cannot be checked. In all protocols but official, every class is in each fold's training
+    part. Every clip is tested exactly once, but for ONE_FOLD. `seed` draws the folds of random
     and the dev speakers of cross. Protocol speaker leaves one of so many `groups` of speakers out
     at a time, or one speaker.
     Raises EmohopError for an unknown protocol, or clips that it cannot divide.
@@ -114,9 +114,9 @@ def make_folds(
         folds = by_speaker_group(facts, groups)
     else:
         raise EmohopError(f"groups = {groups} are of protocol speaker, not of {name}")
-    if name not in LEAKS and name != "fixed":  # its parts are as its makers have them
+    if name not in LEAKS and name != "official":  # its parts are as its makers have them
         _check_speakers(folds, speakers)
-    if name != "fixed":
+    if name != "official":
         _check_classes(name, folds, facts("label"))
     return folds
 

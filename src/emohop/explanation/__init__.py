@@ -126,7 +126,7 @@ def _explained(task: _Task) -> _Part:
     predictor = Unit.load(task.folder, corpus).predictor
     rows = [corpus[i] for i in task.rows]
     batch = predictor.inputs.batch(rows)
-    stacks = {m: predictor.settings.encoder(m).stack for m in batch.steps}
+    stacks = {m: predictor.settings.encoder(m).stack_frames for m in batch.steps}
     if batch.classes is None:
         raise ValueError("the clips of a prepared corpus have classes")
     return _Part(

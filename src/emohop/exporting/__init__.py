@@ -103,7 +103,7 @@ def _random_batches(settings: ModelSettings, sizes: Sizes) -> Iterator[Batch]:
     for _ in range(CHECKED_BATCHES):
         lengths = {}
         for m in settings.uses:
-            longest = min(settings.encoder(m).max_steps, LONGEST_CHECKED)
+            longest = min(settings.encoder(m).max_length, LONGEST_CHECKED)
             drawn = torch.randint(0, longest + 1, (CHECKED_CLIPS,), generator=generator)
             lengths[m] = [longest, 0, 1, *drawn.tolist()][:CHECKED_CLIPS]
         yield random_batch(settings, sizes, lengths, generator)

@@ -81,7 +81,7 @@ class Adapting:
         self.encoder, self.size = encoder, encoder.state_size
         layers = _transformer_layers(encoder.network, encoder.name)
         if last is not None and last > len(layers):
-            raise EmohopError(f"last = {last}: {encoder.name} has {len(layers)} layers")
+            raise EmohopError(f"last_layers = {last}: {encoder.name} has {len(layers)} layers")
         self._layers = layers[-(last or len(layers)) :]
         whole = encoder.pretrained.model.eval().requires_grad_(False)
         self._lora: Any = None
@@ -149,7 +149,7 @@ def load_adapting(
         encoder = load_language_encoder(name, device=device_of(device), context=context)
     else:
         encoder = load_speech_encoder(name, device=device_of(device))
-    return Adapting(encoder, settings.last, settings.lora, settings.dropout)
+    return Adapting(encoder, settings.last_layers, settings.lora_rank, settings.dropout)
 
 
 def _transformer_layers(network: Any, name: str) -> list[nn.Module]:

@@ -27,7 +27,7 @@ class Standardiser:
 
     `global` uses those of all training clips. `speaker` uses a training speaker's own; any other
     speaker, those of dev and test included, gets the global ones, so that nothing is ever fitted
-    outside the training part. `own` does: every speaker of the corpus that is read gets the
+    outside the training part. `per_speaker` does: every speaker of the corpus that is read gets the
     statistics of all of their clips, which takes no labels, but many clips of a speaker. `none`
     leaves arrays as they are.
     """
@@ -68,7 +68,7 @@ class Standardiser:
             for name, part in of_speaker.items():
                 total[name].join(part)
         overall = {name: part.moments() for name, part in total.items()}
-        if kind in ("global", "own"):
+        if kind in ("global", "per_speaker"):
             return cls(kind, overall)
         speakers = {
             speaker: {name: part.moments() for name, part in of_speaker.items()}
@@ -82,8 +82,8 @@ class Standardiser:
         rows: Iterable[tuple[str, str | None, Mapping[str, NDArray[Any]]]],
         names: Iterable[str],
     ) -> Standardiser:
-        """An `own` standardiser that knows the speakers of these rows, of whatever part."""
-        return replace(self, speakers=Standardiser.fit("speaker", rows, names).speakers)
+        """An `per_speaker` standardiser that knows the speakers of these rows, of whatever part."""
+        return replace(self, speakers=Standardiser.fit("train_speaker", rows, names).speakers)
 
     def __call__(
         self, name: str, array: NDArray[np.float32], speaker: str | None
@@ -98,9 +98,9 @@ class Standardiser:
     def to_config(self) -> Normalisation:
         """The statistics for `model.json`; `from_config` gives back equal numbers.
 
-        Of `own`, each corpus's speakers have their own: they are left out.
+        Of `per_speaker`, each corpus's speakers have their own: they are left out.
         """
-        speakers = {} if self.kind == "own" else self.speakers
+        speakers = {} if self.kind == "per_speaker" else self.speakers
         return Normalisation(
             kind=self.kind,
             overall=_to_config(self.overall),

@@ -48,11 +48,11 @@ def check_settings(settings: ModelSettings) -> None:
     if len(uses) < spec.least:
         hint = ", ".join(f"{name} takes {m} alone" for m, name in _single().items())
         raise EmohopError(
-            f"{spec.name} takes {spec.least} modalities or more, not {_names(uses)} alone: {hint}"
+            f"{spec.name} needs two modalities or more, not {_names(uses)} alone: {hint}"
         )
     if len(uses) > spec.most:
         raise EmohopError(
-            f"{spec.name} takes {spec.most} modalities, not {_names(uses)}: choose with "
+            f"{spec.name} is between two modalities, not {_names(uses)}: choose with "
             "model.modalities=audio,text"
         )
     if settings.order not in (None, (spec.only,)) and not spec.has("order"):

@@ -55,7 +55,7 @@ class CrossModal(nn.Module):
         widths = dict.fromkeys(self.modalities, joined)
         if self.prosody:
             widths[Modality.AUDIO] += self.prosody
-        self.absent = Absent(widths) if settings.absent == "learned" else None
+        self.absent = Absent(widths) if settings.missing_modality == "learned" else None
         self.classify = nn.Linear(sum(widths.values()), sizes.classes)
 
     def forward(self, batch: Batch) -> Output:

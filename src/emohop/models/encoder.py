@@ -58,8 +58,8 @@ class Steps(nn.Module):
             self.embedding = embedding(size, settings.embedding, PADDING)
             size = settings.embedding
         self.mix = LayerMix(layers) if layers > 1 else None
-        self.stack = settings.stack
-        size *= settings.stack
+        self.stack = settings.stack_frames
+        size *= settings.stack_frames
         self.project: nn.Linear | None = None
         if settings.residual:
             self.project = nn.Linear(size, settings.hidden)
@@ -160,7 +160,7 @@ class Encoders(nn.Module):
         self._sizes = {m: encoder.output_size for m, encoder in encoders.items()}
         self.encoders = nn.ModuleDict({m.value: encoder for m, encoder in encoders.items()})
         self.absent: Absent | None = None
-        if settings.absent == "learned":
+        if settings.missing_modality == "learned":
             self.absent = Absent({m: self.vector_size(m) for m in modalities})
 
     def sequence_size(self, modality: Modality) -> int:

@@ -154,7 +154,7 @@ class ModelFolder:
 def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:
     """Numbers that are each a side of some weight, or a factor of one."""
     encoders = [settings.encoder(m) for m in settings.uses]
-    numbers = [sizes.classes, *sizes.steps.values(), *(e.stack for e in encoders)]
+    numbers = [sizes.classes, *sizes.steps.values(), *(e.stack_frames for e in encoders)]
     has = settings.spec.has
     numbers += [e.hidden for e in encoders if has("hidden") or e.residual]
     numbers += sizes.layers.values()

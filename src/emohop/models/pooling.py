@@ -102,7 +102,7 @@ class StatisticsPooling(nn.Module):
         self.prosody = sizes.prosody if settings.prosody and Modality.AUDIO in widths else 0
         if self.prosody:
             widths[Modality.AUDIO] += self.prosody
-        self.absent = Absent(widths) if settings.absent == "learned" else None
+        self.absent = Absent(widths) if settings.missing_modality == "learned" else None
         self.classify = nn.Linear(sum(widths.values()), sizes.classes)
         draw_normal(self.classify.weight)
         nn.init.zeros_(self.classify.bias)

@@ -167,14 +167,14 @@ class Predictor:
         """
         waiting = iter(sources)
         while chosen := list(itertools.islice(waiting, BATCH_SIZE)):
-            found = read(self.extractor, self.inputs.max_steps, chosen)
+            found = read(self.extractor, self.inputs.max_length, chosen)
             answers = iter(self.answers([one for one in found if not isinstance(one, MediaError)]))
             for source, one in zip(chosen, found, strict=True):
                 yield source, one if isinstance(one, MediaError) else next(answers)
 
     def rows(self, sources: Sequence[Source]) -> list[Row | MediaError]:
         """Clips' features, or why there are none; each file is decoded once."""
-        found = read(self.extractor, self.inputs.max_steps, sources)
+        found = read(self.extractor, self.inputs.max_length, sources)
         return [one if isinstance(one, MediaError) else one[0] for one in found]
 
     def answers(self, clips: Sequence[tuple[Row, Source]]) -> list[Prediction]:
@@ -198,10 +198,10 @@ class Predictor:
     def _answer(
         self, row: Row, source: Source, probabilities: NDArray[np.float64], looks: Sequence[Look]
     ) -> Prediction:
-        used = tuple(m for m in self.inputs.max_steps if row.has(m))
+        used = tuple(m for m in self.inputs.max_length if row.has(m))
         notes = list(source.notes)
         for modality in used:
-            steps, most = len(row.arrays[modality.value]), self.inputs.max_steps[modality]
+            steps, most = len(row.arrays[modality.value]), self.inputs.max_length[modality]
             if steps > most:
                 notes.append(
                     f"{modality}: the model reads {most} steps, of {steps} that are there: the "
@@ -221,12 +221,12 @@ class Predictor:
                 for label, p in zip(self.inputs.labels, probabilities, strict=True)
             },
             used=used,
-            missing=tuple(m for m in self.inputs.max_steps if m not in used),
+            missing=tuple(m for m in self.inputs.max_length if m not in used),
             transcript=None if transcript is None else transcript.text,
             transcript_from=None if transcript is None else transcript.origin,
             words=() if transcript is None else transcript.words,
             unknown_words=tuple(dict.fromkeys(unknown)),
-            attention=hops_of(looks, row, self._stacks, transcript),
+            attention=hops_of(looks, row, self.stacks, transcript),
             notes=tuple(notes),
         )
 
@@ -238,7 +238,7 @@ class Predictor:
         """
         features = self.inputs.features.model_copy(
             update={
-                **{m.value: None for m in Modality if m not in self.inputs.max_steps},
+                **{m.value: None for m in Modality if m not in self.inputs.max_length},
                 "prosody": self.inputs.sizes.prosody > 0,
                 "keep_incomplete": True,
                 "precision": "float32",
@@ -267,8 +267,9 @@ class Predictor:
         return extractor
 
     @property
-    def _stacks(self) -> dict[Modality, int]:
-        return {m: self.settings.encoder(m).stack for m in self.inputs.max_steps}
+    def stacks(self) -> dict[Modality, int]:
+        """Frames in a step, by modality."""
+        return {m: self.settings.encoder(m).stack_frames for m in self.inputs.max_length}
 
     def looks(self, rows: Sequence[Row]) -> list[tuple[Look, ...]]:
         """Where each hop looked in each of these clips; nothing for models without attention."""
@@ -277,7 +278,7 @@ class Predictor:
             return self._looks(self.network(batch).hops, batch)
 
     def _looks(self, hops: Sequence[Any], batch: Batch) -> list[tuple[Look, ...]]:
-        stacks = self._stacks
+        stacks = self.stacks
         return [
             tuple(
                 Look(hop.target, hop.weights[i, : -(-length // stacks[hop.target])].numpy())

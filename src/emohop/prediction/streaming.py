@@ -71,7 +71,7 @@ class Stream:
         needs the extra `speech`) segments are where somebody speaks, and between them there are
         none. EmohopError for a model that does not look at sound, or another number.
         """
-        if Modality.AUDIO not in predictor.inputs.max_steps:
+        if Modality.AUDIO not in predictor.inputs.max_length:
             raise EmohopError("this model does not look at sound: there is nothing to stream to it")
         check_rate("sample_rate", sample_rate)
         if not 0.1 <= every <= 60:
@@ -178,7 +178,7 @@ class Stream:
 
     def _tells(self, segment: _Segment) -> bool:
         """Whether there is anything to go by."""
-        uses_text = Modality.TEXT in self._predictor.inputs.max_steps
+        uses_text = Modality.TEXT in self._predictor.inputs.max_length
         return segment.samples >= WINDOW_SAMPLES or (self._text is not None and uses_text)
 
     def _update(self, segment: _Segment, *, final: bool) -> Update:
@@ -232,7 +232,7 @@ class _Segment:
             transcript=text,
         )
         source = Source(clip, None if text is None else Transcript(text))
-        row = row_of(clip, {**words, **self._heard()}, self.predictor.inputs.max_steps)
+        row = row_of(clip, {**words, **self._heard()}, self.predictor.inputs.max_length)
         batch = self.predictor.inputs.batch([row], labelled=False)
         if self._encoder is not None and row.has(Modality.AUDIO):
             final = 0 if self._frames is None else self._frames.final
@@ -258,7 +258,7 @@ class _Segment:
 def _most_samples(predictor: Predictor) -> int:
     """Samples at 16 kHz of the longest clip that the model reads whole."""
     encoder = predictor.extractor.encoders[Modality.AUDIO]
-    steps = predictor.inputs.max_steps[Modality.AUDIO]
+    steps = predictor.inputs.max_length[Modality.AUDIO]
     if encoder.framewise is not None:
         return WINDOW_SAMPLES + HOP_SAMPLES * (steps - 1)
     return max(WINDOW_SAMPLES, int(steps * SAMPLE_RATE_HZ / encoder.steps_per_second))

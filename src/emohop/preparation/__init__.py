@@ -80,7 +80,7 @@ def prepare(
     jobs: int = 1,
     engine: str = "local",
     strict: bool = False,
-    accept_losses: bool = False,
+    allow_failures: bool = False,
     retry: bool = False,
     running: Running | None = None,
     progress: processes.Progress | None = None,
@@ -91,7 +91,7 @@ def prepare(
     `out` is a folder, or a URL of any file system that fsspec knows. Clips outside the class set
     `labels` (default: the corpus's first; else a shipped map or a YAML file) are counted and left
     out. Clips that cannot be read are listed in `problems.csv`; `strict` stops at the first one,
-    and more than FEW_PROBLEMS of them must be accepted by `accept_losses`. `retry` reads those of
+    and more than FEW_PROBLEMS of them must be accepted by `allow_failures`. `retry` reads those of
     an earlier call again. A finished corpus is verified, and what is damaged made again. `running`
     says where pretrained encoders run. `reading` goes to the corpus reader.
     Raises EmohopError when nothing can be read, `out` was begun with other settings, or another
@@ -100,7 +100,7 @@ def prepare(
     processes.check_engine(engine)
     settings = features or FeatureSettings()
     job = _settle(corpus, Path(source), out, settings, labels, running or Running(), reading)
-    if not accept_losses:
+    if not allow_failures:
         _check_whole(job)
     to, call = job.out, uuid.uuid4().hex
     if not is_begun(to, job.where, job.plan):
@@ -127,7 +127,7 @@ def prepare(
             notes = _notes(job)
         problems = [problem for number in sorted(notes) for problem in notes[number].problems]
         if missing or not finished:
-            _finish(job, notes, problems, accept_losses)
+            _finish(job, notes, problems, allow_failures)
         _tidy(job)
         manifest = read_manifest(job.where)
     computed = sum(len(job.groups[number]) for number in missing)
@@ -204,7 +204,7 @@ def _check_whole(job: _Job) -> None:
         if job.features.of(modality) is not None and lacking > FEW_PROBLEMS * len(clips):
             raise EmohopError(
                 f"{lacking} of {len(clips)} clips have no {what}: leave it out with --{modality} "
-                "none, keep such clips with --keep-incomplete, or say --accept-losses to go on "
+                "none, keep such clips with --keep-incomplete, or say --allow-failures to go on "
                 "with the others"
             )
 
@@ -244,7 +244,7 @@ def _reopen(job: _Job, notes: Mapping[int, ShardNote]) -> None:
 
 
 def _finish(
-    job: _Job, notes: Mapping[int, ShardNote], problems: Sequence[Problem], accept_losses: bool
+    job: _Job, notes: Mapping[int, ShardNote], problems: Sequence[Problem], allow_failures: bool
 ) -> None:
     """Write the tables, then the manifest; refuse a corpus that lost too many clips, or all."""
     lines = [(p.id, p.path, p.stage, p.reason) for p in problems]
@@ -256,11 +256,11 @@ def _finish(
         raise EmohopError(
             f"none of {clips} clips could be read; the first, {first.id}: {first.reason}"
         )
-    if len(problems) > FEW_PROBLEMS * clips and not accept_losses:
+    if len(problems) > FEW_PROBLEMS * clips and not allow_failures:
         raise EmohopError(
             f"{len(problems)} of {clips} clips ({len(problems) / clips:.0%}) could not be read, "
             f"{problems[0].id} first: {problems[0].reason}. See {job.where}/{PROBLEMS}; mend them "
-            "and say --retry, or say --accept-losses to go on without them"
+            "and say --retry, or say --allow-failures to go on without them"
         )
     names = map(shard_name, range(len(job.groups)))
     files = [name.removeprefix(f"{SHARDS}/") for name in names]

@@ -60,7 +60,7 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> D
 
 
 def learning_curves(
-    histories: Mapping[str, Sequence[Mapping[str, float]]], select: str, title: str
+    histories: Mapping[str, Sequence[Mapping[str, float]]], monitor: str, title: str
 ) -> Draw:
     """Losses and the dev score by epoch, a line a unit; a dot marks the epoch that was kept."""
 
@@ -69,7 +69,7 @@ def learning_curves(
 
         figure = Figure(figsize=(2 * COLUMN_INCHES, 2.2), layout="constrained")
         losses, scores = figure.subplots(1, 2)
-        column = f"dev_{select}"
+        column = f"dev_{monitor}"
         for history in histories.values():
             lines = [history[i] for i in _thinned(len(history))]
             epochs = [line["epoch"] for line in lines]
@@ -79,10 +79,10 @@ def learning_curves(
                 )
             scores.plot(epochs, [line[column] for line in lines], color=theme.colour(1), lw=0.9)
             values = [line[column] for line in history]
-            best = int(np.argmin(values) if select == "loss" else np.argmax(values))
+            best = int(np.argmin(values) if monitor == "loss" else np.argmax(values))
             scores.plot(best + 1, values[best], "o", color=theme.colour(1), markersize=4)
         losses.set_title(f"{fitted(title, 2.2, _TITLE_POINTS)}: loss", loc="left")
-        scores.set_title(f"dev {select.replace('_', ' ')}", loc="left")
+        scores.set_title(f"dev {monitor.replace('_', ' ')}", loc="left")
         for axes in (losses, scores):
             axes.set_xlabel("epoch")
             axes.grid(axis="y")

@@ -125,7 +125,7 @@ class _Lines(Board):
 
 def _dev_scores(unit: Unit) -> list[float]:
     """The dev score of each epoch so far."""
-    column = f"dev_{unit.recipe.training.select}"
+    column = f"dev_{unit.recipe.training.monitor}"
     try:
         with (unit.folder / HISTORY).open(encoding="utf-8", newline="") as file:
             return [float(line[column]) for line in csv.DictReader(file)]
@@ -134,7 +134,7 @@ def _dev_scores(unit: Unit) -> list[float]:
 
 
 def _best(unit: Unit, scores: Sequence[float]) -> float:
-    return min(scores) if unit.recipe.training.select == "loss" else max(scores)
+    return min(scores) if unit.recipe.training.monitor == "loss" else max(scores)
 
 
 def _span(seconds: float) -> str:

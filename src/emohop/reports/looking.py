@@ -57,15 +57,14 @@ def attention_section(
         said = f"{name}: {test.label[at]}, predicted {test.predicted[at]} ({100 * sure:.0f} %)"
         words = (
             f"; words: {' '.join(row.text.tolist())}"
-            if Modality.TEXT in predictor.inputs.max_steps
+            if Modality.TEXT in predictor.inputs.max_length
             else ""
         )
         peaks = ", ".join(
             f"hop {k} {look.target} entropy {look.entropy:.2f}" for k, look in enumerate(looks, 1)
         )
-        stacks = {m: predictor.settings.encoder(m).stack for m in predictor.inputs.max_steps}
         shown = seen_in_corpus(row, predictor, media.get(name))
-        draw = attention(hops_of(looks, row, stacks, None), shown)
+        draw = attention(hops_of(looks, row, predictor.stacks, None), shown)
         made.append(Plot(f"attention-{number + 1}", f"{said}. {peaks}", f"{said}{words}", draw))
     return Section(
         "attention",

@@ -154,7 +154,7 @@ def _check_places(
 def _check_whole(run: Run) -> None:
     """EmohopError where a run's files lack what the page shows of them."""
     with _told(run.folder / RECIPE):
-        model, select = run.recipe["model"], run.recipe["training"]["select"]
+        model, monitor = run.recipe["model"], run.recipe["training"]["monitor"]
         ModelSettings.model_validate(model)
     with _told(run.folder / RESULTS):
         for score in SCORES:
@@ -166,7 +166,7 @@ def _check_whole(run: Run) -> None:
             if not unit.history:
                 raise ValueError("no epoch")
             for line in unit.history:
-                line["epoch"], line["train_loss"], line["dev_loss"], line[f"dev_{select}"]
+                line["epoch"], line["train_loss"], line["dev_loss"], line[f"dev_{monitor}"]
         _ = unit.model_config  # which says itself what is wrong with the file
 
 

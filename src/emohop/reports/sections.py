@@ -297,7 +297,7 @@ def learning_section(runs: Sequence[Run]) -> Section:
     """Histories of every unit."""
     made = []
     for number, run in enumerate(runs):
-        select = str(run.recipe["training"]["select"])
+        monitor = str(run.recipe["training"]["monitor"])
         histories = {f"{u.fold}/{u.seed}": u.history for u in run.units}
         epochs = [len(history) for history in histories.values()]
         made.append(
@@ -305,7 +305,7 @@ def learning_section(runs: Sequence[Run]) -> Section:
                 f"learning-{number + 1}",
                 f"Learning curves of {run.title}: {min(epochs)} to {max(epochs)} epochs",
                 "A line a unit; the dot is the epoch that was kept, by its dev score.",
-                diagrams.learning_curves(histories, select, run.title),
+                diagrams.learning_curves(histories, monitor, run.title),
             )
         )
     return Section("learning", "How training went", plots=tuple(made))

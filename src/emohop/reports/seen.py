@@ -49,7 +49,7 @@ class Seen:
 
 def seen(prediction: Prediction, source: Source, predictor: Predictor) -> Seen:
     """What a model looked at in a clip; MediaError where its media cannot be read any more."""
-    clip, modalities = source.clip, predictor.inputs.max_steps
+    clip, modalities = source.clip, predictor.inputs.max_length
     found: dict[str, Any] = {"words": _words(prediction)}
     if prediction.end is not None:
         found["seconds"] = prediction.end - prediction.start
@@ -74,7 +74,7 @@ def seen_in_corpus(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
     Without media, the sound is the first feature of each frame, which is its loudness or close
     to it, and there are no pictures.
     """
-    settings, modalities = predictor.inputs.features, predictor.inputs.max_steps
+    settings, modalities = predictor.inputs.features, predictor.inputs.max_length
     found: dict[str, Any] = {}
     if Modality.AUDIO in modalities and len(row.audio):
         if clip is not None and clip.audio is not None:

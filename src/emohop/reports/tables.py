@@ -98,11 +98,11 @@ def robustness_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], select: str) -> Table:
+def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], monitor: str) -> Table:
     """The best trial of each fold, and how many there were."""
     table = Table(title="chosen on dev, each fold for itself", title_justify="left")
     table.add_column("fold")
-    for name in ("trials", "pruned", "failed", f"best dev {select.replace('_', ' ')}"):
+    for name in ("trials", "pruned", "failed", f"best dev {monitor.replace('_', ' ')}"):
         table.add_column(name, justify="right")
     table.add_column("settings")
     for fold, trial in sorted(best.items()):

@@ -53,7 +53,7 @@ def progress_bar(what: str) -> Iterator[processes.Progress]:
 def print_epoch(unit: Unit, epoch: Epoch) -> None:
     """One line an epoch on standard error, from whichever process trains."""
     settings = unit.recipe.training
-    score = f"dev_{settings.select}"
+    score = f"dev_{settings.monitor}"
     limit = "" if settings.max_epochs is None else f"/{settings.max_epochs}"
     line = (
         f"fold {unit.fold.index} ({unit.fold.name}) seed {unit.seed}"

@@ -107,7 +107,7 @@ def _place(model: Path) -> Path | None:
 def _check(
     units: Sequence[Unit], conditions: Sequence[Condition], source: str | Path | None
 ) -> None:
-    looks = set(units[0].predictor.inputs.max_steps)
+    looks = set(units[0].predictor.inputs.max_length)
     for condition in conditions:
         blind = [m for m in condition.modalities if m not in looks]
         if blind:

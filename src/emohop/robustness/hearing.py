@@ -46,7 +46,7 @@ def evaluate_heard(
     without words, clips that are not in `source`, or sounds that cannot be read.
     """
     units = units_of(model, corpus)
-    if Modality.TEXT not in units[0].predictor.inputs.max_steps:
+    if Modality.TEXT not in units[0].predictor.inputs.max_length:
         raise EmohopError("--asr: this model does not look at words")
     if units[0].predictor.inputs.features.turns_before:
         raise EmohopError("--asr: words with turns of context cannot be heard again")

@@ -146,8 +146,8 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
     @router.post("/predict/batch", responses=TROUBLES)
     async def predict_batch(files: Uploads) -> Batch:
         """The emotion in each of several files; one that cannot be read has its error."""
-        if len(files) > settings.files:
-            most = settings.files
+        if len(files) > settings.max_files:
+            most = settings.max_files
             raise HTTPException(422, f"{len(files)} files; up to {most} are accepted at once")
         answers = []
         for file in files:  # one after the other: a batch takes one place in the queue
@@ -227,7 +227,7 @@ async def _answer(
             raise HTTPException(503, "the server is about to end") from None
         except WorkerDiedError as error:
             if error.late:
-                limit = f"{settings.seconds:g} s"
+                limit = f"{settings.timeout_seconds:g} s"
                 raise HTTPException(504, f"{name}: took longer than {limit}") from None
             raise HTTPException(500, f"{name}: the process that read it died") from None
 

@@ -35,7 +35,7 @@ class Listening:
         """Load it, and predict once: what is imported late takes seconds."""
         self._predictor = served.load()
         self._open: dict[int, _Open] = {}
-        if Modality.AUDIO in self._predictor.inputs.max_steps:
+        if Modality.AUDIO in self._predictor.inputs.max_length:
             self._predictor.stream("ready").add(np.zeros(16_000, np.float32))
 
     def described(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Pool:
     """Requests that workers have."""
 
     def __post_init__(self) -> None:
-        self.queue: asyncio.Queue[_Waiting] = asyncio.Queue(self.settings.queue)
+        self.queue: asyncio.Queue[_Waiting] = asyncio.Queue(self.settings.max_queue)
         self._tasks: list[asyncio.Task[None]] = []
         self._workers: dict[int, Worker] = {}
         self._closing = False
@@ -96,7 +96,7 @@ class Pool:
         except asyncio.QueueFull:
             raise FullError from None
         try:
-            return await asyncio.wait_for(waiting.answer, self.settings.seconds)
+            return await asyncio.wait_for(waiting.answer, self.settings.timeout_seconds)
         except asyncio.TimeoutError:
             raise WorkerDiedError(late=True) from None
 
@@ -119,7 +119,7 @@ class Pool:
     async def _batch(self) -> list[_Waiting]:
         """The next request, and those that wait behind it."""
         batch = [await self.queue.get()]
-        while len(batch) < self.settings.batch and not self.queue.empty():
+        while len(batch) < self.settings.max_batch and not self.queue.empty():
             batch.append(self.queue.get_nowait())
         return batch
 

@@ -25,9 +25,9 @@ class Predicting:
         """Load both; EmohopError when one cannot be."""
         self.settings, self.predictor = settings, served.load()
         self.transcriber: Transcriber | None = None
-        if served.asr is not None and Modality.TEXT in self.predictor.inputs.max_steps:
+        if served.asr is not None and Modality.TEXT in self.predictor.inputs.max_length:
             self.transcriber = Transcriber(served.asr)
-        if Modality.TEXT in self.predictor.inputs.max_steps:
+        if Modality.TEXT in self.predictor.inputs.max_length:
             list(self.predictor.predict([source_of_words("ready")]))  # imports take seconds
 
     def described(self) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Predicting:
         return {
             "model": self.predictor.settings.title,
             "labels": list(inputs.labels),
-            "modalities": [m.value for m in inputs.max_steps],
+            "modalities": [m.value for m in inputs.max_length],
             "corpus": config.corpus.name,
             "emohop": config.emohop,
             "asr": None if self.transcriber is None else self.transcriber.name,

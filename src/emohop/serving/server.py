@@ -34,7 +34,7 @@ def run(
     app = create_app(model, settings, asr, encoders)
     config = uvicorn.Config(
         app, host, port, log_level="critical", access_log=False, server_header=False,
-        timeout_graceful_shutdown=round(settings.seconds),
+        timeout_graceful_shutdown=round(settings.timeout_seconds),
         ws_max_size=message_bytes(settings),
     )  # fmt: skip
     server = uvicorn.Server(config)

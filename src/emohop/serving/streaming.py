@@ -184,7 +184,7 @@ class _Talk:
         """Hear and answer until the end; the code with which it was closed."""
         try:
             begin = self._begin(await self._receive(FIRST_SECONDS))
-            if self.streams.open >= self.settings.streams:
+            if self.streams.open >= self.settings.max_streams:
                 raise _Over(FULL, f"{self.streams.open} streams are open already: come again later")
             self.streams.open += 1
             self.metrics.streams.set(self.streams.open)

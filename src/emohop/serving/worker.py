@@ -120,7 +120,7 @@ class Worker:
         """The answers to jobs, in their order; WorkerDiedError when there will be none."""
         try:
             self.connection.send(list(jobs))
-            if self.connection.poll(self.settings.seconds):
+            if self.connection.poll(self.settings.timeout_seconds):
                 answers: list[Any] = self.connection.recv()
                 return answers
         except (EOFError, OSError):
@@ -133,7 +133,7 @@ class Worker:
         """Let it finish what it does, then end it."""
         try:
             self.connection.send(_STOP)
-            self.process.join(self.settings.seconds)
+            self.process.join(self.settings.timeout_seconds)
         except OSError:
             pass  # it is gone already
         self.kill()

@@ -40,7 +40,7 @@ class Clips(Dataset[Batch]):
 
     def steps(self) -> NDArray[np.int64]:
         """Steps of each clip's longest sequence among audio and video, or of its text."""
-        limits = self.inputs.max_steps
+        limits = self.inputs.max_length
         timed: list[Modality] = [m for m in limits if m is not Modality.TEXT] or list(limits)
         longest = [
             max(min(len(row[m.value]), limits[m]) for m in timed)

@@ -236,7 +236,7 @@ def _title(recipe: Recipe, corpus: PreparedCorpus) -> str:
 
 def _leak(recipe: Recipe, leak: str | None) -> str | None:
     """What is to be said beside every number of a run."""
-    if recipe.training.standardise != "own":
+    if recipe.training.standardise != "per_speaker":
         return leak
     adapted = "features are standardised by each test speaker's own clips, without their labels"
     return adapted if leak is None else f"{leak}; {adapted}"

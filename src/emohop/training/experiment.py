@@ -68,19 +68,21 @@ def make_experiment(
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
     vary: Mapping[str, Sequence[Any]] | None = None,
-    over: str | Path | None = None,
+    override: str | Path | None = None,
 ) -> Experiment | Recipe:
     """The recipe, or the experiment where the file has rows or something is varied.
 
-    The recipe `over`, then `settings` (`key=value`) and `overrides` (by dotted key) are put over
-    every row; `vary` replaces what the file varies of the same settings. EmohopError for an
+    The recipe `override`, then `settings` (`key=value`) and `overrides` (by dotted key) are put
+    over every row; `vary` replaces what the file varies of the same settings. EmohopError for an
     unknown key, a row that no model can be, and rows of one name.
     """
     base = read_recipe(name_or_file)
     rows, varied = _rows(base.pop("rows", None)), _varied(base.pop("vary", None))
-    above = {} if over is None else read_recipe(over)
+    above = {} if override is None else read_recipe(override)
     if {"rows", "vary"} & above.keys():
-        raise EmohopError(f"--over {over} is an experiment of several rows: give a plain recipe")
+        raise EmohopError(
+            f"--override {override} is an experiment of several rows: give a plain recipe"
+        )
     last = {**read_settings(settings), **(overrides or {})}
     varied = {k: v for k, v in varied.items() if k not in last}
     varied |= {key: list(values) for key, values in (vary or {}).items()}
@@ -281,8 +283,7 @@ def _same(one: object, other: object) -> bool:
 
 def _shown(value: object) -> str:
     """A value as it is typed."""
-    many = isinstance(value, (list, tuple))
-    return ",".join(map(str, value)) if many else str(value)  # type: ignore[arg-type]
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _impossible(recipe: Recipe) -> str | None:

@@ -255,7 +255,7 @@ class _Run:
             loss = self._pass(parts["train"])
             scores = self.scores(parts["dev"])
             history.append({"epoch": self.epoch + 1, "loss": loss, **scores})
-            wanted = [line[self.settings.select] for line in history]
+            wanted = [line[self.settings.monitor] for line in history]
             if wanted.index(max(wanted)) == len(history) - 1:
                 best = {k: v.detach().clone() for k, v in self._weights().items()}
             with replacing(progress) as file:

@@ -123,8 +123,8 @@ def _trainer(
     loggers: Sequence[Logger],
 ) -> Trainer:
     """Lightning's loop over epochs of `steps` steps, with the best and the last one kept."""
-    score = f"dev_{settings.select}"
-    mode = "min" if settings.select == "loss" else "max"
+    score = f"dev_{settings.monitor}"
+    mode = "min" if settings.monitor == "loss" else "max"
     limits = [settings.max_epochs, settings.max_steps and max(1, settings.max_steps // steps)]
     checkpoint = partial(
         ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False

@@ -29,7 +29,7 @@ class Objective:
         Raises EmohopError for settings that have no meaning together.
         """
         self.kind, self.gamma = settings.loss, settings.focal_gamma
-        self.smoothing, self.votes = settings.label_smoothing, settings.targets == "votes"
+        self.smoothing, self.votes = settings.label_smoothing, settings.soft_labels
         self.weights: Tensor | None = None
         if settings.class_weights == "balanced":
             self.weights = balanced_weights(counts)
@@ -42,7 +42,7 @@ class Objective:
         if self.kind == "sigmoid" and unusual:
             raise EmohopError(
                 "training.loss = sigmoid is the loss of the 2018 programs: class_weights, "
-                "label_smoothing and targets=votes go with softmax or focal"
+                "label_smoothing and soft_labels go with softmax or focal"
             )
 
     def __call__(self, logits: Tensor, classes: Tensor, votes: Tensor | None = None) -> Tensor:

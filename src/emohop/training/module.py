@@ -41,7 +41,7 @@ class Training(LightningModule):
         super().__init__()
         self.network, self.settings, self.seed, self.epoch = network, settings, seed, epoch
         self.objective = objective
-        self.clipper = Clipper(network, settings.clip, settings.gradient_clip)
+        self.clipper = Clipper(network, settings.gradient_clip_mode, settings.gradient_clip)
         self.dev: list[tuple[Tensor, Tensor]] = []
 
     def transfer_batch_to_device(

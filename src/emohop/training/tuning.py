@@ -74,11 +74,11 @@ class Search:
         """The dev score of the best epoch under these settings; `told` hears of each epoch."""
         from emohop.training.fitting import fit_network
 
-        select = f"dev_{self.recipe.training.select}"
+        monitor = f"dev_{self.recipe.training.monitor}"
         scores: list[float] = []
 
         def hear(epoch: Epoch) -> None:
-            scores.append(epoch[select])
+            scores.append(epoch[monitor])
             told(epoch)
 
         recipe = try_setting(self.recipe, settings)
@@ -86,7 +86,7 @@ class Search:
             fit_network(self.corpus, recipe, self.train, self.dev, recipe.seeds[0], place, hear)
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        return min(scores) if self.recipe.training.select == "loss" else max(scores)
+        return min(scores) if self.recipe.training.monitor == "loss" else max(scores)
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def tune(
 
 def best_trials(recipe: Recipe, trials: Sequence[Trial]) -> dict[int, Trial]:
     """The best complete trial of each fold, the first of several equal."""
-    sign = -1.0 if recipe.training.select == "loss" else 1.0
+    sign = -1.0 if recipe.training.monitor == "loss" else 1.0
     best: dict[int, Trial] = {}
     for trial in trials:
         if trial.state == "complete" and trial.score is not None:
@@ -183,10 +183,10 @@ def _try(study: optuna.Study, search: Search) -> None:
     optuna = _optuna()
     trial = study.ask()
     settings = {key: _suggest(trial, key, part) for key, part in search.space.items()}
-    select = f"dev_{search.recipe.training.select}"
+    monitor = f"dev_{search.recipe.training.monitor}"
 
     def told(epoch: Epoch) -> None:
-        trial.report(epoch[select], int(epoch["epoch"]))
+        trial.report(epoch[monitor], int(epoch["epoch"]))
         if trial.should_prune():
             raise optuna.TrialPruned
 
@@ -215,7 +215,7 @@ def _study(folder: Path, recipe: Recipe) -> optuna.Study:
     study: optuna.Study = library.create_study(
         study_name=folder.name,
         storage=f"sqlite:///{folder / STUDY}",
-        direction="minimize" if recipe.training.select == "loss" else "maximize",
+        direction="minimize" if recipe.training.monitor == "loss" else "maximize",
         pruner=library.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=5),
         load_if_exists=True,
     )
@@ -296,7 +296,7 @@ def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> N
 
 def _write(out: Path, recipe: Recipe, trials: Sequence[Trial]) -> None:
     keys = sorted({key for trial in trials for key in trial.settings})
-    header = ["fold", "trial", "state", f"dev_{recipe.training.select}", *keys, "reason"]
+    header = ["fold", "trial", "state", f"dev_{recipe.training.monitor}", *keys, "reason"]
     rows = [
         [t.fold, t.number, t.state, t.score, *map(t.settings.get, keys), t.reason] for t in trials
     ]
