@@ -1,11 +1,11 @@
-"""A paper's table with one process and with two, and what the start of a unit costs.
+"""A paper's table with one process and with two, and what the start of a fold run costs.
 
     emohop demo demo
     python benchmarks/grid.py demo/prepared
 
 First 5 units of one epoch in one process: the first brings the imports along, the others find them
-there. Then `table-2020` over `small` (8 rows, 5 session folds, 1 seed: 40 units) as a whole
-program, with one process and with two in turns. Last, `emohop report` of those units.
+there. Then `table-2020` over `small` (8 rows, 5 session folds, 1 seed: 40 fold runs) as a whole
+program, with one process and with two in turns. Last, `emohop report` of those fold runs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-UNITS = """
+FOLD_RUNS = """
 import sys
 from emohop.recipes import make_recipe
-from emohop.training.crossval import train
+from emohop.training.run import train
 settings = ["training.max_epochs=1", "model.name=amh"]
 train(sys.argv[1], sys.argv[2], make_recipe("small", settings),
       ended=lambda outcome: print(f"{outcome.seconds:.2f}"))
@@ -54,20 +54,23 @@ def tables(prepared: Path, folder: Path, rounds: int) -> None:
     print(f"\ntwo processes: {statistics.median(ratios):.2f} times as fast")
     page = str(folder / "page.html")
     report = timed(*emohop, "report", out, page, "--prepared", str(prepared))
-    print(f"report of 40 units: {report:.1f} s")
+    print(f"report of 40 fold runs: {report:.1f} s")
 
 
 def starts(prepared: Path, folder: Path) -> None:
-    """What a unit of one epoch takes, the first and the others."""
+    """What a fold run of one epoch takes, the first and the others."""
     done = subprocess.run(
-        [sys.executable, "-c", UNITS, str(prepared), str(folder / "starts")],
+        [sys.executable, "-c", FOLD_RUNS, str(prepared), str(folder / "starts")],
         check=True,
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     first, *others = map(float, done.stdout.split())
-    print(f"first unit, imports included: {first:.1f} s; others: {statistics.median(others):.1f} s")
+    print(
+        f"first fold run, imports included: {first:.1f} s; "
+        f"others: {statistics.median(others):.1f} s"
+    )
 
 
 def main() -> None:

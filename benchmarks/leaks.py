@@ -23,13 +23,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from emohop import processes
 from emohop.evaluation.metrics import TITLES
-from emohop.inputs import Inputs
+from emohop.preprocessor import Preprocessor
 from emohop.recipes import make_recipe
 from emohop.scoring import score
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training import fitting
-from emohop.training.crossval import begin
-from emohop.training.unit import Unit
+from emohop.training.fold_run import FoldRun
+from emohop.training.run import begin
 
 SCORES = ("accuracy", "balanced_accuracy", "f1_weighted")
 
@@ -38,16 +38,21 @@ class Peek(Callback):
     """Scores test after every epoch."""
 
     def __init__(
-        self, corpus: PreparedCorpus, rows: Sequence[int], inputs: Inputs, monitor: str
+        self, corpus: PreparedCorpus, rows: Sequence[int], preprocessor: Preprocessor, monitor: str
     ) -> None:
-        self.corpus, self.rows, self.inputs, self.monitor = corpus, rows, inputs, monitor
+        self.corpus, self.rows, self.preprocessor, self.monitor = (
+            corpus,
+            rows,
+            preprocessor,
+            monitor,
+        )
         self.dev: list[float] = []
         self.test: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note both scores of the epoch that ends."""
         network = pl_module.get_submodule("network")
-        said = score(self.corpus, self.rows, "test", network, self.inputs)
+        said = score(self.corpus, self.rows, "test", network, self.preprocessor)
         monitor = f"dev_{self.monitor}"
         self.dev.append(float(trainer.callback_metrics[monitor]))
         self.test.append(said.metrics())
@@ -55,7 +60,7 @@ class Peek(Callback):
 
 @dataclass(frozen=True)
 class Curves:
-    """A unit's dev score and test scores by epoch."""
+    """A fold run's dev score and test scores by epoch."""
 
     dev: list[float]
     test: list[dict[str, float]]
@@ -66,23 +71,27 @@ class Curves:
         return self.test[by.index(max(by))][name]
 
 
-def curves(unit: Unit) -> Curves:
-    """Train a unit with test looked at after every epoch."""
+def curves(fold_run: FoldRun) -> Curves:
+    """Train a fold run with test looked at after every epoch."""
     torch.set_num_threads(1)
     peeks: list[Peek] = []
     make_trainer = fitting._trainer
-    corpus = open_prepared(unit.prepared)
-    inputs = Inputs.fit(corpus, unit.fold.train.tolist(), unit.recipe)
+    corpus = open_prepared(fold_run.prepared)
+    preprocessor = Preprocessor.fit(corpus, fold_run.fold.train.tolist(), fold_run.recipe)
 
     def peeking(*args: object, **options: object) -> Trainer:
         trainer = make_trainer(*args, **options)  # type: ignore[arg-type]
-        peeks.append(Peek(corpus, unit.fold.test.tolist(), inputs, unit.recipe.training.monitor))
+        peeks.append(
+            Peek(
+                corpus, fold_run.fold.test.tolist(), preprocessor, fold_run.recipe.training.monitor
+            )
+        )
         trainer.callbacks.append(peeks[-1])  # type: ignore[attr-defined]
         return trainer
 
     fitting._trainer = peeking
     try:
-        fitting.fit(unit)
+        fitting.fit(fold_run)
     finally:
         fitting._trainer = make_trainer
     return Curves(peeks[0].dev, peeks[0].test)
@@ -96,8 +105,8 @@ def rows(prepared: Path, protocols: Sequence[str], seeds: int, jobs: int) -> Non
         for protocol in protocols:
             changes = {"seeds": list(range(seeds)), "protocol": protocol}
             recipe = make_recipe("demo", (), changes)
-            units = begin(open_prepared(prepared), Path(folder) / protocol, recipe)
-            found = [curve for _, curve in processes.run(curves, units, jobs)]
+            fold_runs = begin(open_prepared(prepared), Path(folder) / protocol, recipe)
+            found = [curve for _, curve in processes.run(curves, fold_runs, jobs)]
             for chosen in ("dev", "test"):
                 cells = []
                 for name in SCORES:

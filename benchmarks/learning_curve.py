@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from emohop.recipes import make_recipe
 from emohop.release_arrays import import_arrays
 from emohop.storage.manifest import MANIFEST
-from emohop.training.crossval import train
+from emohop.training.run import train
 
 ORIGINAL = Path(__file__).parents[1] / "tests" / "golden" / "learning_curve.json"
 STEPS, ROUND, DEV_CLIPS = 24, 3, 128

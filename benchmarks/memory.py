@@ -27,8 +27,8 @@ STARTED = "EMOHOP_BENCHMARK_STARTED"
 def child(prepared: Path, recipe: str, settings: list[str]) -> None:
     """Train one round and print what was seen."""
     from emohop.recipes import make_recipe
-    from emohop.training.crossval import train
-    from emohop.training.module import Training
+    from emohop.training.lightning_module import Training
+    from emohop.training.run import train
 
     started, first_step = float(os.environ[STARTED]), 0.0
     begin = Training.on_train_batch_start

@@ -33,12 +33,12 @@ from emohop.features.audio import AUDIO_FEATURES, mfcc120
 from emohop.features.encoding import load_encoder
 from emohop.features.standardisation import Standardiser
 from emohop.features.text import Vocabulary
-from emohop.inputs import Inputs
-from emohop.model_config import Calibration, ModelConfig, Sizes, TrainedOn
+from emohop.model_config import Calibration, InputDims, ModelConfig, TrainedOn
 from emohop.models import build
 from emohop.models.batch import Batch
 from emohop.prediction import Predictor
-from emohop.prediction.sources import source_of_file
+from emohop.prediction.inputs import source_of_file
+from emohop.preprocessor import Preprocessor
 from emohop.recipes import make_recipe
 
 SECONDS, WORDS, PICTURES = 5, 20, 15
@@ -98,11 +98,11 @@ def main() -> None:
     print(f"emohop predict from a cold start: median {statistics.median(cold):.2f} s")
 
 
-def published() -> tuple[torch.nn.Module, Batch, ModelSettings, Sizes]:
+def published() -> tuple[torch.nn.Module, Batch, ModelSettings, InputDims]:
     """AMH-7 at the published sizes and a clip for it, and what it was built from."""
     settings = make_recipe("published-amh", ["model.hops=7"]).model
     vocabulary = 3000
-    sizes = Sizes(
+    sizes = InputDims(
         7,
         {Modality.AUDIO: 120, Modality.TEXT: vocabulary, Modality.VIDEO: 2048},
         35 if settings.prosody else 0,
@@ -174,13 +174,13 @@ def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
     vocabulary = Vocabulary.build([["way"], *([f"word{n}"] for n in range(3000))])
     layers = {Modality.AUDIO: encoder.layers} if encoder.layers > 1 else {}
     width = encoder.width // encoder.layers
-    sizes = Sizes(
+    sizes = InputDims(
         7,
         {Modality.AUDIO: width, Modality.TEXT: len(vocabulary), Modality.VIDEO: 2048},
         35 if prosody else 0,
         layers,
     )
-    inputs = Inputs(
+    preprocessor = Preprocessor(
         labels=tuple("abcdefg"),
         features=features,
         sizes=sizes,
@@ -192,14 +192,14 @@ def whole(audio: str, steps: int, *, prosody: bool) -> Predictor:
     config = ModelConfig(
         emohop=emohop.__version__,
         model=settings,
-        inputs=inputs.to_config(),
+        preprocessor=preprocessor.to_config(),
         calibration=Calibration(temperature=1.0),
         recipe=Recipe(model=settings),
         corpus=TrainedOn(name="made", fingerprint="0" * 64),
         fold=0,
         seed=0,
     )
-    return Predictor(build(settings, sizes).eval(), inputs, config, device="cpu")
+    return Predictor(build(settings, sizes).eval(), preprocessor, config, device="cpu")
 
 
 if __name__ == "__main__":

@@ -42,10 +42,10 @@ def own(vectors: Vectors, speakers: list[str]) -> Vectors:
 
 def probe(corpus: PreparedCorpus, vectors: Vectors, groups: int, strength: float) -> str:
     """Mean balanced accuracy over folds, without and with the dev part in training."""
-    labels = np.array(corpus.facts("label"))
+    labels = np.array(corpus.metadata("label"))
     flat = vectors.reshape(len(vectors), -1)
     scores: dict[bool, list[float]] = {False: [], True: []}
-    for fold in make_folds("speaker", corpus.facts, 0, groups):
+    for fold in make_folds("speaker", corpus.metadata, 0, groups):
         for with_dev, taken in scores.items():
             train = np.concatenate([fold.train, fold.dev]) if with_dev else fold.train
             model = make_pipeline(
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--strength", type=float, default=0.01, help="C of the regression")
     arguments = parser.parse_args()
     corpus = open_prepared(arguments.prepared)
-    vectors, speakers = pooled(corpus), corpus.facts("speaker")
+    vectors, speakers = pooled(corpus), corpus.metadata("speaker")
     layers = corpus.manifest.layers.get("audio", 1)
     rows = {"all": vectors, "all, each speaker's own statistics": own(vectors, speakers)}
     if layers > 1:

@@ -20,9 +20,9 @@ import torch
 
 from emohop.models import build
 from emohop.recipes import make_recipe
-from emohop.reports.tables import comparison_table
-from emohop.reports.terminal import show
-from emohop.training.crossval import train
+from emohop.reports.terminal.console import show
+from emohop.reports.terminal.tables import comparison_table
+from emohop.training.run import train
 from train_step import SIZES, Contestant, cpu_clock, draw_batch, take_turns
 
 

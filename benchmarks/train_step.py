@@ -29,7 +29,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from emohop.clips import Modality
 from emohop.config import ModelSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.gru import Layer
@@ -37,7 +37,7 @@ from emohop.models.hopping import ModalityHopping
 from emohop.models.ragged import step_mask
 
 A, T, V = Modality.AUDIO, Modality.TEXT, Modality.VIDEO
-SIZES = Sizes(classes=7, steps={A: 120, T: 3747, V: 2048})
+SIZES = InputDims(classes=7, steps={A: 120, T: 3747, V: 2048})
 FRAMES_PER_SECOND, WORDS_PER_SECOND, PICTURES_PER_SECOND = 100, 2.9, 3
 LEARNING_RATE = 1e-3
 
@@ -92,7 +92,7 @@ class Plain(nn.Module):
         """Logits, with padding everywhere."""
         outputs, vectors = {}, {}
         for m in (A, T, V):
-            steps, lengths = batch.steps[m], batch.lengths[m]
+            steps, lengths = batch.sequences[m], batch.lengths[m]
             if m is T:
                 steps = self.embedding(steps)
             steps = functional.dropout(steps, self.dropout[m], self.training)

@@ -25,7 +25,7 @@ from torch import Tensor
 from emohop.clips import Modality
 from emohop.config import ModelSettings, TrainingSettings
 from emohop.errors import EmohopError
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.published import load_published, published_variables
@@ -153,7 +153,7 @@ class Watch:
             found[f"hop{number}/attn"] = found["attn/weights"] = weights
             found[f"hop{number}/context"] = hop.context
         if self.words is not None and self.words.grad is not None:
-            lengths, steps = self.batch.lengths[T], self.batch.steps[T].shape[1]
+            lengths, steps = self.batch.lengths[T], self.batch.sequences[T].shape[1]
             padded = Ragged(lengths, steps).pad(self.words.grad)
             found[f"gradvals/{EMBEDDING}"] = padded.flatten(0, 1)
         return {name: tensor.detach().numpy() for name, tensor in found.items()}
@@ -182,7 +182,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     return golden
 
 
-def _settings(meta: Mapping[str, Any]) -> tuple[ModelSettings, TrainingSettings, Sizes]:
+def _settings(meta: Mapping[str, Any]) -> tuple[ModelSettings, TrainingSettings, InputDims]:
     """The model, the training rule and the sizes that a file's meta tells of."""
     if unknown := [name for name in ("attn_audio", "attn_video") if meta.get(name)]:
         raise EmohopError(f"{meta['name']}: {unknown[0]} is an attention that is not reproduced")
@@ -221,7 +221,7 @@ def _settings(meta: Mapping[str, Any]) -> tuple[ModelSettings, TrainingSettings,
     )
     steps = {A: meta["n_audio"], T: meta["vocab"], V: meta.get("n_video", 0)}
     prosody = meta.get("n_prosody", 0) if model.prosody else 0
-    sizes = Sizes(meta["n_category"], {m: steps[m] for m in names}, prosody)
+    sizes = InputDims(meta["n_category"], {m: steps[m] for m in names}, prosody)
     return model, training, sizes
 
 

@@ -13,16 +13,16 @@ import yaml
 
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, Recipe
-from emohop.evaluation.results import Predictions, write_json, write_unit
+from emohop.evaluation.results import Predictions, write_fold_run, write_json
 from emohop.evaluation.runs import CLIPS, FACTS, HISTORY, RECIPE
-from emohop.evaluation.summary import RESULTS, UnitResult, summarise
+from emohop.evaluation.summary import RESULTS, FoldRunResult, summarise
 from emohop.model_config import (
     MODEL_CONFIG,
     Calibration,
-    InputsConfig,
+    InputDims,
     ModelConfig,
     Normalisation,
-    Sizes,
+    PreprocessorConfig,
     TrainedOn,
 )
 from emohop.recipes import make_recipe
@@ -85,21 +85,21 @@ def write_run(
     speakers: bool = True,
     epochs: int = 6,
 ) -> Path:
-    """A whole run folder of `len(folds) × len(seeds)` units."""
+    """A whole run folder of `len(folds) × len(seeds)` fold runs."""
     facts = clip_facts(clips)
     recipe = make_recipe("demo", [*settings, f"protocol={protocol}"])
-    units = []
+    fold_runs = []
     for fold in folds:
         for seed in seeds:
-            unit = folder / f"fold-{fold}" / f"seed-{seed}"
+            fold_run = folder / f"fold-{fold}" / f"seed-{seed}"
             said = predictions(facts, fold, skill, seed, speakers=speakers)
-            write_unit(unit, said)
-            result = UnitResult.of(fold, seed, SESSIONS[fold], said)
-            units.append(result)
-            _write_history(unit / HISTORY, epochs, result.dev)
-            (unit / "model").mkdir()
+            write_fold_run(fold_run, said)
+            result = FoldRunResult.of(fold, seed, SESSIONS[fold], said)
+            fold_runs.append(result)
+            _write_history(fold_run / HISTORY, epochs, result.dev)
+            (fold_run / "model").mkdir()
             config = _model_config(recipe, result.temperature, fold, seed)
-            config.write(unit / "model" / MODEL_CONFIG)
+            config.write(fold_run / "model" / MODEL_CONFIG)
     run: dict[str, Any] = {
         "emohop": "0.1.0",
         "data": "prepared",
@@ -109,7 +109,7 @@ def write_run(
         "clips_fingerprint": f"{clips:0<64}",
     }
     write_json(folder / FACTS, run)
-    results = summarise(units, protocol, class_set, LABELS)
+    results = summarise(fold_runs, protocol, class_set, LABELS)
     title = {"model": recipe.model.title}
     named = {key: run[key] for key in ("corpus", "fingerprint", "clips_fingerprint", "emohop")}
     write_json(folder / RESULTS, {**results, **title, **named})
@@ -122,12 +122,12 @@ def write_run(
 
 
 def _model_config(recipe: Recipe, temperature: float, fold: int, seed: int) -> ModelConfig:
-    """What the model folder of a unit says, of a network that nobody built."""
-    sizes = Sizes(len(LABELS), dict.fromkeys(recipe.model.uses, 2))
+    """What the model folder of a fold run says, of a network that nobody built."""
+    sizes = InputDims(len(LABELS), dict.fromkeys(recipe.model.uses, 2))
     return ModelConfig(
         emohop="0.1.0",
         model=recipe.model,
-        inputs=InputsConfig(
+        preprocessor=PreprocessorConfig(
             labels=LABELS,
             features=FeatureSettings(),
             sizes=sizes,

@@ -62,11 +62,11 @@ def test_lists_make_an_experiment(prepared: Path, tmp_path: Path) -> None:
     assert "left out: mha is between two modalities" in text
     names = {"amh-3_audio+text", "amh-3_audio+text+video", "mha-3_audio+text", "tre_text"}
     assert {path.name for path in out.iterdir() if path.is_dir()} == names
-    assert "4 of 4 units done" in text
+    assert "4 of 4 fold runs done" in text
     assert "mean ± std" in text
     more = run("train", prepared, out, "--fold", "0,1", "--jobs", 1)
     assert more.count(" done; ") == 4
-    assert "8 of 8 units done" in more
+    assert "8 of 8 fold runs done" in more
     words = ["--model", "are,tre", "--jobs", "1"]
     result = CliRunner().invoke(app, ["train", str(prepared), str(out), *words])
     assert result.exit_code == FAILED
@@ -77,7 +77,7 @@ def test_a_failed_unit_has_a_status_of_its_own(prepared: Path, tmp_path: Path) -
     wild = ["--set", "training.gradient_clip=0", "--set", "training.learning_rate=1e30"]
     words = ["--recipe", "demo", "--model", "are", "--fold", "0,1", "--jobs", 1, *wild]
     text = run("train", prepared, tmp_path / "run", *words, status=INCOMPLETE)
-    assert "2 of 2 units failed, the others are kept; run/fold-0/seed-0: training div" in text
+    assert "2 of 2 fold runs failed, the others are kept; run/fold-0/seed-0: training div" in text
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from emohop.config import FeatureSettings, ServingSettings
 from emohop.prediction import Prediction
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
-from emohop.serving.predicting import Predicting
-from emohop.serving.worker import Job, Served
-from emohop.training.crossval import train
+from emohop.serving.messages import PredictRequest, Served
+from emohop.serving.requests import Predicting
+from emohop.training.run import train
 from tests.features.test_activity import RECORDING
 from tests.features.tiny import save_language
 from tests.prediction.conftest import films, model, prepared  # noqa: F401  (fixtures)
@@ -147,7 +147,8 @@ def test_an_encoder_that_has_moved(films: Path, tmp_path: Path) -> None:  # noqa
     moved = f"text={tmp_path / 'moved'}"
     assert run(trained, "--text", "No way!", "--json", "--encoder", moved)[1] == expected
     served = Served(trained, encoders={Modality.TEXT: str(tmp_path / "moved")})
-    (answers,) = Predicting(served, ServingSettings()).answers([Job(None, "text", "No way!")])
+    asked = PredictRequest(None, "text", "No way!")
+    (answers,) = Predicting(served, ServingSettings()).answers([asked])
     assert answers == [json.loads(expected)]
     other = f"text={save_language(tmp_path / 'other', seed=1)}"
     code, _, error = run(trained, "--text", "No way!", "--encoder", other)

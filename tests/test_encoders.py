@@ -16,7 +16,7 @@ from emohop.clips import Clip, Modality, Span
 from emohop.config import FeatureSettings, Recipe
 from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError, MediaError
-from emohop.features import pending
+from emohop.features import batching
 from emohop.features.cache import Cache
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.extraction import Arrays, Extractor, Failure
@@ -24,7 +24,7 @@ from emohop.features.text import CONTEXT_WORDS, TURN, Text, said
 from emohop.preparation import Running, prepare
 from emohop.storage import open_prepared
 from emohop.storage.joining import join
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.features.tiny import SIZE, save_language, save_speech, sound
 
 SPEAKERS = ("anna", "bert", "carl")
@@ -243,7 +243,7 @@ def test_media_that_wait_are_encoded_in_parts(
         lambda items: calls.append(len(items)) or encoder.encode(items),  # type: ignore[func-returns-value]
         encoder.width,
     )
-    monkeypatch.setattr(pending, "PENDING_BYTES", 1)
+    monkeypatch.setattr(batching, "PENDING_BYTES", 1)
     for (_, alone), (_, whole) in zip(extract.extract(spans), together, strict=True):
         assert not isinstance(alone, Failure)
         assert not isinstance(whole, Failure)

@@ -25,11 +25,11 @@ from emohop.models import build
 from emohop.models.attention import attend, uniform_attention
 from emohop.models.batch import Batch, Hop, Output
 from emohop.models.ragged import Ragged
-from emohop.prediction import Look
+from emohop.prediction import AttentionMap
 from emohop.recipes import make_recipe
-from emohop.reports.explanation import explanation_tables, finding
+from emohop.reports.terminal.explanation import explanation_tables, finding
 from emohop.storage import open_prepared
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.models.made import SIZES, batch, settings
 from tests.prepared import write_prepared
 
@@ -46,8 +46,8 @@ class Known(nn.Module):
     """
 
     def forward(self, given: Batch) -> Output:
-        ragged = Ragged(given.lengths[AUDIO], given.steps[AUDIO].shape[1])
-        rows = ragged.pack(given.steps[AUDIO])
+        ragged = Ragged(given.lengths[AUDIO], given.sequences[AUDIO].shape[1])
+        rows = ragged.pack(given.sequences[AUDIO])
         query = torch.zeros(len(given), rows.shape[1])
         query[:, 0] = 1.0
         _, weights = attend(query, rows, ragged)
@@ -94,9 +94,9 @@ def test_curves_begin_and_end_alike_and_only_one_target_without_others() -> None
 
 def test_random_attention_is_no_better_than_random() -> None:
     given = known(True, clips=64)
-    steps = given.steps[AUDIO].clone()
+    steps = given.sequences[AUDIO].clone()
     steps[..., 0] = torch.rand(steps.shape[:2], generator=torch.Generator().manual_seed(5))
-    found = areas(curves_of(Known(), replace(given, steps={AUDIO: steps}), ONE, 10, 0), "audio")
+    found = areas(curves_of(Known(), replace(given, sequences={AUDIO: steps}), ONE, 10, 0), "audio")
     assert abs(found["attention"] - found["random"]) < 0.03
     assert found["gradient"] < found["random"] - 0.2
 
@@ -108,10 +108,10 @@ def test_removal_keeps_order_and_tells_what_is_absent() -> None:
     gone[AUDIO][1, 2:] = True
     left = removed(given, gone, ONE)
     assert left.lengths[AUDIO].tolist() == [7, 2, 0, 7]
-    whole = given.steps[AUDIO]
-    torch.testing.assert_close(left.steps[AUDIO][0, :7], whole[0, [1, 2, 4, 5, 6, 7, 8]])
-    torch.testing.assert_close(left.steps[AUDIO][1, :2], whole[1, :2])
-    torch.testing.assert_close(left.steps[AUDIO][3, :7], whole[3, :7])
+    whole = given.sequences[AUDIO]
+    torch.testing.assert_close(left.sequences[AUDIO][0, :7], whole[0, [1, 2, 4, 5, 6, 7, 8]])
+    torch.testing.assert_close(left.sequences[AUDIO][1, :2], whole[1, :2])
+    torch.testing.assert_close(left.sequences[AUDIO][3, :7], whole[3, :7])
     assert left.lengths[TEXT].tolist() == [0, 0, 0, 0]
     assert left.has(TEXT).tolist() == [False, True, False, False]  # an empty one is there still
     assert left.has(AUDIO).all()
@@ -125,7 +125,8 @@ def test_removal_of_stacked_steps_takes_all_their_frames() -> None:
         given, {AUDIO: np.array([[False, True, False], [False, True, False]])}, {AUDIO: 3}
     )
     assert left.lengths[AUDIO].tolist() == [4, 3]
-    torch.testing.assert_close(left.steps[AUDIO][0, :4], given.steps[AUDIO][0, [0, 1, 2, 6]])
+    kept = given.sequences[AUDIO][0, [0, 1, 2, 6]]
+    torch.testing.assert_close(left.sequences[AUDIO][0, :4], kept)
 
 
 def test_ranks_of_ragged_clips() -> None:
@@ -156,14 +157,14 @@ def test_gradients_are_those_of_small_steps(stack: int) -> None:
     predicted = network(given).logits.argmax(1)
     found = by_gradient(network, given, predicted, {**ONE, AUDIO: stack})
     table = network.get_submodule("encoders.encoders.text.steps.embedding")
-    vectors = table(given.steps[TEXT]).detach()
+    vectors = table(given.sequences[TEXT]).detach()
 
     def said(steps: dict[Modality, Tensor]) -> Tensor:
-        logits = network(replace(given, steps={**given.steps, **steps})).logits
+        logits = network(replace(given, sequences={**given.sequences, **steps})).logits
         return torch.log_softmax(logits, dim=-1)[torch.arange(4), predicted].detach()
 
     torch.testing.assert_close(said({}), said({TEXT: vectors}))
-    for modality, whole in ((AUDIO, given.steps[AUDIO]), (TEXT, vectors)):
+    for modality, whole in ((AUDIO, given.sequences[AUDIO]), (TEXT, vectors)):
         width = stack if modality is AUDIO else 1
         for step in range(found[modality].shape[1]):
             ends = []
@@ -211,7 +212,7 @@ def test_clips_do_not_depend_on_those_beside_them() -> None:
     for clip in range(4):
         alone = Batch(
             whole.ids[clip : clip + 1],
-            {m: s[clip : clip + 1] for m, s in whole.steps.items()},
+            {m: s[clip : clip + 1] for m, s in whole.sequences.items()},
             {m: n[clip : clip + 1] for m, n in whole.lengths.items()},
             classes=None if whole.classes is None else whole.classes[clip : clip + 1],
         )
@@ -235,10 +236,12 @@ def test_chance_is_of_the_clip_and_the_seed() -> None:
 def test_agreement_of_alike_of_opposite_and_of_strange_seeds() -> None:
     rng = np.random.default_rng(0)
     clips = {f"c{i}": rng.random(8).astype(np.float32) for i in range(50)}
-    one = {name: (Look(AUDIO, w), Look(TEXT, w[:2])) for name, w in clips.items()}
-    opposite = {name: (Look(AUDIO, -w), Look(TEXT, w[:2])) for name, w in clips.items()}
+    one = {name: (AttentionMap(AUDIO, w), AttentionMap(TEXT, w[:2])) for name, w in clips.items()}
+    opposite = {
+        name: (AttentionMap(AUDIO, -w), AttentionMap(TEXT, w[:2])) for name, w in clips.items()
+    }
     strange = {
-        name: (Look(AUDIO, rng.random(8).astype(np.float32)), Look(TEXT, w[:2]))
+        name: (AttentionMap(AUDIO, rng.random(8).astype(np.float32)), AttentionMap(TEXT, w[:2]))
         for name, w in clips.items()
     }
     (found, summed) = agreement([[one, one]], 0)  # text has too few steps
@@ -253,8 +256,12 @@ def test_agreement_of_alike_of_opposite_and_of_strange_seeds() -> None:
 
 def test_entropies_leave_out_clips_of_one_step() -> None:
     even, sharp = np.full(4, 0.25, np.float32), np.array([1, 0, 0, 0], np.float32)
-    unit = {"a": (Look(AUDIO, even),), "b": (Look(AUDIO, sharp),), "c": (Look(AUDIO, even[:1]),)}
-    (found,) = entropies([unit])
+    target = {
+        "a": (AttentionMap(AUDIO, even),),
+        "b": (AttentionMap(AUDIO, sharp),),
+        "c": (AttentionMap(AUDIO, even[:1]),),
+    }
+    (found,) = entropies([target])
     assert (found["clips"], found["mean"], found["std"]) == (2, 0.5, 0.5)
 
 
@@ -274,7 +281,7 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_pools_its_units_whatever_the_processes(run: Path, prepared: Path) -> None:
     corpus = open_prepared(prepared)
     found = explain(run, corpus, draws=2)
-    assert (found["units"], found["clips"], found["speakers"]) == (4, 48, 4)
+    assert (found["fold_runs"], found["clips"], found["speakers"]) == (4, 48, 4)
     assert explain(run, corpus, draws=2, jobs=2) == found
     assert explain(run, corpus, draws=2, seed=1) != found
     results = json.loads((run / "results.json").read_text())

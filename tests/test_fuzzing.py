@@ -273,9 +273,9 @@ def test_a_model_that_claims_to_be_huge(tmp_path: Path) -> None:
             ("model audio layers", 10**9),
             ("model hops", 10**9),
             ("model text embedding", 10**30),
-            ("inputs sizes classes", 10**400),
-            ("inputs sizes steps audio", 10**12),
-            ("inputs sizes steps audio", 0),
+            ("preprocessor sizes classes", 10**400),
+            ("preprocessor sizes steps audio", 10**12),
+            ("preprocessor sizes steps audio", 0),
             ("fold", 10**400),
         ):
             config = inner = json.loads(text)

@@ -52,10 +52,10 @@ def test_rows_are_the_parts_rows(corpora: tuple[Path, Path, Path], tmp_path: Pat
         assert row.label == single.label
         assert row.split == ("test" if name == "c" else None)
         assert np.array_equal(row.audio, single.audio)
-    assert len(set(joined.facts("id"))) == 93
-    assert joined.facts("session")[0] == "made-a/Ses01"
+    assert len(set(joined.metadata("id"))) == 93
+    assert joined.metadata("session")[0] == "made-a/Ses01"
     hidden = joined.only([0, 40])
-    assert hidden.facts("id").count(None) == 91
+    assert hidden.metadata("id").count(None) == 91
     assert hidden[40].id == joined[40].id
 
 
@@ -65,14 +65,14 @@ def test_train_on_two_and_test_on_the_third(
     a, b, c = corpora
     join([a, b], [c], tmp_path / "corpus")
     joined = open_prepared(tmp_path / "corpus")
-    (fold,) = make_folds(None, joined.facts)
-    speakers = joined.facts("speaker")
+    (fold,) = make_folds(None, joined.metadata)
+    speakers = joined.metadata("speaker")
     assert {speakers[i].split("/")[0] for i in fold.test} == {"made-c"}
     assert len(fold.test) == 32
     dev, train = ({speakers[i] for i in part} for part in (fold.dev, fold.train))
     assert not dev & train
     assert 5 <= len(fold.dev) <= 15
-    (other,) = make_folds("cross", joined.facts, seed=1)
+    (other,) = make_folds("cross", joined.metadata, seed=1)
     assert other.dev.tolist() != fold.dev.tolist()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emohop.recipes import make_recipe
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.prepared import write_prepared
 
 README = Path(__file__).parents[1] / "README.md"

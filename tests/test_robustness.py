@@ -19,9 +19,9 @@ from emohop.features.degradation import Condition, parse_condition, parse_condit
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.robustness import ROBUSTNESS, evaluate_damaged, read_robustness
-from emohop.robustness.media import Media
+from emohop.robustness.media import CorruptedMedia
 from emohop.storage import open_prepared
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.prepared import write_prepared
 
 QUICK = ("training.max_epochs=2", "model.audio.hidden=8", "model.text.hidden=8")
@@ -127,7 +127,7 @@ def test_undamaged_media_give_the_prepared_arrays(
     made: tuple[Path, Path], synthetic_corpus: Path
 ) -> None:
     corpus = open_prepared(made[0])
-    media = Media.of(corpus, synthetic_corpus, prosody=False)
+    media = CorruptedMedia.of(corpus, synthetic_corpus, prosody=False)
     rows = [0, 3, len(corpus) - 1]
     faint = parse_condition("noise:400+video:blur:0.01")  # too little to change a number
     found = media.damaged(rows, faint, jobs=1)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from emohop.clips import Clip
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.storage import open_prepared, pages
+from emohop.storage import mmap as mapping
+from emohop.storage import open_prepared
 from emohop.storage.manifest import MANIFEST, read_manifest
-from emohop.storage.rows import MappedShard
+from emohop.storage.reader import MappedShard
 from emohop.storage.shards import (
     Problem,
     ShardNote,
@@ -40,7 +41,7 @@ def test_a_sequence_of_rows(prepared: Path) -> None:
     corpus = open_prepared(prepared)
     assert len(corpus) == 60
     ids = [row.id for row in corpus]
-    assert ids == corpus.facts("id")
+    assert ids == corpus.metadata("id")
     assert [corpus[i].id for i in range(60)] == ids
     assert corpus[-1].id == ids[-1]
     assert [row.id for row in corpus[24:27]] == ids[24:27]  # across a shard's border
@@ -79,14 +80,14 @@ def test_views_stay_when_their_pages_go_back(
 ) -> None:
     expected = [{n: a.copy() for n, a in row.arrays.items()} for row in open_prepared(prepared)]
     calls = []
-    give_back = pages.give_back
+    give_back = mapping.give_back
 
     def counted(maps: Iterable[mmap.mmap]) -> None:
         calls.append(0)
         give_back(maps)
 
-    monkeypatch.setattr(pages, "LENT_BYTES", 1)
-    monkeypatch.setattr(pages, "give_back", counted)
+    monkeypatch.setattr(mapping, "LENT_BYTES", 1)
+    monkeypatch.setattr(mapping, "give_back", counted)
     rows = list(open_prepared(prepared))
     assert len(calls) == len(rows)
     for row, arrays in zip(rows, expected, strict=True):
@@ -112,8 +113,8 @@ def test_reading_a_corpus_does_not_fill_the_memory(
         lines = [line.split() for block in blocks for line in block.splitlines()]
         return next((int(line[1]) for line in lines if line[:1] == ["Rss:"]), 0)
 
-    monkeypatch.setattr(pages, "LENT_BYTES", 4 * 2**20)
-    shard, lent = MappedShard(path), pages.Pages()
+    monkeypatch.setattr(mapping, "LENT_BYTES", 4 * 2**20)
+    shard, lent = MappedShard(path), mapping.Pages()
     largest = 0
     for i in range(len(shard)):
         row = shard.row(i)
@@ -158,7 +159,7 @@ def test_what_is_not_there(prepared: Path) -> None:
     with pytest.raises(EmohopError, match="has no smell: it was prepared with audio"):
         corpus[0]["smell"]
     with pytest.raises(EmohopError, match="no fact 'votes'"):
-        corpus.facts("votes")
+        corpus.metadata("votes")
     with pytest.raises(IndexError):
         corpus[60]
 
@@ -256,13 +257,13 @@ def test_more_shards_than_files_may_be_open(
     again = open_prepared(tmp_path / "out")
     for row, i in zip(rows, (0, 30, 60, 90, 109, 1), strict=True):
         assert np.array_equal(row.audio, again[i].audio)  # what was lent is still there
-    assert corpus.facts("id") == [row.id for row in again]
+    assert corpus.metadata("id") == [row.id for row in again]
 
 
 def test_the_limit_on_open_files_is_raised() -> None:
     code = (
         "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (300, r.getrlimit(7)[1]));"
-        "from emohop.storage.pages import most_maps; n = most_maps();"
+        "from emohop.storage.mmap import most_maps; n = most_maps();"
         "soft, hard = r.getrlimit(r.RLIMIT_NOFILE); print(n, soft, hard)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

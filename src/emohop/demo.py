@@ -39,9 +39,9 @@ def run_demo(
     holds something else.
     """
     from emohop.preparation import prepare
-    from emohop.reports.page import write_report
+    from emohop.reports.page.page import write_report
     from emohop.synthetic import synthesize
-    from emohop.training.crossval import train
+    from emohop.training.run import train
 
     def stage(title: str, work: Callable[[], Any]) -> Any:
         begun = time.perf_counter()

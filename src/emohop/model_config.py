@@ -57,7 +57,7 @@ class Block(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class InputDims:
     """What the data decide about a network.
 
     `steps` maps audio and video to the numbers in a frame and text to the size of the vocabulary,
@@ -109,14 +109,14 @@ class Normalisation(Block):
         yield from self.speakers.values()
 
 
-class InputsConfig(Block):
+class PreprocessorConfig(Block):
     """How clips become batches: what was fitted on the training part."""
 
     labels: tuple[str, ...]
     """The classes, in the order of the network's logits."""
     features: Annotated[FeatureSettings, BeforeValidator(_settings(FeatureSettings))]
     """The features that the model was trained on."""
-    sizes: Sizes
+    sizes: InputDims
     """Sizes that the data decide."""
     encoders: dict[Modality, str] = {}
     """The fingerprint of each modality's pretrained encoder."""
@@ -128,7 +128,7 @@ class InputsConfig(Block):
     """The word of each number; None without words."""
 
     @model_validator(mode="after")
-    def _fits(self) -> InputsConfig:
+    def _fits(self) -> PreprocessorConfig:
         """The parts fit each other; what was fitted always does."""
         labels, sizes = self.labels, self.sizes
         if len(labels) != sizes.classes:
@@ -208,7 +208,7 @@ class ModelConfig(Document):
     """The version of emohop that trained it."""
     model: Annotated[ModelSettings, BeforeValidator(_settings(ModelSettings))]
     """The network."""
-    inputs: InputsConfig
+    preprocessor: PreprocessorConfig
     """How clips become batches."""
     calibration: Calibration
     recipe: Annotated[Recipe, BeforeValidator(_settings(Recipe))]
@@ -222,8 +222,8 @@ class ModelConfig(Document):
 
     @model_validator(mode="after")
     def _reads_its_inputs(self) -> ModelConfig:
-        if set(self.model.uses) != set(self.inputs.max_length):
-            raise ValueError("model does not read the modalities of inputs.max_length")
+        if set(self.model.uses) != set(self.preprocessor.max_length):
+            raise ValueError("model does not read the modalities of preprocessor.max_length")
         return self
 
 

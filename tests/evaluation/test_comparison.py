@@ -141,7 +141,7 @@ def test_rows(comparison: Comparison) -> None:
         "tre text",
     ]
     row = comparison.rows[0]
-    assert (row.units, row.clips) == (10, 120)
+    assert (row.fold_runs, row.clips) == (10, 120)
     facts = clip_facts(60)
     tests: list[float] = []
     seeds: dict[int, list[float]] = {}
@@ -241,7 +241,7 @@ def test_run_folders_that_cannot_be_read(tmp_path: Path) -> None:
         (lambda f: (f / "results.json").write_text("{"), r"results\.json is missing or damaged"),
         (lambda f: (f / "results.json").unlink(), r"results\.json is missing or damaged"),
         (lambda f: edit_results(f, version=9), "format 9, this emohop reads format 1"),
-        (lambda f: edit_results(f, units=[{}]), "is damaged, or of another version"),
+        (lambda f: edit_results(f, fold_runs=[{}]), "is damaged, or of another version"),
         (lambda f: (f / "recipe.yaml").unlink(), "is not a run folder"),
         (lambda f: (f / "run.json").write_text("3"), r"run\.json is missing or damaged"),
     ):
@@ -253,7 +253,7 @@ def test_run_folders_that_cannot_be_read(tmp_path: Path) -> None:
     (run,) = read_runs([whole])
     (whole / "fold-0/seed-0/history.csv").write_text("epoch\nx\n")
     with pytest.raises(EmohopError, match=r"history\.csv is missing or damaged"):
-        _ = run.units[0].history
+        _ = run.fold_runs[0].history
     (whole / "clips.csv").write_text("x\n1\n")
     with pytest.raises(EmohopError, match=r"clips\.csv is missing or damaged"):
         _ = run.clips

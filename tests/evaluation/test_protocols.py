@@ -21,7 +21,7 @@ LABELS = ("ang", "hap", "sad")
 
 @dataclass
 class Corpus:
-    """Facts of clips, a list each."""
+    """Metadata of clips, a list each."""
 
     known: Mapping[str, Sequence[Any]]
 

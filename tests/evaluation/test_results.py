@@ -17,12 +17,12 @@ from emohop.evaluation.results import (
     Predictions,
     check_complete,
     read_predictions,
+    write_fold_run,
     write_json,
     write_predictions,
-    write_unit,
 )
 from emohop.evaluation.significance import cluster_intervals
-from emohop.evaluation.summary import UnitResult, result_lines, summarise
+from emohop.evaluation.summary import FoldRunResult, result_lines, summarise
 
 LABELS = ("ang", "hap", "sad")
 
@@ -39,9 +39,9 @@ def part(split: str, session: int, seed: int = 0, n: int = 12) -> Predictions:
     )
 
 
-def unit(fold: int, seed: int = 0) -> UnitResult:
+def fold_run(fold: int, seed: int = 0) -> FoldRunResult:
     both = part("dev", (fold + 1) % 3, seed) + part("test", fold, seed)
-    return UnitResult.of(fold, seed, f"Ses{fold}", both)
+    return FoldRunResult.of(fold, seed, f"Ses{fold}", both)
 
 
 def same(one: Predictions, other: Predictions) -> bool:
@@ -159,26 +159,26 @@ def test_json_is_stable_and_whole_or_not_there(tmp_path: Path) -> None:
 def test_a_unit_writes_predictions_and_metrics_and_is_read_back(tmp_path: Path) -> None:
     both = part("dev", 1) + part("test", 0)
     folder = tmp_path / "fold-0" / "seed-0"
-    blocks = write_unit(folder, both)
+    blocks = write_fold_run(folder, both)
     assert sorted(f.name for f in folder.iterdir()) == ["metrics.json", "predictions.parquet"]
     assert json.loads((folder / "metrics.json").read_text("utf-8")) == blocks
     assert list(blocks) == ["dev", "test"]
     assert list(blocks["test"]) == ["n", *SCORES, "ece"]
     assert blocks["dev"] == part("dev", 1).metrics()
-    result = UnitResult.read(folder, 0, 0, "Ses0")
+    result = FoldRunResult.read(folder, 0, 0, "Ses0")
     assert (result.dev, result.test) == (blocks["dev"], blocks["test"])
     assert same(result.predictions, both.part("test"))
 
 
 def test_a_unit_without_dev_clips_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(EmohopError, match="no clips"):
-        write_unit(tmp_path / "unit", part("test", 0))
+        write_fold_run(tmp_path / "fold_run", part("test", 0))
     assert not list(tmp_path.iterdir())
 
 
-def pooled_by_hand(units: list[UnitResult]) -> tuple[NDArray[Any], NDArray[Any], list[Any]]:
+def pooled_by_hand(fold_runs: list[FoldRunResult]) -> tuple[NDArray[Any], NDArray[Any], list[Any]]:
     true, table, who = [], [], []
-    for u in units:
+    for u in fold_runs:
         for row in range(len(u.predictions)):
             true.append(LABELS.index(u.predictions.label[row]))
             table.append(u.predictions.probabilities[row])
@@ -188,28 +188,28 @@ def pooled_by_hand(units: list[UnitResult]) -> tuple[NDArray[Any], NDArray[Any],
 
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_summary(seeds: tuple[int, ...]) -> None:
-    units = [unit(fold, seed) for seed in seeds for fold in (2, 0, 1)]
-    summary = summarise(units, "session", "iemocap-3", LABELS, resamples=400)
+    fold_runs = [fold_run(fold, seed) for seed in seeds for fold in (2, 0, 1)]
+    summary = summarise(fold_runs, "session", "iemocap-3", LABELS, resamples=400)
     json.dumps(summary, allow_nan=False)
     assert summary["version"] == 1
     assert (summary["protocol"], summary["class_set"]) == ("session", "iemocap-3")
     assert summary["labels"] == list(LABELS)
     assert (summary["folds"], summary["seeds"]) == ([0, 1, 2], list(seeds))
     assert summary["speakers"] == 6
-    assert [(u["fold"], u["seed"]) for u in summary["units"]] == [
+    assert [(u["fold"], u["seed"]) for u in summary["fold_runs"]] == [
         (fold, seed) for fold in range(3) for seed in seeds
     ]
-    first = unit(0, 0)
-    assert summary["units"][0] == {
+    first = fold_run(0, 0)
+    assert summary["fold_runs"][0] == {
         "fold": 0, "seed": 0, "name": "Ses0", "dev": first.dev, "test": first.test,
     }  # fmt: skip
     for name in (*SCORES, "ece"):
-        values = [u.test[name] for u in units]
+        values = [u.test[name] for u in fold_runs]
         middle = sum(values) / len(values)
         spread = (sum((v - middle) ** 2 for v in values) / (len(values) - 1)) ** 0.5
         assert summary["mean"][name] == pytest.approx(middle)
         assert summary["std"][name] == pytest.approx(spread)
-    true, table, who = pooled_by_hand(units)
+    true, table, who = pooled_by_hand(fold_runs)
     assert summary["pooled"] == pytest.approx(metrics(true, table))
     assert summary["pooled"]["n"] == 36 * len(seeds)
     assert set(summary["interval_95"]) == set(SCORES)
@@ -221,7 +221,7 @@ def test_summary(seeds: tuple[int, ...]) -> None:
 
 
 def test_summary_of_one_unit_has_no_spread_and_of_unknown_speakers_no_interval() -> None:
-    one = unit(0)
+    one = fold_run(0)
     summary = summarise([one], "session", "c", LABELS, resamples=50)
     assert set(summary["std"].values()) == {None}
     assert summary["mean"]["accuracy"] == summary["pooled"]["accuracy"] == one.test["accuracy"]
@@ -233,8 +233,10 @@ def test_summary_of_one_unit_has_no_spread_and_of_unknown_speakers_no_interval()
 
 
 def test_summary_does_not_depend_on_the_order_of_units() -> None:
-    units = [unit(fold, seed) for fold in range(3) for seed in (0, 1)]
-    one, other = (summarise(u, "session", "c", LABELS, resamples=50) for u in (units, units[::-1]))
+    fold_runs = [fold_run(fold, seed) for fold in range(3) for seed in (0, 1)]
+    one, other = (
+        summarise(u, "session", "c", LABELS, resamples=50) for u in (fold_runs, fold_runs[::-1])
+    )
     assert one == other
 
 
@@ -242,18 +244,18 @@ def test_what_does_not_belong_in_one_summary() -> None:
     with pytest.raises(EmohopError, match="no results to summarise"):
         summarise([], "session", "c", LABELS)
     with pytest.raises(EmohopError, match="fold 1 with seed 0 is given 2 times"):
-        summarise([unit(1), unit(1)], "session", "c", LABELS)
+        summarise([fold_run(1), fold_run(1)], "session", "c", LABELS)
     with pytest.raises(EmohopError, match="clip Ses0_0 is tested in folds 0 and 1 of seed 0"):
-        summarise([unit(0), replace(unit(0), fold=1)], "session", "c", LABELS)
+        summarise([fold_run(0), replace(fold_run(0), fold=1)], "session", "c", LABELS)
     with pytest.raises(EmohopError, match="different class sets do not mix"):
-        summarise([unit(0)], "session", "c", ("ang", "hap", "neu"))
+        summarise([fold_run(0)], "session", "c", ("ang", "hap", "neu"))
 
 
 def test_result_lines_are_those_of_the_original_with_true_names() -> None:
     dev = Predictions.of("dev", "abcd", "wxyz", [0, 0, 0, 1], np.eye(3)[[0, 0, 1, 1]], LABELS)
     test = Predictions.of("test", "efg", "wxy", [0, 0, 2], np.eye(3)[[0, 1, 2]], LABELS)
-    units = [UnitResult.of(fold, 1, "s", dev + test) for fold in (10, 2)]
-    lines = result_lines(units, "my\tdata", "run", "2024-05-06T07:08:09")
+    fold_runs = [FoldRunResult.of(fold, 1, "s", dev + test) for fold in (10, 2)]
+    lines = result_lines(fold_runs, "my\tdata", "run", "2024-05-06T07:08:09")
     assert [line.split("\t")[2] for line in lines] == ["run/fold-2/seed-1", "run/fold-10/seed-1"]
     assert lines[0].split("\t") == [
         "2024-05-06T07:08:09", "my data", "run/fold-2/seed-1",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import (
     PROTOCOLS,
-    Facts,
     Fold,
+    Metadata,
     check_unseen,
     default_protocol,
     leak_of,
@@ -22,8 +22,8 @@ from emohop.evaluation.splits import (
 IEMOCAP = ["Ses01", "Ses02", "Ses03", "Ses04", "Ses05"]
 
 
-def facts(**known: Sequence[str | None]) -> Facts:
-    """Facts by name; those that are not given are unknown."""
+def metadata(**known: Sequence[str | None]) -> Metadata:
+    """Metadata by name; those that are not given are unknown."""
     count = len(next(iter(known.values())))
     return lambda name: known.get(name, [None] * count)
 
@@ -47,7 +47,7 @@ def test_session_folds_keep_sessions_and_speakers_apart(
     corpus: tuple[list[str], list[str | None]],
 ) -> None:
     sessions, speakers = corpus
-    folds = make_folds("session", facts(session=sessions, speaker=speakers))
+    folds = make_folds("session", metadata(session=sessions, speaker=speakers))
     tested = np.concatenate([fold.test for fold in folds])
     assert sorted(tested.tolist()) == list(range(len(sessions)))
     for number, fold in enumerate(folds):
@@ -70,9 +70,9 @@ def test_session_folds_keep_sessions_and_speakers_apart(
 @settings(max_examples=30, deadline=None)
 def test_folds_follow_from_the_facts_alone(corpus: tuple[list[str], list[str | None]]) -> None:
     sessions, speakers = corpus
-    known = facts(session=sessions, speaker=speakers)
+    known = metadata(session=sessions, speaker=speakers)
     one, other = (make_folds("session", known) for _ in range(2))
-    backwards = make_folds("session", facts(session=sessions[::-1], speaker=speakers[::-1]))
+    backwards = make_folds("session", metadata(session=sessions[::-1], speaker=speakers[::-1]))
     last = len(sessions) - 1
     for a, b, c in zip(one, other, backwards, strict=True):
         assert (a.name, a.test.tolist(), a.dev.tolist()) == (
@@ -87,7 +87,7 @@ def test_folds_follow_from_the_facts_alone(corpus: tuple[list[str], list[str | N
 def test_dev_is_the_next_session() -> None:
     sessions = [name for name in IEMOCAP for _ in range(2)]
     speakers = [f"{name}{who}" for name in IEMOCAP for who in "FM"]
-    folds = make_folds("session", facts(session=sessions, speaker=speakers))
+    folds = make_folds("session", metadata(session=sessions, speaker=speakers))
     assert [fold.name for fold in folds] == IEMOCAP
     assert [fold.dev_sessions for fold in folds] == [(n,) for n in [*IEMOCAP[1:], IEMOCAP[0]]]
     assert folds[4].train_sessions == ("Ses02", "Ses03", "Ses04")
@@ -97,7 +97,7 @@ def test_dev_is_the_next_session() -> None:
 
 def test_sessions_are_in_natural_order() -> None:
     names = ["10", "9", "Ses10", "Ses9", "2a", "Ses1", "2", "Ses01"]
-    folds = make_folds("session", facts(session=names))
+    folds = make_folds("session", metadata(session=names))
     assert [fold.name for fold in folds] == [
         "Ses01", "Ses1", "Ses9", "Ses10", "2", "2a", "9", "10",
     ]  # fmt: skip
@@ -112,15 +112,15 @@ def test_what_cannot_be_divided_is_said() -> None:
         ([], [], "no clips"),
     ):
         with pytest.raises(EmohopError, match=reason):
-            make_folds("session", facts(session=sessions, speaker=speakers))
+            make_folds("session", metadata(session=sessions, speaker=speakers))
     with pytest.raises(EmohopError, match="no protocol 'loso': one of session, speaker"):
-        make_folds("loso", facts(session=three))
+        make_folds("loso", metadata(session=three))
 
 
 def test_the_corpus_s_own_parts() -> None:
     splits = ["test", "train", "dev", "train", "test", "train"]
     speakers = ["c", "a", "b", "a", None, None]
-    known = facts(split=splits, speaker=speakers)
+    known = metadata(split=splits, speaker=speakers)
     assert default_protocol(known) == "official"
     for protocol in ("official", None):
         (fold,) = make_folds(protocol, known)
@@ -133,7 +133,7 @@ def test_the_corpus_s_own_parts() -> None:
 
 
 def test_session_folds_unless_every_clip_has_its_part() -> None:
-    some = facts(split=["train", "dev", None], session=["a", "b", "c"])
+    some = metadata(split=["train", "dev", None], session=["a", "b", "c"])
     assert default_protocol(some) == "session"
     assert len(make_folds(None, some)) == 3
     with pytest.raises(EmohopError, match="protocol official: 1 of 3 clips are in none of the"):
@@ -142,19 +142,19 @@ def test_session_folds_unless_every_clip_has_its_part() -> None:
 
 def test_parts_that_cannot_be_used() -> None:
     with pytest.raises(EmohopError, match="1 of 3 clips are in none of the corpus's own train"):
-        make_folds("official", facts(split=["train", "val", "test"]))
+        make_folds("official", metadata(split=["train", "val", "test"]))
     with pytest.raises(EmohopError, match="fold test: no clips in dev"):
-        make_folds("official", facts(split=["train", "train", "test"]))
+        make_folds("official", metadata(split=["train", "train", "test"]))
     with pytest.raises(EmohopError, match="there are no clips"):
-        make_folds(None, facts(split=[]))
+        make_folds(None, metadata(split=[]))
 
 
 def test_every_protocol_is_checked_for_shared_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
     leaky = Fold(0, "leak", np.array([0]), np.array([1]), np.array([2]))
     monkeypatch.setitem(PROTOCOLS, "leaky", lambda known, seed: [leaky])
-    assert make_folds("leaky", facts(speaker=["x", "y", "z"])) == [leaky]
+    assert make_folds("leaky", metadata(speaker=["x", "y", "z"])) == [leaky]
     with pytest.raises(EmohopError, match="fold leak: speaker x is in two"):
-        make_folds("leaky", facts(speaker=["x", "y", "x"]))
+        make_folds("leaky", metadata(speaker=["x", "y", "x"]))
 
 
 def test_a_fold_refuses_shared_clips_and_empty_parts() -> None:
@@ -169,7 +169,7 @@ def test_cross_keeps_dev_speakers_apart_and_takes_marked_ones() -> None:
     speakers = [f"s{i // 4}" for i in range(40)] + ["t"] * 5 + [None] * 3
     splits = [None] * 40 + ["test"] * 5 + [None] * 3
     labels = ["x", "y"] * 24
-    marked = facts(split=splits, speaker=speakers, label=labels)
+    marked = metadata(split=splits, speaker=speakers, label=labels)
     assert default_protocol(marked) == "cross"
     (fold,) = make_folds(None, marked)
     assert fold.test.tolist() == list(range(40, 45))
@@ -178,35 +178,35 @@ def test_cross_keeps_dev_speakers_apart_and_takes_marked_ones() -> None:
     named = [{speakers[i] for i in part} - {None} for part in (fold.dev, fold.train)]
     assert not named[0] & named[1]
     own = ["dev" if i < 8 else split for i, split in enumerate(splits)]
-    (fold,) = make_folds("cross", facts(split=own, speaker=speakers, label=labels))
+    (fold,) = make_folds("cross", metadata(split=own, speaker=speakers, label=labels))
     assert fold.dev.tolist() == list(range(8))
     with pytest.raises(EmohopError, match="no clips of another corpus to test on"):
-        make_folds("cross", facts(split=[None, "dev"], speaker=["a", "b"], label=["x", "x"]))
+        make_folds("cross", metadata(split=[None, "dev"], speaker=["a", "b"], label=["x", "x"]))
 
 
 def test_speaker_folds_where_there_are_no_sessions() -> None:
-    plain = facts(split=[None] * 3, speaker=["a", "b", "c"], session=[None] * 3, label=["x"] * 3)
+    plain = metadata(split=[None] * 3, speaker=["a", "b", "c"], session=[None] * 3, label=["x"] * 3)
     assert default_protocol(plain) == "speaker"
-    unknown = facts(split=[None] * 3, speaker=["a", "b", None], session=[None] * 3)
+    unknown = metadata(split=[None] * 3, speaker=["a", "b", None], session=[None] * 3)
     assert default_protocol(unknown) == "session"
 
 
 def test_what_leaks_is_said() -> None:
-    parts = facts(
+    parts = metadata(
         split=["train", "train", "dev", "test", "test"], speaker=["a", "b", "a", "b", "c"]
     )
     folds = make_folds("official", parts)
     assert leak_of("official", folds, parts) == "1 of 2 speakers of test are in train too"
-    apart = facts(split=["train", "dev", "test"], speaker=["a", "b", None])
+    apart = metadata(split=["train", "dev", "test"], speaker=["a", "b", None])
     assert leak_of("official", make_folds("official", apart), apart) is None
     assert str(leak_of("random", folds, parts)).startswith("speakers and scripted sentences")
 
 
-def ravdess() -> Facts:
+def ravdess() -> Metadata:
     """24 actors of three clips each, odd ones men, even ones women."""
     actors = [f"Actor_{n:02d}" for n in range(1, 25) for _ in range(3)]
     genders = ["M" if n % 2 else "F" for n in range(1, 25) for _ in range(3)]
-    return facts(speaker=actors, gender=genders, label=["a", "b", "c"] * 24)
+    return metadata(speaker=actors, gender=genders, label=["a", "b", "c"] * 24)
 
 
 def test_groups_of_speakers_by_hand() -> None:
@@ -235,16 +235,16 @@ def test_groups_of_speakers_by_hand() -> None:
 
 def test_groups_of_unknown_gender_and_too_many() -> None:
     names = ["s10", "s9", "s1", "s2"]
-    folds = make_folds("speaker", facts(speaker=names, label=["a"] * 4), groups=3)
+    folds = make_folds("speaker", metadata(speaker=names, label=["a"] * 4), groups=3)
     tested = [{names[i] for i in fold.test} for fold in folds]
     assert tested == [{"s1", "s2"}, {"s9"}, {"s10"}]
     with pytest.raises(EmohopError, match="4 speakers cannot make 5 groups"):
-        make_folds("speaker", facts(speaker=names), groups=5)
+        make_folds("speaker", metadata(speaker=names), groups=5)
     with pytest.raises(EmohopError, match="groups = 3 are of protocol speaker, not of random"):
-        make_folds("random", facts(speaker=names, label=["a"] * 4), groups=3)
+        make_folds("random", metadata(speaker=names, label=["a"] * 4), groups=3)
 
 
-SIX = facts(id=list("abcdef"), session=list("112233"), speaker=list("AABBCC"), label=["x"] * 6)
+SIX = metadata(id=list("abcdef"), session=list("112233"), speaker=list("AABBCC"), label=["x"] * 6)
 
 
 @pytest.mark.parametrize(

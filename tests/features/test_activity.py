@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from emohop.errors import MissingExtraError
-from emohop.features.activity import LONGEST_SECONDS, utterances
+from emohop.features.vad import LONGEST_SECONDS, utterances
 
 pytest.importorskip("webrtcvad")
 

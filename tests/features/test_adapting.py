@@ -12,10 +12,10 @@ import torch
 from emohop.clips import Modality
 from emohop.config import FinetuningSettings
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.features.adapting import RECORD, Adapting, Record, load_adapting, read_record
 from emohop.features.language import load_language_encoder
 from emohop.features.speech import load_speech_encoder
 from emohop.features.text import Text
+from emohop.features.trainable import RECORD, Adapting, Record, load_adapting, read_record
 from tests.features.tiny import (
     LANGUAGE,
     LAYERS,

@@ -183,10 +183,10 @@ def _model(folder: Path) -> Path:
     """A model folder beside the corpus that it says it was trained on."""
     import torch
 
-    from emohop.inputs import Inputs
     from emohop.model_config import Calibration, ModelConfig, TrainedOn
     from emohop.models import build
     from emohop.models.folder import ModelFolder
+    from emohop.preprocessor import Preprocessor
     from emohop.recipes import make_recipe
     from emohop.storage import open_prepared
     from tests.prepared import write_prepared
@@ -194,11 +194,11 @@ def _model(folder: Path) -> Path:
     corpus = open_prepared(write_prepared(folder / "prepared", clips=12))
     sizes = [f"model.{m}.hidden=6" for m in ("audio", "text", "video")]
     recipe = make_recipe("demo", [*sizes, "model.text.embedding=6"])
-    inputs = Inputs.fit(corpus, range(8), recipe)
+    preprocessor = Preprocessor.fit(corpus, range(8), recipe)
     config = ModelConfig(
         emohop="0.1.0",
         model=recipe.model,
-        inputs=inputs.to_config(),
+        preprocessor=preprocessor.to_config(),
         calibration=Calibration(temperature=1.5),
         recipe=recipe,
         corpus=TrainedOn(name="made", fingerprint=corpus.manifest.fingerprint),
@@ -206,7 +206,7 @@ def _model(folder: Path) -> Path:
         seed=0,
     )
     torch.manual_seed(0)
-    ModelFolder(folder / "model").write(build(recipe.model, inputs.sizes), config)
+    ModelFolder(folder / "model").write(build(recipe.model, preprocessor.sizes), config)
     return folder / "model"
 
 

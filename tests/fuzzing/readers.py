@@ -118,8 +118,8 @@ def read_glove(path: Path) -> None:
 def read_prepared(path: Path) -> None:
     """Every row, fact and vote of the corpus that a file belongs to, and its checksums."""
     from emohop.storage import open_prepared
-    from emohop.storage.shards import FACTS
-    from emohop.storage.verification import sound_note, verify
+    from emohop.storage.shards import METADATA
+    from emohop.storage.verification import intact_note, verify
 
     folder = path.parent.parent if path.suffix == ".arrow" else path.parent
 
@@ -130,11 +130,11 @@ def read_prepared(path: Path) -> None:
 
     def facts() -> None:
         corpus = open_prepared(folder)
-        for name in FACTS:
-            corpus.votes() if name == "votes" else corpus.facts(name)
+        for name in METADATA:
+            corpus.votes() if name == "votes" else corpus.metadata(name)
         if len(corpus) > 1:
             hidden = corpus.only([1])
-            hidden.facts("label"), hidden[1]
+            hidden.metadata("label"), hidden[1]
 
     def vectors() -> None:
         brought = open_prepared(folder).word_vectors
@@ -142,11 +142,11 @@ def read_prepared(path: Path) -> None:
             brought[1].sum()
 
     def checksums() -> None:
-        from emohop.storage.places import place
+        from emohop.storage.backends import place
 
         manifest, _ = verify(folder)
         for shard in manifest.shards:
-            sound_note(place(folder), shard)
+            intact_note(place(folder), shard)
 
     _all(rows, facts, vectors, or_not=[checksums])  # a joined corpus is not checked
 

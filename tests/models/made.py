@@ -8,10 +8,12 @@ import torch
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings, VideoEncoderSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch
 
-SIZES = Sizes(classes=7, steps={Modality.AUDIO: 6, Modality.TEXT: 11, Modality.VIDEO: 5}, prosody=4)
+SIZES = InputDims(
+    classes=7, steps={Modality.AUDIO: 6, Modality.TEXT: 11, Modality.VIDEO: 5}, prosody=4
+)
 
 
 def settings(**changes: object) -> ModelSettings:
@@ -43,7 +45,7 @@ def batch(
         steps[modality] = torch.stack(rows)
     return Batch(
         ids=tuple(f"c{i}" for i in range(count)),
-        steps=steps,
+        sequences=steps,
         lengths={m: torch.tensor(list(long)) for m, long in lengths.items()},
         prosody=torch.randn(count, SIZES.prosody, generator=generator),
         classes=torch.arange(count) % SIZES.classes,

@@ -150,7 +150,7 @@ def test_order_in_the_batch_changes_nothing(case: ModelSettings) -> None:
     order = torch.tensor([2, 0, 3, 1])
     turned = Batch(
         tuple(clips.ids[i] for i in order),
-        {m: t[order] for m, t in clips.steps.items()},
+        {m: t[order] for m, t in clips.sequences.items()},
         {m: t[order] for m, t in clips.lengths.items()},
         None if clips.prosody is None else clips.prosody[order],
     )
@@ -179,7 +179,7 @@ def test_any_lengths(lengths: list[tuple[int, int, int]], case: ModelSettings) -
         clips = batch(by_modality)
         one = Batch(
             (f"c{i}",),
-            {m: clips.steps[m][i : i + 1, : max(1, *alone[m])] for m in MODALITIES},
+            {m: clips.sequences[m][i : i + 1, : max(1, *alone[m])] for m in MODALITIES},
             {m: torch.tensor(alone[m]) for m in MODALITIES},
             None if clips.prosody is None else clips.prosody[i : i + 1],
         )

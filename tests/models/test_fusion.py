@@ -13,7 +13,7 @@ from torch.nn import functional
 from emohop.clips import MODALITIES, Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.cross_modal import Block, sinusoids
@@ -25,7 +25,7 @@ A, T, V = MODALITIES
 LENGTHS = {A: [5, 1, 7], T: [3, 4, 1], V: [2, 1, 3]}
 
 
-def make(case: ModelSettings, sizes: Sizes = SIZES) -> nn.Module:
+def make(case: ModelSettings, sizes: InputDims = SIZES) -> nn.Module:
     torch.manual_seed(1)
     return build(case, sizes).eval()
 
@@ -42,7 +42,7 @@ def test_statistics_by_numpy() -> None:
     for i in range(3):
         parts = []
         for m in (A, V):
-            steps = clips.steps[m][i, : LENGTHS[m][i]].numpy()
+            steps = clips.sequences[m][i, : LENGTHS[m][i]].numpy()
             parts += [steps.mean(0), np.sqrt(steps.var(0) + VARIANCE_FLOOR)]
         expected = parameters["classify.weight"] @ np.concatenate(parts)
         found = run(network, clips).logits[i].detach().numpy()
@@ -58,7 +58,7 @@ def test_self_attention_by_hand() -> None:
     assert isinstance(pool.query, torch.Tensor)
     (hop,) = output.hops
     for i, length in enumerate(LENGTHS[A]):
-        steps = torch.relu(pool.input(clips.steps[A][i, :length]))
+        steps = torch.relu(pool.input(clips.sequences[A][i, :length]))
         weights = torch.softmax(torch.tanh(pool.key(steps)) @ pool.query, 0)
         torch.testing.assert_close(hop.weights[i, :length], weights)
         torch.testing.assert_close(hop.context[i], weights @ steps)
@@ -157,7 +157,7 @@ def test_heads_that_do_not_divide_the_width() -> None:
 
 @pytest.mark.parametrize("name", ["amh", "stats", "sap", "mult", "late"])
 def test_several_layers_and_states_of_words(name: str) -> None:
-    sizes = Sizes(7, {A: 3, T: 4, V: 5}, prosody=4, layers={A: 2, T: 3}, text_states=True)
+    sizes = InputDims(7, {A: 3, T: 4, V: 5}, prosody=4, layers={A: 2, T: 3}, text_states=True)
     case = settings(name=name, prosody=True, hops=2)
     network = make(case, sizes)
     assert not any("embedding" in key for key, _ in network.named_parameters())
@@ -179,14 +179,14 @@ def test_several_layers_and_states_of_words(name: str) -> None:
         lengths,
         prosody=clips.prosody,
     )  # fmt: skip
-    plain = make(case, Sizes(7, {A: 3, T: 4, V: 5}, prosody=4, text_states=True))
+    plain = make(case, InputDims(7, {A: 3, T: 4, V: 5}, prosody=4, text_states=True))
     values = {k: v for k, v in network.state_dict().items() if ".mix." not in k}
     plain.load_state_dict(values)
     torch.testing.assert_close(run(network, clips).logits, run(plain, mean).logits)
 
 
 def test_layers_side_by_side() -> None:
-    sizes = Sizes(7, {A: 3}, layers={A: 2})
+    sizes = InputDims(7, {A: 3}, layers={A: 2})
     network = make(settings(name="stats", modalities=(A,), mix_layers=False), sizes)
     assert network.get_parameter("classify.weight").shape == (7, 12)
     assert not any(isinstance(module, LayerMix) for module in network.modules())
@@ -206,7 +206,7 @@ def test_prosody_joins_audio() -> None:
         network = make(settings(name=name, prosody=True))
         clips = batch(LENGTHS)
         assert clips.prosody is not None
-        other = Batch(clips.ids, clips.steps, clips.lengths, clips.prosody + 1)
+        other = Batch(clips.ids, clips.sequences, clips.lengths, clips.prosody + 1)
         assert not torch.allclose(run(network, clips).logits, run(network, other).logits)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from emohop.clips import MODALITIES, Modality
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.batch import Batch
 from emohop.models.missing import drop
@@ -52,12 +52,16 @@ def test_what_an_absent_modality_held_never_matters(name: str, absent: str) -> N
     clips = lacking(audio=[1], text=[0, 1], video=[2])
     other = Batch(
         clips.ids,
-        {A: clips.steps[A].clone(), T: clips.steps[T].clone(), V: clips.steps[V].clone()},
+        {
+            A: clips.sequences[A].clone(),
+            T: clips.sequences[T].clone(),
+            V: clips.sequences[V].clone(),
+        },
         clips.lengths,
         clips.prosody,
         present=clips.present,
     )
-    other.steps[A][1], other.steps[T][:2], other.steps[V][2] = 9.0, 3, -5.0
+    other.sequences[A][1], other.sequences[T][:2], other.sequences[V][2] = 9.0, 3, -5.0
     logits = network(clips).logits
     assert logits.isfinite().all()
     torch.testing.assert_close(logits, network(other).logits)
@@ -157,7 +161,7 @@ def test_modality_dropout_teaches_to_do_without() -> None:
     gone = torch.ones(600, dtype=torch.bool)
     for share in (0.0, 0.4):
         torch.manual_seed(0)
-        network = build(case, Sizes(4, {A: 4, V: 4}))
+        network = build(case, InputDims(4, {A: 4, V: 4}))
         optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
         train = toy(400, seed=0)
         assert train.classes is not None

@@ -19,7 +19,7 @@ from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.exporting.graph import graph_of
 from emohop.exporting.int8 import SMALLEST, as_int8, rounded
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.batch import Batch
 from emohop.models.folder import GRAPH
@@ -50,12 +50,12 @@ CASES = {
 }
 
 
-def drawn(case: ModelSettings, sizes: Sizes = SIZES) -> nn.Module:
+def drawn(case: ModelSettings, sizes: InputDims = SIZES) -> nn.Module:
     torch.manual_seed(0)
     return build(case, sizes).eval()
 
 
-def as_graph(network: nn.Module, case: ModelSettings, sizes: Sizes = SIZES) -> bytes:
+def as_graph(network: nn.Module, case: ModelSettings, sizes: InputDims = SIZES) -> bytes:
     content: bytes = graph_of(network, case, sizes).SerializeToString()
     return content
 
@@ -86,7 +86,7 @@ def test_any_clips(name: str) -> None:
 
 def test_states_of_words_and_layers() -> None:
     case = settings(name="mdre", modalities=PAIR)
-    sizes = Sizes(3, {Modality.AUDIO: 6, Modality.TEXT: 5}, 0, {Modality.AUDIO: 2}, True)
+    sizes = InputDims(3, {Modality.AUDIO: 6, Modality.TEXT: 5}, 0, {Modality.AUDIO: 2}, True)
     network = drawn(case, sizes)
     graph = OnnxNetwork(as_graph(network, case, sizes))
     steps = {Modality.AUDIO: torch.randn(3, 8, 12), Modality.TEXT: torch.randn(3, 4, 5)}
@@ -127,11 +127,11 @@ def test_int8_is_close_and_a_quarter_as_large() -> None:
     assert float((exact - close.logits).abs().max()) < 0.1 * float(exact.abs().max())
 
 
-def other_classes(sizes: Sizes) -> Sizes:
+def other_classes(sizes: InputDims) -> InputDims:
     return replace(sizes, classes=4)
 
 
-def wider_sound(sizes: Sizes) -> Sizes:
+def wider_sound(sizes: InputDims) -> InputDims:
     return replace(sizes, steps={**sizes.steps, Modality.AUDIO: 7})
 
 
@@ -140,7 +140,7 @@ def wider_sound(sizes: Sizes) -> Sizes:
     [(other_classes, "its logits are"), (wider_sound, "its audio is .* not of 7")],
 )
 def test_a_graph_of_another_model(
-    change: Callable[[Sizes], Sizes], said: str, sound_alone: bytes, tmp_path: Path
+    change: Callable[[InputDims], InputDims], said: str, sound_alone: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / GRAPH).write_bytes(sound_alone)
     OnnxNetwork.load(tmp_path / GRAPH, CASES["are"], SIZES)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.published import load_published, published_variables, variable_names
 from tests.models.made import SIZES, settings
@@ -172,5 +172,5 @@ def test_parameter_counts(hops: int, bidirectional: bool, count: int, reset_afte
     both = {m.value: {"bidirectional": bidirectional} for m in Modality}
     model = ModelSettings.model_validate({"hops": hops, "reset_after": reset_after, **both})
     with torch.device("meta"):
-        network = build(model, Sizes(7, {A: 120, T: 3747, V: 2048}))
+        network = build(model, InputDims(7, {A: 120, T: 3747, V: 2048}))
     assert sum(p.numel() for p in network.parameters()) == count

@@ -13,7 +13,7 @@ from emohop.config import FeatureSettings
 from emohop.prediction import Predictor
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.features.tiny import sound
 from tests.media.making import write_video
 

@@ -14,7 +14,7 @@ import emohop
 from emohop.errors import EmohopError
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.prepared import write_prepared
 
 
@@ -30,7 +30,7 @@ def test_another_corpus_is_all_test(model: Path, tmp_path: Path) -> None:
     other = open_prepared(write_prepared(tmp_path / "other", clips=30, seed=1))
     predictions = emohop.load(model).evaluate(other)
     assert set(predictions.split) == {"test"}
-    assert list(predictions.id) == other.facts("id")
+    assert list(predictions.id) == other.metadata("id")
     assert predictions.metrics()["accuracy"] > 0.4  # chance is 0.33
 
 
@@ -89,7 +89,7 @@ def _put(key: str, value: object) -> Callable[[dict[str, Any]], None]:
 
 
 def _twice(config: dict[str, Any]) -> None:
-    config["inputs"]["vocabulary"][2] = config["inputs"]["vocabulary"][3]
+    config["preprocessor"]["vocabulary"][2] = config["preprocessor"]["vocabulary"][3]
 
 
 def _newer(config: dict[str, Any]) -> None:
@@ -107,33 +107,51 @@ def _unknown(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_drop("inputs"), r"is damaged \(inputs: field required\)"),
+        (_drop("preprocessor"), r"is damaged \(inputs: field required\)"),
         (_drop("model"), r"is damaged \(model: field required\)"),
         (_drop("version"), r"is damaged \(it has no version\)"),
         (_newer, "version 99, this emohop reads version 4"),
         (_wider, "does not hold this model's weights"),
         (_unknown, r"model\.json: model\.name: unknown model 'os\.system'"),
-        (_put("inputs.sizes.classes", 4), r"inputs: .*labels are 3 names, sizes\.classes is 4"),
-        (_put("inputs.sizes.classes", "3"), r"inputs\.sizes\.classes: "),
-        (_put("inputs.sizes.classes", 2**31), r"inputs\.sizes\.classes: "),
-        (_put("inputs.sizes.clases", 3), r"inputs\.sizes\.clases: "),
-        (_put("inputs.sizes.layers", {"audio": 1}), r"inputs\.sizes\.layers\.audio: "),
-        (_put("inputs.labels", ["ang", "hap", "ang"]), "labels names a class twice"),
-        (_put("inputs.labels", ["ang", "hap", 3]), r"inputs\.labels\.2: "),
-        (_put("inputs.max_length", {"audio": 9}), "max_length and sizes.steps are not of the same"),
-        (_put("inputs.max_length.audio", 0), r"inputs\.max_length\.audio: "),
-        (_put("inputs.vocabulary", ["_PAD_", "_UNK_"]), r"vocabulary has 2 words, sizes\.steps"),
-        (_twice, r"inputs\.vocabulary: the vocabulary holds '\w+' twice"),
-        (_put("inputs.features.audio.layer", "5th"), "inputs.features: .*audio.layer = '5th'"),
-        (_put("inputs.normalisation.kind", "mine"), r"inputs\.normalisation\.kind: "),
         (
-            _put("inputs.normalisation.overall.audio.std", [1.0] * 5),
+            _put("preprocessor.sizes.classes", 4),
+            r"preprocessor: .*labels are 3 names, sizes\.classes is 4",
+        ),
+        (_put("preprocessor.sizes.classes", "3"), r"preprocessor\.sizes\.classes: "),
+        (_put("preprocessor.sizes.classes", 2**31), r"preprocessor\.sizes\.classes: "),
+        (_put("preprocessor.sizes.clases", 3), r"preprocessor\.sizes\.clases: "),
+        (_put("preprocessor.sizes.layers", {"audio": 1}), r"preprocessor\.sizes\.layers\.audio: "),
+        (_put("preprocessor.labels", ["ang", "hap", "ang"]), "labels names a class twice"),
+        (_put("preprocessor.labels", ["ang", "hap", 3]), r"preprocessor\.labels\.2: "),
+        (
+            _put("preprocessor.max_length", {"audio": 9}),
+            "max_length and sizes.steps are not of the same",
+        ),
+        (_put("preprocessor.max_length.audio", 0), r"preprocessor\.max_length\.audio: "),
+        (
+            _put("preprocessor.vocabulary", ["_PAD_", "_UNK_"]),
+            r"vocabulary has 2 words, sizes\.steps",
+        ),
+        (_twice, r"preprocessor\.vocabulary: the vocabulary holds '\w+' twice"),
+        (
+            _put("preprocessor.features.audio.layer", "5th"),
+            "preprocessor.features: .*audio.layer = '5th'",
+        ),
+        (_put("preprocessor.normalisation.kind", "mine"), r"preprocessor\.normalisation\.kind: "),
+        (
+            _put("preprocessor.normalisation.overall.audio.std", [1.0] * 5),
             "normalisation of audio is",
         ),
-        (_put("inputs.normalisation.overall.audio.std", [0.0]), r"overall\.audio\.std\.0: "),
-        (_put("inputs.normalisation.overall.audio.std", [1e-60]), r"overall\.audio\.std\.0: "),
-        (_put("inputs.normalisation.overall.audio.mean", [1e300]), r"overall\.audio\.mean\.0: "),
-        (_put("inputs.normalisation.overall", {}), "normalisation has no audio"),
+        (_put("preprocessor.normalisation.overall.audio.std", [0.0]), r"overall\.audio\.std\.0: "),
+        (
+            _put("preprocessor.normalisation.overall.audio.std", [1e-60]),
+            r"overall\.audio\.std\.0: ",
+        ),
+        (
+            _put("preprocessor.normalisation.overall.audio.mean", [1e300]),
+            r"overall\.audio\.mean\.0: ",
+        ),
+        (_put("preprocessor.normalisation.overall", {}), "normalisation has no audio"),
         (_put("model.modalities", ["audio", "text"]), "model does not read the modalities of inp"),
         (_put("calibration.temperature", 0), r"calibration\.temperature: "),
         (_put("recipe.protocl", "session"), "recipe: .*unknown setting 'protocl'"),

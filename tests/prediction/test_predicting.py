@@ -18,8 +18,8 @@ from emohop.errors import EmohopError, MediaError
 from emohop.evaluation.calibration import apply_temperature
 from emohop.media import frames_at, read_audio
 from emohop.prediction import Prediction, Predictor
-from emohop.prediction.looking import Look, hops_of
-from emohop.prediction.sources import source_of_file, source_of_words
+from emohop.prediction.attention_maps import AttentionMap, hops_of
+from emohop.prediction.inputs import source_of_file, source_of_words
 from emohop.prediction.transcripts import Transcript
 from emohop.storage import Row, open_prepared
 from tests.features.tiny import sound
@@ -67,7 +67,7 @@ def test_its_probabilities_are_those_of_the_run_calibrated(
     for id_, expected in zip(known.id, calibrated, strict=True):
         number = int(id_[1:])
         found = predictor(films.parent / f"{number}.mp4", SAID[number % 3])
-        assert list(found.probabilities) == list(predictor.inputs.labels)
+        assert list(found.probabilities) == list(predictor.preprocessor.labels)
         np.testing.assert_allclose(list(found.probabilities.values()), expected, atol=2e-6)
         assert found.label == max(found.probabilities, key=lambda name: found.probabilities[name])
         assert found.used == MODALITIES
@@ -253,7 +253,7 @@ def test_a_model_that_pays_no_attention_and_one_modality(
     prepared: Path, films: Path, tmp_path: Path
 ) -> None:
     from emohop.recipes import make_recipe
-    from emohop.training.crossval import train
+    from emohop.training.run import train
 
     small = ["model.name=are", "training.max_epochs=1", "folds=[0]", "model.audio.hidden=4"]
     train(prepared, tmp_path / "run", make_recipe("default", small))
@@ -272,7 +272,7 @@ def test_words_of_turns_before_have_no_times() -> None:
     row = Row("a", None, None, None, None, "", "No way!", 0.0, 1.0, {"text": words})
     transcript = Transcript("No way!", "x", ())
     (hop,) = hops_of(
-        [Look(Modality.TEXT, np.full(5, 0.2, "f4"))], row, {Modality.TEXT: 1}, transcript
+        [AttentionMap(Modality.TEXT, np.full(5, 0.2, "f4"))], row, {Modality.TEXT: 1}, transcript
     )
     assert hop.words == ("well", "[turn]", "no", "way", "!")
     assert set(hop.starts) == {None}

@@ -13,8 +13,8 @@ import soundfile
 
 from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction, Predictor
-from emohop.prediction.recordings import clips_of, segments_of
-from emohop.prediction.sources import Source
+from emohop.prediction.inputs import Source
+from emohop.prediction.segmentation import clips_of, segments_of
 from tests.features.test_activity import RECORDING, silence, voice
 from tests.media.making import write_video
 

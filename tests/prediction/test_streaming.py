@@ -19,16 +19,16 @@ from emohop.config import FeatureSettings, Recipe, checked
 from emohop.config.models import ModelSettings
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import AUDIO_FEATURES
-from emohop.features.growing import GrowingFrames
 from emohop.features.standardisation import Standardiser
+from emohop.features.streaming import GrowingFrames
 from emohop.features.text import Vocabulary
-from emohop.inputs import Inputs
-from emohop.model_config import Calibration, ModelConfig, Sizes, TrainedOn
+from emohop.model_config import Calibration, InputDims, ModelConfig, TrainedOn
 from emohop.models import build
-from emohop.models.growing import GrowingEncoder
+from emohop.models.streaming import GrowingEncoder
 from emohop.prediction import Prediction, Predictor
-from emohop.prediction.recordings import segments_of
+from emohop.prediction.segmentation import segments_of
 from emohop.prediction.streaming import Stream, Update
+from emohop.preprocessor import Preprocessor
 from tests.features.test_activity import RECORDING
 from tests.features.tiny import sound
 from tests.prediction.conftest import SAID
@@ -50,13 +50,13 @@ def made(
         values[name] = {**values[name], **value} if isinstance(value, dict) else value
     model = checked(ModelSettings, values)
     width = AUDIO_FEATURES[audio].size
-    sizes = Sizes(2, {Modality.AUDIO: width, Modality.TEXT: 6}, 35 if prosody else 0)
+    sizes = InputDims(2, {Modality.AUDIO: width, Modality.TEXT: 6}, 35 if prosody else 0)
     if Modality.TEXT not in model.uses:
-        sizes = Sizes(2, {Modality.AUDIO: width}, sizes.prosody)
+        sizes = InputDims(2, {Modality.AUDIO: width}, sizes.prosody)
     vocabulary = Vocabulary.build([["excuse", "me", ",", "way"]])
     moments = {"audio": (np.zeros(width, np.float32), np.full(width, 9, np.float32))}
     moments["prosody"] = (np.zeros(35, np.float32), np.full(35, 90, np.float32))
-    inputs = Inputs(
+    preprocessor = Preprocessor(
         labels=("angry", "calm"),
         features=FeatureSettings(audio=audio, prosody=prosody),
         sizes=replace(sizes, steps={**sizes.steps, Modality.TEXT: len(vocabulary)})
@@ -67,18 +67,18 @@ def made(
         vocabulary=vocabulary if Modality.TEXT in model.uses else None,
     )
     torch.manual_seed(0)
-    network = build(model, inputs.sizes).eval()
+    network = build(model, preprocessor.sizes).eval()
     config = ModelConfig(
         emohop=emohop.__version__,
         model=model,
-        inputs=inputs.to_config(),
+        preprocessor=preprocessor.to_config(),
         calibration=Calibration(temperature=1.0),
         recipe=Recipe(model=model),
         corpus=TrainedOn(name="made", fingerprint="0" * 64),
         fold=0,
         seed=0,
     )
-    return Predictor(network, inputs, config, device="cpu")
+    return Predictor(network, preprocessor, config, device="cpu")
 
 
 def pieces(samples: Sound, seed: int) -> list[Sound]:
@@ -221,15 +221,15 @@ def test_a_pretrained_encoder_reads_it_anew(tmp_path: Path) -> None:
     assert features.audio is not None
     encoder = load_encoder(Modality.AUDIO, features.audio, "cpu", None)
     predictor = made(("audio", {"max_length": 60}), ("name", "are"), ("modalities", None))
-    sizes = Sizes(2, {Modality.AUDIO: encoder.width})
+    sizes = InputDims(2, {Modality.AUDIO: encoder.width})
     moments = {"audio": (np.zeros(1, np.float32), np.ones(1, np.float32))}
-    inputs = replace(
-        predictor.inputs, features=features, sizes=sizes,
-        standardiser=replace(predictor.inputs.standardiser, overall=moments),
+    preprocessor = replace(
+        predictor.preprocessor, features=features, sizes=sizes,
+        standardiser=replace(predictor.preprocessor.standardiser, overall=moments),
         encoders={Modality.AUDIO: str(encoder.fingerprint)},
     )  # fmt: skip
     network = build(predictor.settings, sizes).eval()
-    predictor = replace(predictor, inputs=inputs, network=network)
+    predictor = replace(predictor, preprocessor=preprocessor, network=network)
     whole = sound(2.0)
     updates = heard(predictor.stream(), pieces(whole, 0))
     finals = [found for found, final in updates if final]
@@ -374,9 +374,9 @@ def test_what_is_no_stream() -> None:
 
 def test_a_model_that_hears_nothing() -> None:
     predictor = made()
-    inputs = replace(predictor.inputs, max_length={Modality.TEXT: 9})
+    preprocessor = replace(predictor.preprocessor, max_length={Modality.TEXT: 9})
     with pytest.raises(EmohopError, match="does not look at sound"):
-        replace(predictor, inputs=inputs).stream()
+        replace(predictor, preprocessor=preprocessor).stream()
 
 
 def test_the_documented_stream(predictor: Predictor, capsys: pytest.CaptureFixture[str]) -> None:

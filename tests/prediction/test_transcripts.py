@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from emohop.errors import EmohopError
-from emohop.prediction.answers import Word
+from emohop.prediction.schema import Word
 from emohop.prediction.transcripts import Transcript, read_transcript, times_of, transcript_beside
 
 SRT = """1

@@ -67,7 +67,7 @@ def test_what_comes_out(prepared: Path, synthetic_corpus: Path) -> None:
     rows = open_prepared(prepared)
     labels = corpora.class_set("iemocap")
     wanted = [c.id for c in clips.values() if labels.class_of(c.label)]
-    assert sorted(rows.facts("id")) == sorted(wanted)
+    assert sorted(rows.metadata("id")) == sorted(wanted)
     assert sum(rows.manifest.label_counts.values()) == len(wanted) == 30
     assert sum(rows.manifest.dropped.values()) == len(clips) - len(wanted) > 0
     assert rows.manifest.sizes == {"audio": 120, "prosody": 35, "video": 512, "raters": 7}
@@ -129,7 +129,7 @@ def test_class_sets(synthetic_corpus: Path, tmp_path: Path) -> None:
     assert four.manifest.dropped["fru"] > 0
     rows = open_prepared(tmp_path / "four")
     merged = [row.label for row in rows]
-    corpus_labels = rows.facts("corpus_label")
+    corpus_labels = rows.metadata("corpus_label")
     assert {m for m, c in zip(merged, corpus_labels, strict=True) if c == "exc"} == {"hap"}
 
 
@@ -184,7 +184,7 @@ def test_one_bad_sound_is_named_and_the_rest_is_kept(
             ["id", "path", "stage", "reason"],
             [victim.id, str(victim.audio.path), "audio", problem.reason],
         ]
-    assert victim.id not in open_prepared(tmp_path / "out").facts("id")
+    assert victim.id not in open_prepared(tmp_path / "out").metadata("id")
 
 
 def test_a_truncated_film_loses_only_the_clips_beyond(corpus: Path, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_truncated_film_loses_only_the_clips_beyond(corpus: Path, tmp_path: Pa
     done = prepare("iemocap", corpus, out, features=only_video, allow_failures=True)
     assert 0 < len(done.problems) < 6
     clips = {clip.id: clip for clip in corpora.read("iemocap", corpus)}
-    kept = [c for c in open_prepared(tmp_path / "out").facts("id") if c.startswith("Ses02")]
+    kept = [c for c in open_prepared(tmp_path / "out").metadata("id") if c.startswith("Ses02")]
     lost = [problem.id for problem in done.problems]
     assert all(problem.stage == "video" for problem in done.problems)
     assert all(film.name in problem.reason for problem in done.problems)

@@ -16,12 +16,12 @@ from emohop.cli import app
 from emohop.config import Recipe
 from emohop.errors import EmohopError
 from emohop.evaluation.results import read_predictions
-from emohop.inputs import Inputs
 from emohop.models import build
+from emohop.preprocessor import Preprocessor
 from emohop.recipes import make_recipe
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training.crossval import train
 from emohop.training.fitting import _start_from_glove
+from emohop.training.run import train
 from tests.release_arrays.folder import CLIPS, VECTOR, WORDS, write_folder
 
 
@@ -64,9 +64,9 @@ def test_a_run_on_the_corpus_s_own_parts(imported: PreparedCorpus, tmp_path: Pat
     assert not (tmp_path / "other").exists()
 
 
-def start(corpus: PreparedCorpus, settings: Recipe) -> tuple[Inputs, torch.Tensor]:
+def start(corpus: PreparedCorpus, settings: Recipe) -> tuple[Preprocessor, torch.Tensor]:
     """The word vectors that training would start from."""
-    inputs = Inputs.fit(corpus, range(CLIPS["train"]), settings)
+    inputs = Preprocessor.fit(corpus, range(CLIPS["train"]), settings)
     torch.manual_seed(0)
     network = build(settings.model, inputs.sizes)
     _start_from_glove(network, inputs, settings, corpus)

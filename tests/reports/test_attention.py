@@ -14,10 +14,10 @@ from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.media import read_audio
-from emohop.prediction.answers import Word
-from emohop.reports.attention import attention
-from emohop.reports.seen import Seen, media_of, seen_in_corpus
-from emohop.reports.theme import PAPER, styled
+from emohop.prediction.schema import Word
+from emohop.reports.figures.attention import attention
+from emohop.reports.figures.clip_media import Seen, media_of, seen_in_corpus
+from emohop.reports.figures.theme import PAPER, styled
 from tests.reports.test_clip_picture import hop, row_of, texts
 
 
@@ -66,7 +66,7 @@ def test_a_clip_of_one_word_and_nothing_else() -> None:
     assert {"No", "hop 1: words, the only one"} <= set(texts(figure))
 
 
-class Inputs:
+class Preprocessor:
     """What `seen` asks of a predictor's inputs."""
 
     features = FeatureSettings(video="hog")
@@ -79,7 +79,7 @@ class Predictor:
     """A predictor that sees these modalities."""
 
     def __init__(self, *modalities: Modality) -> None:
-        self.inputs = Inputs(*modalities)
+        self.preprocessor = Preprocessor(*modalities)
 
 
 class Row:

@@ -14,10 +14,10 @@ from PIL import Image
 
 from emohop.clips import Clip, Modality
 from emohop.config import FeatureSettings
-from emohop.prediction.answers import Hop, Prediction, Word
-from emohop.prediction.sources import Source
-from emohop.reports.clip_picture import clip_picture
-from emohop.reports.theme import PAPER, save, styled
+from emohop.prediction.inputs import Source
+from emohop.prediction.schema import Hop, Prediction, Word
+from emohop.reports.figures.clip_figure import clip_picture
+from emohop.reports.figures.theme import PAPER, save, styled
 from tests.features.tiny import sound
 
 SOUND = (sound(2.0), 16_000)
@@ -25,7 +25,7 @@ SEEN = np.full((6, 60, 80, 3), 90, np.uint8)
 WAVE, WORDS = Source(Clip(id="a"), None, SOUND), Source(Clip(id="a"))
 
 
-class Inputs:
+class Preprocessor:
     """What a picture asks of a predictor's inputs."""
 
     features = FeatureSettings(video="hog")
@@ -35,7 +35,7 @@ class Inputs:
 class Predictor:
     """What a picture asks of a predictor."""
 
-    inputs = Inputs()
+    preprocessor = Preprocessor()
 
 
 def hop(number: int, target: Modality, steps: int, seconds: float | None, **more: Any) -> Hop:

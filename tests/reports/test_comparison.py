@@ -15,7 +15,7 @@ from emohop.evaluation.comparison import Comparison, compare
 from emohop.evaluation.metrics import SCORES, TITLES
 from emohop.evaluation.runs import read_runs
 from emohop.evaluation.splits import LEAKS
-from emohop.reports.comparison import as_csv, grids, latex, markdown, p_value
+from emohop.reports.terminal.comparison import as_csv, grids, latex, markdown, p_value
 from tests.runs import edit_results, write_run
 
 
@@ -44,7 +44,7 @@ def test_csv_has_every_number(comparison: Comparison) -> None:
         assert float(line["std_seeds"]) == first.std_seeds[name]
         assert float(line["pooled"]) == first.pooled[name]
         assert (float(line["low"]), float(line["high"])) == first.interval[name]
-        assert (line["units"], line["clips"], line["protocol"]) == ("10", "120", "session")
+        assert (line["fold_runs"], line["clips"], line["protocol"]) == ("10", "120", "session")
     (pair,) = comparison.pairs
     assert pair.difference is not None
     assert pair.holm is not None

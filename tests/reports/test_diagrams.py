@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from emohop.evaluation.calibration import reliability
-from emohop.reports import diagrams
-from emohop.reports.theme import PAPER, Draw, styled
+from emohop.reports.figures import diagrams
+from emohop.reports.figures.theme import PAPER, Draw, styled
 
 
 def figure_of(draw: Draw) -> Figure:

@@ -22,9 +22,9 @@ from emohop.evaluation.runs import CLIPS, read_runs
 from emohop.evaluation.splits import LEAKS
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
-from emohop.reports.page import make_report, render, write_report
+from emohop.reports.page.page import make_report, render, write_report
 from emohop.robustness import ROBUSTNESS
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.prepared import write_prepared
 from tests.reports.conftest import QUICK, write_robustness
 from tests.runs import edit_results, write_run
@@ -185,7 +185,7 @@ def test_the_clips_that_are_shown_tell_something(
     (section,) = (section for section in report.sections if section.anchor == "attention")
     runs = [run for run in read_runs([table]) if run.recipe["model"]["name"] == "amh"]
     run = max(runs, key=lambda one: one.results["pooled"]["balanced_accuracy"])
-    test = run.units[0].predictions.part("test")
+    test = run.fold_runs[0].predictions.part("test")
     sure = dict(zip(test.id, test.probabilities.max(axis=1), strict=True))
     right = {i for i, a, b in zip(test.id, test.label, test.predicted, strict=True) if a == b}
     wrong = set(test.id) - right
@@ -283,27 +283,27 @@ def renamed(old: str, new: str) -> Callable[[Path], None]:
     return change
 
 
-UNIT = "fold-0/seed-0"
+FOLD_RUN = "fold-0/seed-0"
 
 
 @pytest.mark.parametrize(
     ("name", "hurt", "message"),
     [
-        (f"{UNIT}/history.csv", beheaded, "no epoch"),
-        (f"{UNIT}/history.csv", Path.unlink, "is missing"),
-        (f"{UNIT}/history.csv", renamed("dev_loss", "loss"), "'dev_loss'"),
-        (f"{UNIT}/model/model.json", emptied, "it has no version"),
+        (f"{FOLD_RUN}/history.csv", beheaded, "no epoch"),
+        (f"{FOLD_RUN}/history.csv", Path.unlink, "is missing"),
+        (f"{FOLD_RUN}/history.csv", renamed("dev_loss", "loss"), "'dev_loss'"),
+        (f"{FOLD_RUN}/model/model.json", emptied, "it has no version"),
         (
-            f"{UNIT}/model/model.json",
+            f"{FOLD_RUN}/model/model.json",
             renamed('temperature": ', 'temperature": -'),
             r"calibration\.temperature: .* greater than 0",
         ),
         (
-            f"{UNIT}/model/model.json",
+            f"{FOLD_RUN}/model/model.json",
             renamed('"calibration"', '"cal"'),
             r"calibration: field required",
         ),
-        (f"{UNIT}/predictions.parquet", Path.unlink, "did not get that far"),
+        (f"{FOLD_RUN}/predictions.parquet", Path.unlink, "did not get that far"),
         ("recipe.yaml", emptied, "'model'"),
         ("recipe.yaml", renamed("hops:", "jumps:"), "jumps|ModelSettings"),
         ("recipe.yaml", renamed("training:", "teaching:"), "'training'"),
@@ -334,7 +334,7 @@ def test_damage_is_one_line_that_names_the_file(
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two units that lacks nothing."""
+    """A run of two fold runs that lacks nothing."""
     folder = write_run(tmp_path_factory.mktemp("whole") / "run", folds=[0, 1], clips=40)
     write_robustness(folder)
     return folder

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from emohop.reports.page import write_report
+from emohop.reports.page.page import write_report
 from tests.reports.conftest import write_robustness
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -12,12 +12,12 @@ from emohop.clips import Modality
 from emohop.evaluation.calibration import Reliability
 from emohop.evaluation.comparison import Row
 from emohop.evaluation.metrics import SCORES
-from emohop.prediction import Look
-from emohop.prediction.answers import Word
-from emohop.reports import diagrams, plots
-from emohop.reports.attention import attention
-from emohop.reports.seen import Seen
-from emohop.reports.theme import PAGE, PAPER, Draw, as_svg, styled
+from emohop.prediction import AttentionMap
+from emohop.prediction.schema import Word
+from emohop.reports.figures import diagrams, plots
+from emohop.reports.figures.attention import attention
+from emohop.reports.figures.clip_media import Seen
+from emohop.reports.figures.theme import PAGE, PAPER, Draw, as_svg, styled
 from tests.reports.test_clip_picture import hop
 
 
@@ -39,7 +39,7 @@ def row(number: int, *, known: bool = True) -> Row:
     scores = dict.fromkeys(SCORES, 0.4 + number / 100)
     return Row(
         title=f"model {number}",
-        units=5,
+        fold_runs=5,
         clips=100,
         mean=scores,
         std=dict.fromkeys(SCORES, 0.02),
@@ -144,11 +144,15 @@ def test_attention_over_all_three(steps: Sequence[int], media: bool) -> None:
 
 
 def test_entropy_of_a_look() -> None:
-    assert Look(Modality.TEXT, np.full(8, 1 / 8, np.float32)).entropy == pytest.approx(1)
-    assert Look(Modality.TEXT, np.array([0, 1, 0], np.float32)).entropy == 0
-    half = Look(Modality.TEXT, np.array([0.5, 0.5, 0, 0], np.float32))
+    assert AttentionMap(Modality.TEXT, np.full(8, 1 / 8, np.float32)).entropy == pytest.approx(1)
+    assert AttentionMap(Modality.TEXT, np.array([0, 1, 0], np.float32)).entropy == 0
+    half = AttentionMap(Modality.TEXT, np.array([0.5, 0.5, 0, 0], np.float32))
     assert half.entropy == pytest.approx(0.5)
-    assert Look(Modality.TEXT, weights(1)).entropy == Look(Modality.TEXT, weights(0)).entropy == 0
+    assert (
+        AttentionMap(Modality.TEXT, weights(1)).entropy
+        == AttentionMap(Modality.TEXT, weights(0)).entropy
+        == 0
+    )
 
 
 def test_what_the_page_s_colours_stand_for() -> None:

@@ -12,7 +12,8 @@ from sklearn.metrics import recall_score
 
 from emohop.evaluation.comparison import compare
 from emohop.evaluation.runs import CLIPS, Run, read_runs
-from emohop.reports.sections import (
+from emohop.reports.figures.theme import PAPER, styled
+from emohop.reports.page.sections import (
     SHOWN_RUNS,
     confusion_section,
     groups_section,
@@ -21,7 +22,6 @@ from emohop.reports.sections import (
     recipes_section,
     robustness_section,
 )
-from emohop.reports.theme import PAPER, styled
 from tests.reports.conftest import write_robustness
 from tests.runs import write_run
 
@@ -42,8 +42,8 @@ def hits_by_gender(run: Run) -> dict[str, list[bool]]:
     with (run.folder / CLIPS).open() as file:
         gender = {line["id"]: line["gender"] for line in csv.DictReader(file)}
     hits = defaultdict(list)
-    for unit in run.units:
-        test = unit.predictions.part("test")
+    for fold_run in run.fold_runs:
+        test = fold_run.predictions.part("test")
         for name, label, said in zip(test.id, test.label, test.predicted, strict=True):
             hits[gender[name]].append(label == said)
     return hits
@@ -68,8 +68,8 @@ def test_recall_is_scikit_learn_s(runs: list[Run]) -> None:
     run = runs[2]
     true: list[str] = []
     said: list[str] = []
-    for unit in run.units:
-        test = unit.predictions.part("test")
+    for fold_run in run.fold_runs:
+        test = fold_run.predictions.part("test")
         true += test.label
         said += test.predicted
     recall = recall_score(true, said, labels=list(run.labels), average=None)

@@ -16,8 +16,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from emohop.reports import plots
-from emohop.reports.theme import PAGE, PAPER, Theme, as_svg, fitted, save, styled, width
+from emohop.reports.figures import plots
+from emohop.reports.figures.theme import PAGE, PAPER, Theme, as_svg, fitted, save, styled, width
 from tests.reports.test_plots import row
 
 SCRIPTS = ("日本 😀", "العربية", "हिन्दी", "עברית", "e\u0301", "a\\b $x_$ {", "_x")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emohop.prediction.answers import Prediction
-from emohop.reports.theme import PAPER, save, styled
-from emohop.reports.timeline import MOST_BARS, clock, timeline
+from emohop.prediction.schema import Prediction
+from emohop.reports.figures.theme import PAPER, save, styled
+from emohop.reports.figures.timeline import MOST_BARS, clock, timeline
 from tests.reports.test_clip_picture import prediction
 
 

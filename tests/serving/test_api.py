@@ -19,8 +19,9 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.prediction import Prediction
 from emohop.serving.api import create_app
+from emohop.serving.messages import Answer, PredictRequest
 from emohop.serving.pool import ClosingError, FullError
-from emohop.serving.worker import Answer, Job, WorkerDiedError
+from emohop.serving.worker import WorkerDiedError
 from tests.features.test_activity import RECORDING
 from tests.prediction.test_predicting import blinded
 
@@ -207,7 +208,7 @@ def test_what_the_pool_cannot_do(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def fails(job: Job) -> Answer:
+    async def fails(job: PredictRequest) -> Answer:
         assert job.path is not None
         assert job.path.exists()
         raise error

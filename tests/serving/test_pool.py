@@ -15,8 +15,9 @@ import pytest
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving import pool as pools
+from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
 from emohop.serving.pool import ClosingError, FullError, Pool
-from emohop.serving.worker import Answer, Job, Refused, Served, Worker, WorkerDiedError
+from emohop.serving.worker import Worker, WorkerDiedError
 
 
 class Made:
@@ -35,7 +36,7 @@ class Made:
             raise EmohopError("no model")
         return {"model": "made"}
 
-    def ask(self, jobs: Sequence[Job]) -> list[Answer]:
+    def ask(self, jobs: Sequence[PredictRequest]) -> list[Answer]:
         self.seen.append(len(jobs))
         Made.batches.append(len(jobs))
         for job in jobs:
@@ -43,7 +44,7 @@ class Made:
             if job.name in ("die", "hang"):
                 Made.alive -= 1
                 raise WorkerDiedError(late=job.name == "hang")
-        return [Refused(job.name) if job.name == "bad" else [{"name": job.name}] for job in jobs]
+        return [Rejection(job.name) if job.name == "bad" else [{"name": job.name}] for job in jobs]
 
     def stop(self) -> None:
         Made.alive -= 1
@@ -71,8 +72,8 @@ def run(
     return pool
 
 
-def job(name: str) -> Job:
-    return Job(None, name, "x")
+def job(name: str) -> PredictRequest:
+    return PredictRequest(None, name, "x")
 
 
 def test_waiting_requests_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +109,7 @@ def test_one_that_kills_its_worker_harms_no_other(
         assert found[:2] == [[{"name": "a"}], [{"name": "b"}]]
         assert isinstance(found[2], WorkerDiedError)
         assert found[2].late == (how == "hang")
-        assert found[3:] == [[{"name": "c"}], Refused("bad")]
+        assert found[3:] == [[{"name": "c"}], Rejection("bad")]
 
     pool = run(body, monkeypatch)
     # together, then by itself; a death may be somebody else's doing, so that is tried twice
@@ -141,11 +142,11 @@ def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
     worker = Worker(Served(model), ServingSettings(timeout_seconds=30))
     assert worker.wait()["labels"] == ["angry", "calm"]
-    (answer,) = worker.ask([Job(None, "text", "No way!")])
+    (answer,) = worker.ask([PredictRequest(None, "text", "No way!")])
     assert isinstance(answer, list)
     os.kill(worker.process.pid or 0, signal.SIGKILL)
     with pytest.raises(WorkerDiedError) as error:
-        worker.ask([Job(None, "text", "No way!")])
+        worker.ask([PredictRequest(None, "text", "No way!")])
     assert not error.value.late
     assert not worker.process.is_alive()
 
@@ -154,7 +155,7 @@ def test_a_real_worker_that_takes_too_long(model: Path, films: Path) -> None:
     worker = Worker(Served(model), ServingSettings(timeout_seconds=0.001))
     worker.wait()
     with pytest.raises(WorkerDiedError) as error:
-        worker.ask([Job(films.parent / "0.mp4", "a", "No way!")] * 20)
+        worker.ask([PredictRequest(films.parent / "0.mp4", "a", "No way!")] * 20)
     assert error.value.late
     assert not worker.process.is_alive()
 
@@ -193,11 +194,11 @@ def test_an_idle_worker_s_death_costs_nobody_anything(model: Path) -> None:
         pool = Pool(Served(model), ServingSettings(timeout_seconds=60))
         await pool.start()
         os.kill(pool._workers[0].process.pid or 0, signal.SIGKILL)
-        answer = await pool.ask(Job(None, "text", "No way!"))
+        answer = await pool.ask(PredictRequest(None, "text", "No way!"))
         assert isinstance(answer, list)
         assert pool.replaced == 1
         await pool.stop()
         with pytest.raises(ClosingError):
-            await pool.ask(Job(None, "text", "No way!"))
+            await pool.ask(PredictRequest(None, "text", "No way!"))
 
     asyncio.run(whole())

@@ -24,9 +24,10 @@ from emohop.config import ServingSettings
 from emohop.prediction import Prediction
 from emohop.prediction.streaming import Stream
 from emohop.serving.api import create_app
-from emohop.serving.listening import Listening
+from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.streaming import Streams
-from emohop.serving.worker import Heard, Refused, Served, WorkerDiedError
+from emohop.serving.streams import Listening
+from emohop.serving.worker import WorkerDiedError
 from tests.features.tiny import sound
 from tests.prediction.test_streaming import same
 from tests.serving.running import serve
@@ -227,16 +228,18 @@ def test_what_fails_ends_one_stream_only(
 
     listening = Listening(Served(model))
     begin = {"sample_rate": 16_000, "format": "s16le", "text": None, "turns": False}
-    begins = [Heard(n, "begin", {**begin, "attention": True}) for n in (1, 2)]
+    begins = [StreamEvent(n, "begin", {**begin, "attention": True}) for n in (1, 2)]
     assert listening.answers(begins) == [[], []]
     with monkeypatch.context() as broken:
         broken.setattr(Stream, "say", fails)
-        assert listening.answers([Heard(1, "text", "my secret")]) == [Refused("the server failed")]
+        assert listening.answers([StreamEvent(1, "text", "my secret")]) == [
+            Rejection("the server failed")
+        ]
     assert json.loads(capsys.readouterr().err) == {
         "event": "stream failed",
         "error": "RuntimeError",
     }
-    (found,) = listening.answers([Heard(2, "sound", b"00" * 9000)])
+    (found,) = listening.answers([StreamEvent(2, "sound", b"00" * 9000)])
     assert isinstance(found, list)
     assert len(found) == 1
 
@@ -245,9 +248,9 @@ def test_a_model_that_is_gone(tmp_path: Path) -> None:
     async def whole() -> None:
         streams = Streams(Served(tmp_path), ServingSettings())
         with pytest.raises(emohop.EmohopError):
-            await streams.ask(Heard(streams.number(), "begin", {}))
+            await streams.ask(StreamEvent(streams.number(), "begin", {}))
         with pytest.raises(WorkerDiedError):
-            await streams.ask(Heard(0, "sound", b""))
+            await streams.ask(StreamEvent(0, "sound", b""))
         await streams.stop()
 
     asyncio.run(whole())

@@ -23,8 +23,8 @@ from emohop.prediction import Predictor
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
 from emohop.training import fitting
-from emohop.training.crossval import train
-from emohop.training.unit import Epoch, Unit
+from emohop.training.fold_run import Epoch, FoldRun
+from emohop.training.run import train
 from tests.prepared import LABELS, write_prepared
 
 RESULT_FILES = (
@@ -77,7 +77,7 @@ def test_predictions_cover_each_test_clip_once(run: Path, prepared: Path) -> Non
         assert set(test.id).isdisjoint(dev.id)
         assert set(test.speaker).isdisjoint(dev.speaker)
         tested += test.id
-    assert sorted(tested) == sorted(corpus.facts("id"))
+    assert sorted(tested) == sorted(corpus.metadata("id"))
     assert predictions.labels == LABELS.labels
 
 
@@ -85,7 +85,7 @@ def test_it_learns_what_can_be_learned(run: Path) -> None:
     results = json.loads((run / "results.json").read_text())
     assert results["mean"]["accuracy"] > 0.6  # chance is 0.33
     assert results["protocol"] == "session"
-    assert [(u["fold"], u["seed"]) for u in results["units"]] == [
+    assert [(u["fold"], u["seed"]) for u in results["fold_runs"]] == [
         (fold, seed) for fold in range(3) for seed in (0, 1)
     ]
     low, high = results["interval_95"]["accuracy"]
@@ -145,7 +145,7 @@ class StopAt:
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __call__(self, unit: Unit, epoch: Epoch) -> None:
+    def __call__(self, fold_run: FoldRun, epoch: Epoch) -> None:
         if epoch["epoch"] == self.epoch:
             raise RuntimeError("stopped")
 
@@ -237,7 +237,7 @@ def test_folds_and_seeds_may_be_added(prepared: Path, tmp_path: Path) -> None:
     assert first["folds"] == [0]
     both = train(prepared, tmp_path / "run", recipe("folds=[2]"))
     assert both["folds"] == [0, 2]
-    assert both["units"][0] == first["units"][0]
+    assert both["fold_runs"][0] == first["fold_runs"][0]
 
 
 def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ def test_prosody_and_glove_and_deep_encoders(prepared: Path, tmp_path: Path) -> 
     ]
     train(prepared, tmp_path / "run", recipe(*settings))
     predictor = Predictor.load(tmp_path / "run/fold-1/seed-0/model")
-    assert predictor.inputs.sizes.prosody == 35
+    assert predictor.preprocessor.sizes.prosody == 35
     with pytest.raises(EmohopError, match="4"):
         train(prepared, tmp_path / "b", recipe(*settings[:2], "model.text.embedding=5"))
 
@@ -363,13 +363,13 @@ def test_published_recipes_train_and_go_on_after_a_stop(
         with pytest.raises(RuntimeError, match="killed"):
             train(prepared, tmp_path / "parted", wanted)
     train(prepared, tmp_path / "parted", wanted)
-    unit = "fold-0/seed-0"
-    assert contents(tmp_path / "whole" / unit) == contents(tmp_path / "parted" / unit)
-    with (tmp_path / "whole" / unit / "history.csv").open() as file:
+    fold_run = "fold-0/seed-0"
+    assert contents(tmp_path / "whole" / fold_run) == contents(tmp_path / "parted" / fold_run)
+    with (tmp_path / "whole" / fold_run / "history.csv").open() as file:
         lines = list(csv.DictReader(file))
     clips = len(open_prepared(prepared)) // 3
     assert len(lines) == max(1, 8 // (int(0.3 * clips / 8) + 1))
-    metrics = json.loads((tmp_path / "whole" / unit / "metrics.json").read_text())
+    metrics = json.loads((tmp_path / "whole" / fold_run / "metrics.json").read_text())
     best = min if wanted.training.monitor == "loss" else max
     if name == "amh":
         chosen = best(float(line["dev_precision_weighted"]) for line in lines)

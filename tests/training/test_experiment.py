@@ -1,4 +1,4 @@
-"""Experiments: rows by list and by file, one pool of units, failures apart, continuation."""
+"""Experiments: rows by list and by file, one pool of fold runs, failures apart, continuation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from emohop.config import Recipe
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
 from emohop.evaluation.runs import read_runs
-from emohop.reports.tables import comparison_tables, results_table
-from emohop.training import running
+from emohop.reports.terminal.tables import comparison_tables, results_table
+from emohop.training import scheduler
 from emohop.training.experiment import (
     Experiment,
     RowRecipe,
@@ -28,9 +28,9 @@ from emohop.training.experiment import (
     stored_experiment,
     train_rows,
 )
-from emohop.training.running import FAILURE, RUNNING, Outcome, UnitsFailedError
-from emohop.training.unit import Unit
-from emohop.training.unit import fit as true_fit
+from emohop.training.fold_run import FoldRun
+from emohop.training.scheduler import FAILURE, RUNNING, FoldRunsFailedError, Outcome
+from emohop.training.scheduler import fit as true_fit
 from tests.prepared import write_prepared
 
 QUICK = ("training.max_epochs=2", "model.audio.hidden=8", "model.text.hidden=8", "folds=[0,2]")
@@ -145,23 +145,23 @@ def test_files_that_say_nonsense(tmp_path: Path, text: str, message: str) -> Non
 
 def test_rows_are_runs_of_their_own(prepared: Path, tmp_path: Path) -> None:
     wanted = experiment(model_name=["are", "tre"])
-    begun: list[Unit] = []
+    begun: list[FoldRun] = []
     ended: list[Outcome] = []
     out = tmp_path / "table"
     results = train_rows(prepared, out, wanted, jobs=2, begun=begun.extend, ended=ended.append)
     assert [result["model"] for result in results] == ["are audio", "tre text"]
-    assert [unit.title for unit in begun] == [
+    assert [fold_run.title for fold_run in begun] == [
         *("are_audio/fold-0/seed-0", "tre_text/fold-0/seed-0"),
         *("are_audio/fold-2/seed-0", "tre_text/fold-2/seed-0"),
     ]
-    assert sorted(outcome.unit.title for outcome in ended) == sorted(u.title for u in begun)
+    assert sorted(outcome.fold_run.title for outcome in ended) == sorted(u.title for u in begun)
     assert all(outcome.error is None and outcome.seconds > 0 for outcome in ended)
     assert not list(out.rglob(RUNNING))
     runs = read_runs([out])
     assert [run.title for run in runs] == ["are audio", "tre text"]
     assert runs[0].folder == out / "are_audio"
     assert runs[0].clips["Ses01_000"]["gender"] == "F"
-    assert len(runs[1].units) == 2
+    assert len(runs[1].fold_runs) == 2
 
     assert is_experiment(out)
     assert not is_experiment(out / "are_audio")
@@ -169,7 +169,7 @@ def test_rows_are_runs_of_their_own(prepared: Path, tmp_path: Path) -> None:
     more = continued(out, {"seeds": [0, 1], "folds": [0]})
     ended.clear()
     train_rows(prepared, out, more, ended=ended.append)
-    assert [outcome.unit.title for outcome in ended] == [
+    assert [outcome.fold_run.title for outcome in ended] == [
         "are_audio/fold-0/seed-1",
         "tre_text/fold-0/seed-1",
     ]
@@ -194,7 +194,7 @@ def test_shipped_experiments_run(prepared: Path, tmp_path: Path, name: str) -> N
     results = train_rows(prepared, tmp_path / "out", made)
     assert [result["model"] for result in results] == [row.name for row in made.rows]
     runs = read_runs([tmp_path / "out"])
-    assert compare(runs, resamples=100).rows[0].units == 1
+    assert compare(runs, resamples=100).rows[0].fold_runs == 1
     assert not made.left_out
 
 
@@ -225,30 +225,32 @@ def test_a_failing_unit_does_not_end_the_others(prepared: Path, tmp_path: Path) 
         {"training.learning_rate": [1e30, 0.002]},
     )
     assert isinstance(made, Experiment)
-    with pytest.raises(UnitsFailedError, match="2 of 4 units failed, the others are kept") as error:
+    with pytest.raises(
+        FoldRunsFailedError, match="2 of 4 fold runs failed, the others are kept"
+    ) as error:
         train_rows(prepared, tmp_path / "out", made)
     assert "fold-0/seed-0: training diverged" in str(error.value)
     (good,) = read_runs([tmp_path / "out"])
     assert good.title == "are audio learning_rate=0.002"
-    assert len(good.units) == 2
+    assert len(good.fold_runs) == 2
     bad = tmp_path / "out/are_audio_learning_rate=1e+30/fold-0/seed-0"
     assert "training diverged" in (bad / FAILURE).read_text()
-    assert not (good.units[0].folder / FAILURE).exists()
+    assert not (good.fold_runs[0].folder / FAILURE).exists()
 
 
 def test_a_bug_in_one_unit_is_raised_when_all_others_are_done(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(unit: Unit) -> None:
-        if unit.fold.index == 0:
+    def fit(fold_run: FoldRun) -> None:
+        if fold_run.fold.index == 0:
             raise ZeroDivisionError("a bug")
-        true_fit(unit)
+        true_fit(fold_run)
 
-    monkeypatch.setattr(running, "fit", fit)
+    monkeypatch.setattr(scheduler, "fit", fit)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         train_rows(prepared, tmp_path / "out", experiment(model_name=["are"]))
     (run,) = read_runs([tmp_path / "out"])
-    assert [unit.fold for unit in run.units] == [2]
+    assert [fold_run.fold for fold_run in run.fold_runs] == [2]
 
 
 def test_a_full_disk_ends_it_at_once(
@@ -256,11 +258,11 @@ def test_a_full_disk_ends_it_at_once(
 ) -> None:
     begun = []
 
-    def fit(unit: Unit) -> None:
-        begun.append(unit)
-        raise OSError(errno.ENOSPC, "No space left on device", str(unit.folder))
+    def fit(fold_run: FoldRun) -> None:
+        begun.append(fold_run)
+        raise OSError(errno.ENOSPC, "No space left on device", str(fold_run.folder))
 
-    monkeypatch.setattr(running, "fit", fit)
+    monkeypatch.setattr(scheduler, "fit", fit)
     with pytest.raises(OSError, match="No space left"):
         train_rows(prepared, tmp_path / "out", experiment(model_name=["are"]))
     assert len(begun) == 1
@@ -276,10 +278,10 @@ class _OddError(Exception):
 def test_errors_that_cannot_travel_say_what_they_said(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fit(unit: Unit) -> None:
+    def fit(fold_run: FoldRun) -> None:
         raise _OddError("strange", "thing")
 
-    monkeypatch.setattr(running, "fit", fit)
+    monkeypatch.setattr(scheduler, "fit", fit)
     with pytest.raises(RuntimeError, match="_OddError: strange"):
         train_rows(prepared, tmp_path / "out", experiment(model_name=["are"]))
 
@@ -300,7 +302,7 @@ def test_killed_and_continued_to_the_same_bytes(prepared: Path, tmp_path: Path) 
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if "done; 1 of 4 units done" in line:
+        if "done; 1 of 4 fold runs done" in line:
             process.send_signal(signal.SIGKILL)
             break
     process.stderr.close()
@@ -329,15 +331,15 @@ def test_on_ray_a_killed_worker_s_unit_is_run_again(prepared: Path, tmp_path: Pa
         text=True,
         env=environment,
     )
-    unit = out / "are_audio/fold-0/seed-0"
-    history = unit / "history.csv"
+    fold_run = out / "are_audio/fold-0/seed-0"
+    history = fold_run / "history.csv"
     while process.poll() is None:
         if history.exists() and len(history.read_text().splitlines()) > 3:
-            worker = int((unit / RUNNING).read_text().split()[1])
+            worker = int((fold_run / RUNNING).read_text().split()[1])
             os.kill(worker, signal.SIGKILL)
             break
         time.sleep(0.02)
-    assert not (unit / "metrics.json").exists()
+    assert not (fold_run / "metrics.json").exists()
     said, _ = process.communicate(timeout=240)
     assert process.returncode == 0, said
     train_rows(prepared, tmp_path / "local", _as_asked(words))

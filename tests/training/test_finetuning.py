@@ -16,12 +16,12 @@ from emohop.cli import app
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, FinetuningSettings, Recipe
 from emohop.errors import EmohopError
-from emohop.features.adapting import RECORD, Record, read_record
+from emohop.features.trainable import RECORD, Record, read_record
 from emohop.preparation import prepare
 from emohop.storage import open_prepared
 from emohop.storage.joining import join
-from emohop.training.crossval import train
 from emohop.training.finetuning import PROGRESS, finetune
+from emohop.training.run import train
 from tests.features.tiny import change_json, save_language, save_speech, sound
 
 SAID = {"angry": ("Unbelievable!", "Unbelievable, no"), "calm": ("excuse me", "have you")}

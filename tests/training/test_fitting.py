@@ -1,4 +1,4 @@
-"""That a unit is fitted as its settings say: loss, clipping, precision, patience, steps."""
+"""That a fold run is fitted as its settings say: loss, clipping, precision, patience, steps."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import nn
 from emohop.evaluation.splits import Fold, make_folds
 from emohop.prediction import Predictor
 from emohop.recipes import make_recipe
-from emohop.reports.terminal import print_epoch
+from emohop.reports.terminal.console import print_epoch
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training import fitting
-from emohop.training.unit import Unit
+from emohop.training.fold_run import FoldRun
 from tests.prepared import write_prepared
 
 WHOLE = [f"model.{m}.dropout=0" for m in ("audio", "text", "video")]
@@ -30,13 +30,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_prepared(tmp_path_factory.mktemp("data") / "prepared")
 
 
-def unit(prepared: Path, folder: Path, *settings: str) -> Unit:
+def fold_run(prepared: Path, folder: Path, *settings: str) -> FoldRun:
     recipe = make_recipe("demo", ["training.max_epochs=2", *settings])
-    return Unit(prepared, folder, recipe, fold(prepared), seed=0)
+    return FoldRun(prepared, folder, recipe, fold(prepared), seed=0)
 
 
 def fold(prepared: Path) -> Fold:
-    return make_folds("session", open_prepared(prepared).facts)[0]
+    return make_folds("session", open_prepared(prepared).metadata)[0]
 
 
 def history(folder: Path) -> list[dict[str, float]]:
@@ -50,16 +50,16 @@ def logits(predictor: Predictor, prepared: Path, rows: list[int]) -> tuple[Any, 
     with torch.no_grad():
         parts = [
             predictor.network.eval()(batch).logits
-            for batch in predictor.inputs.batches(corpus, rows, 64)
+            for batch in predictor.preprocessor.batches(corpus, rows, 64)
         ]
-    labels = corpus.facts("label")
-    one_hot = [[labels[i] == name for name in predictor.inputs.labels] for i in rows]
+    labels = corpus.metadata("label")
+    one_hot = [[labels[i] == name for name in predictor.preprocessor.labels] for i in rows]
     return torch.cat(parts).double().numpy(), np.array(one_hot)
 
 
 @pytest.mark.parametrize("kind", ["softmax", "sigmoid"])
 def test_the_loss_is_the_one_that_was_asked_for(prepared: Path, tmp_path: Path, kind: str) -> None:
-    one = unit(prepared, tmp_path, f"training.loss={kind}", *WHOLE, STILL)
+    one = fold_run(prepared, tmp_path, f"training.loss={kind}", *WHOLE, STILL)
     fitting.fit(one)
     predictor = Predictor.load(tmp_path / "model")
     for part, rows in (("train", one.fold.train), ("dev", one.fold.dev)):
@@ -79,7 +79,7 @@ def test_gradients_are_clipped(prepared: Path, tmp_path: Path, kind: str) -> Non
         """How far dev's loss goes in an epoch; Adam hardly moves where |g| is far below 1e-8."""
         folder = tmp_path / limit
         clip = (f"training.gradient_clip_mode={kind}", f"training.gradient_clip={limit}")
-        fitting.fit(unit(prepared, folder, "training.weight_decay=0", *clip))
+        fitting.fit(fold_run(prepared, folder, "training.weight_decay=0", *clip))
         first, second = (line["dev_loss"] for line in history(folder))
         return abs(second - first)
 
@@ -91,7 +91,7 @@ def test_bfloat16_is_of_training_alone(prepared: Path, tmp_path: Path) -> None:
     lines = {}
     for precision in ("float32", "bfloat16"):
         folder = tmp_path / precision
-        fitting.fit(unit(prepared, folder, f"training.precision={precision}", *WHOLE, STILL))
+        fitting.fit(fold_run(prepared, folder, f"training.precision={precision}", *WHOLE, STILL))
         lines[precision] = history(folder)[0]
     single, half = lines["float32"], lines["bfloat16"]
     assert single["train_loss"] != half["train_loss"]
@@ -104,7 +104,7 @@ def test_patience_counts_the_scores_that_are_not_strictly_better(
     prepared: Path, tmp_path: Path, patience: int
 ) -> None:
     wanted = (STILL, "training.max_epochs=9", f"training.patience={patience}")
-    fitting.fit(unit(prepared, tmp_path, *wanted))
+    fitting.fit(fold_run(prepared, tmp_path, *wanted))
     assert len(history(tmp_path)) == 1 + patience
     best = torch.load(tmp_path / "checkpoints/best.ckpt", weights_only=True)
     assert best["epoch"] == 0
@@ -117,7 +117,7 @@ def test_steps_are_done_in_whole_rounds(
     wanted = ("training.sampling=replacement", "training.batch_size=3")
     assert int(0.3 * len(fold(prepared).train) / 3) + 1 == 3
     limits = ("training.max_epochs=null", f"training.max_steps={steps}")
-    fitting.fit(unit(prepared, tmp_path, STILL, *wanted, *limits))
+    fitting.fit(fold_run(prepared, tmp_path, STILL, *wanted, *limits))
     assert len(history(tmp_path)) == rounds
 
 
@@ -126,7 +126,7 @@ def test_the_line_of_an_epoch_has_a_total_where_there_is_one(
     prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str, shown: str
 ) -> None:
     line = {"epoch": 2, "train_loss": 1.0, "dev_loss": 1.0, "dev_f1_weighted": 0.5}
-    print_epoch(unit(prepared, tmp_path, f"training.max_epochs={limit}"), line)
+    print_epoch(fold_run(prepared, tmp_path, f"training.max_epochs={limit}"), line)
     assert shown in capsys.readouterr().err
 
 
@@ -135,11 +135,11 @@ def test_nothing_watches_the_network_that_is_kept(
 ) -> None:
     kept: list[nn.Module] = []
 
-    def finish(_: Unit, __: PreparedCorpus, network: nn.Module, *___: object) -> None:
+    def finish(_: FoldRun, __: PreparedCorpus, network: nn.Module, *___: object) -> None:
         kept.append(network)
 
     monkeypatch.setattr(fitting, "_finish", finish)
-    fitting.fit(unit(prepared, tmp_path, "training.gradient_clip_mode=variable"))
+    fitting.fit(fold_run(prepared, tmp_path, "training.gradient_clip_mode=variable"))
     words = [m for m in kept[0].modules() if isinstance(m, nn.Embedding)]
     assert words
     assert not any(m._forward_hooks for m in words)

@@ -11,8 +11,8 @@ from emohop.clips import MODALITIES
 from emohop.config import TrainingSettings
 from emohop.models import build
 from emohop.models.batch import Batch, Output
+from emohop.training.lightning_module import Training
 from emohop.training.loss import Objective
-from emohop.training.module import Training
 from tests.models.made import SIZES, batch, settings
 
 A, T, V = MODALITIES

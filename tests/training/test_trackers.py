@@ -1,4 +1,4 @@
-"""Trackers are told of every unit and change no number."""
+"""Trackers are told of every fold run and change no number."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import read_runs
 from emohop.recipes import make_recipe
-from emohop.training.crossval import train
-from emohop.training.unit import check_trackers
+from emohop.training.fold_run import check_trackers
+from emohop.training.run import train
 from tests.prepared import write_prepared
 
 QUICK = ("training.max_epochs=3", "model.name=are", "model.audio.hidden=8", "folds=[0,1]")
@@ -69,15 +69,15 @@ def test_mlflow_in_a_local_file(prepared: Path, plain: Path, tmp_path: Path) -> 
     }
     assert set(found) == {"fold-0/seed-0", "fold-1/seed-0"}
     (read,) = read_runs([out])
-    for unit in read.units:
-        logged = found[f"fold-{unit.fold}/seed-0"]
-        assert logged.info.run_id == (unit.folder / "mlflow-run.txt").read_text().strip()
+    for fold_run in read.fold_runs:
+        logged = found[f"fold-{fold_run.fold}/seed-0"]
+        assert logged.info.run_id == (fold_run.folder / "mlflow-run.txt").read_text().strip()
         assert logged.info.status == "FINISHED"
         assert logged.data.params["model.audio.hidden"] == "8"
-        assert logged.data.tags["tests"] == unit.name
+        assert logged.data.tags["tests"] == fold_run.name
         epochs = client.get_metric_history(logged.info.run_id, "dev_loss")
-        assert [m.value for m in epochs] == pytest.approx([e["dev_loss"] for e in unit.history])
-        metrics = json.loads((unit.folder / "metrics.json").read_text())
+        assert [m.value for m in epochs] == pytest.approx([e["dev_loss"] for e in fold_run.history])
+        metrics = json.loads((fold_run.folder / "metrics.json").read_text())
         assert logged.data.metrics["final_test_accuracy"] == metrics["test"]["accuracy"]
 
 

@@ -25,7 +25,7 @@ from emohop.errors import EmohopError, MissingExtraError
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
 from emohop.training import tuning
-from emohop.training.crossval import train
+from emohop.training.run import train
 from emohop.training.space import Choice, Range, Space, default_space, read_space
 from emohop.training.tuning import BEST, STUDY, TRIALS, Trial, best_trials, make_search, tune
 from tests import prepared as tests_prepared
@@ -74,10 +74,10 @@ def test_every_fold_gets_the_best_of_its_own_trials(
 
     train(prepared, tmp_path / "run", recipe)
     for fold, best in best_trials(recipe, trials).items():
-        unit = tmp_path / f"run/fold-{fold}/seed-0"
-        config = json.loads((unit / "model/model.json").read_text())
+        fold_run = tmp_path / f"run/fold-{fold}/seed-0"
+        config = json.loads((fold_run / "model/model.json").read_text())
         assert config["model"]["audio"]["hidden"] == best.settings["model.audio.hidden"]
-        dev = json.loads((unit / "metrics.json").read_text())["dev"]["f1_weighted"]
+        dev = json.loads((fold_run / "metrics.json").read_text())["dev"]["f1_weighted"]
         assert dev == pytest.approx(best.score)  # the very training that the search saw
 
 
@@ -119,16 +119,16 @@ def test_the_search_can_come_by_no_test_label(tmp_path: Path) -> None:
     search = make_search(whole, recipe, 0, SPACE, tmp_path / "out")
     hidden = set(range(len(whole))) - {*search.train, *search.dev}
     assert len(hidden) == 20
-    labels, ids = search.corpus.facts("label"), search.corpus.facts("id")
+    labels, ids = search.corpus.metadata("label"), search.corpus.metadata("id")
     assert all(labels[i] is None and ids[i] is None for i in hidden)
-    assert [labels[i] for i in search.train] == [whole.facts("label")[i] for i in search.train]
+    assert [labels[i] for i in search.train] == [whole.metadata("label")[i] for i in search.train]
     with pytest.raises(EmohopError, match="hidden"):
         _ = search.corpus[min(hidden)]
     with pytest.raises(EmohopError, match="hidden"):
         search.corpus.votes()
     _ = [search.corpus[i] for i in (*search.train, *search.dev)]  # every shard is open
     names = texts_of(search)
-    known = whole.facts("id")
+    known = whole.metadata("id")
     assert {known[i] for i in search.train} <= names
     assert not {known[i] for i in hidden} & names
     tables = [item for item in reachable(search) if isinstance(item, pa.Table)]
@@ -154,7 +154,7 @@ def test_scrambled_test_labels_change_nothing(
 
     monkeypatch.setattr(tests_prepared, "Clip", liar)
     scrambled = write_prepared(tmp_path / "prepared")
-    assert open_prepared(scrambled).facts("label")[:3] == ["hap", "sad", "ang"]
+    assert open_prepared(scrambled).metadata("label")[:3] == ["hap", "sad", "ang"]
     recipe = make_recipe("demo", [*QUICK, "folds=[0]"])
     again = tune(scrambled, tmp_path / "out", recipe, space=SPACE, trials=4)
     assert again == [trial for trial in found[1] if trial.fold == 0]

@@ -14,7 +14,7 @@ from emohop.evaluation.results import METRICS, PREDICTIONS, read_predictions
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
-from emohop.training.crossval import train
+from emohop.training.run import train
 from tests.prepared import write_prepared
 
 WORDS = FeatureSettings(audio=None, video=None, prosody=False)
@@ -45,9 +45,9 @@ def test_votes_are_trained_on_and_scored(synthetic_corpus: Path, tmp_path: Path)
         np.testing.assert_allclose(row.arrays["raters"], expected, atol=1e-6)
         shares[row.id] = expected
     train(tmp_path / "words", tmp_path / "run", make_recipe("demo", RECIPE))
-    unit = tmp_path / "run/fold-0/seed-0"
-    scores = json.loads((unit / METRICS).read_text("utf-8"))
-    predictions = read_predictions(unit / PREDICTIONS)
+    fold_run = tmp_path / "run/fold-0/seed-0"
+    scores = json.loads((fold_run / METRICS).read_text("utf-8"))
+    predictions = read_predictions(fold_run / PREDICTIONS)
     for split in ("dev", "test"):
         part = predictions.part(split)
         pairs = [

@@ -21,7 +21,7 @@ def import_arrays(
 ) -> None:
     """Turn the .npy folder of the 2018 and 2019 programs into a prepared corpus."""
     from emohop.release_arrays import import_arrays as run
-    from emohop.reports.terminal import progress_bar
+    from emohop.reports.terminal.console import progress_bar
 
     names = None if labels is None else [name.strip() for name in labels.split(",")]
     with progress_bar("clips") as progress:
@@ -50,7 +50,7 @@ def export_arrays(
 ) -> None:
     """Write a prepared corpus as the .npy folder that the 2019 program reads."""
     from emohop.release_arrays import export_arrays as run
-    from emohop.reports.terminal import progress_bar
+    from emohop.reports.terminal.console import progress_bar
 
     with progress_bar("clips") as progress:
         done = run(prepared, folder, protocol=protocol, fold=fold, glove=glove, progress=progress)

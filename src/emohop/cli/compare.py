@@ -34,8 +34,8 @@ def compare(
     from emohop.evaluation.comparison import compare as run
     from emohop.evaluation.runs import read_runs
     from emohop.files import write_text
-    from emohop.reports.comparison import FORMATS, terminal_tables
-    from emohop.reports.terminal import show
+    from emohop.reports.terminal.comparison import FORMATS, terminal_tables
+    from emohop.reports.terminal.console import show
 
     known = ("table", *FORMATS)
     if format_ not in known:

@@ -31,7 +31,7 @@ def synthesize(
 
     Results on it say nothing about people.
     """
-    from emohop.reports.terminal import progress_bar
+    from emohop.reports.terminal.console import progress_bar
     from emohop.synthetic import synthesize as make
 
     with progress_bar("clips") as progress:
@@ -76,8 +76,8 @@ def corpora(
 ) -> None:
     """List the corpora that emohop reads: what they hold, their classes, licences."""
     from emohop.registry.corpora import CORPORA
-    from emohop.reports.corpora import corpora_table, corpus_table
-    from emohop.reports.terminal import show
+    from emohop.reports.terminal.console import show
+    from emohop.reports.terminal.corpora import corpora_table, corpus_table
 
     show(corpora_table(CORPORA.values()) if name is None else corpus_table(CORPORA[name]))
 
@@ -106,8 +106,8 @@ def check(
         _check_prepared(corpus)
         return
     from emohop import corpora
-    from emohop.reports.corpora import check_table
-    from emohop.reports.terminal import show
+    from emohop.reports.terminal.console import show
+    from emohop.reports.terminal.corpora import check_table
 
     options = given_only(seating=seating, channel=channel, allow_outside=allow_outside)
     report = corpora.check(corpus, source, frames_folder=frames, **options)
@@ -251,7 +251,7 @@ def prepare(
     from emohop.config import FeatureSettings, checked, put
     from emohop.preparation import PROBLEMS, Running
     from emohop.preparation import prepare as run
-    from emohop.reports.terminal import progress_bar
+    from emohop.reports.terminal.console import progress_bar
 
     asked = {
         "audio.encoder": audio,
@@ -313,7 +313,7 @@ def fetch(
     folder: Annotated[Path, typer.Argument(help="Where to copy it; continued if begun.")],
 ) -> None:
     """Copy a prepared corpus to this machine, every file compared with its checksum."""
-    from emohop.reports.terminal import progress_bar
+    from emohop.reports.terminal.console import progress_bar
     from emohop.storage.fetching import fetch as run
 
     with progress_bar("files") as progress:

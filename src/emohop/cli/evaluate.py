@@ -46,8 +46,8 @@ def evaluate(
     """Score a trained model: dev and test of its own fold, or all of another corpus."""
     from emohop import load
     from emohop.evaluation.results import SPLITS
-    from emohop.reports.tables import metrics_table
-    from emohop.reports.terminal import show
+    from emohop.reports.terminal.console import show
+    from emohop.reports.terminal.tables import metrics_table
     from emohop.storage import open_prepared
 
     corpus = open_prepared(prepared)
@@ -69,7 +69,7 @@ def evaluate(
         return
     show(metrics_table(blocks))
     held = corpus.manifest.features.modalities
-    lacking = [str(m) for m in predictor.inputs.max_length if m not in held]
+    lacking = [str(m) for m in predictor.preprocessor.max_length if m not in held]
     if lacking:
         typer.echo(f"{prepared} holds no {', '.join(lacking)}: the model did without")
     from emohop.evaluation.calibration import apply_temperature
@@ -95,11 +95,11 @@ def _damaged(
     as_json: bool,
 ) -> None:
     from emohop.features.degradation import parse_conditions
-    from emohop.reports.tables import robustness_table
-    from emohop.reports.terminal import progress_bar, show
-    from emohop.robustness import evaluate_damaged, looks_of
+    from emohop.reports.terminal.console import progress_bar, show
+    from emohop.reports.terminal.tables import robustness_table
+    from emohop.robustness import evaluate_damaged, modalities_of
 
-    conditions = parse_conditions(degrade, looks_of(model))
+    conditions = parse_conditions(degrade, modalities_of(model))
     with progress_bar("clips") as progress:
         result = evaluate_damaged(
             model,
@@ -126,9 +126,9 @@ def _heard(
     as_json: bool,
 ) -> None:
     from emohop.evaluation.runs import RECIPE
-    from emohop.reports.tables import robustness_table
-    from emohop.reports.terminal import progress_bar, show
-    from emohop.robustness.hearing import evaluate_heard
+    from emohop.reports.terminal.console import progress_bar, show
+    from emohop.reports.terminal.tables import robustness_table
+    from emohop.robustness.asr import evaluate_heard
 
     heard = out or (model / "heard.csv" if (model / RECIPE).exists() else None)
     with progress_bar("clips") as progress:

@@ -36,9 +36,9 @@ def explain(
     from emohop.evaluation.results import write_json
     from emohop.explanation import DRAWS
     from emohop.explanation import explain as check
-    from emohop.reports.explanation import deletion_curves, explanation_tables
-    from emohop.reports.terminal import progress_bar, show
-    from emohop.reports.theme import save
+    from emohop.reports.figures.theme import save
+    from emohop.reports.terminal.console import progress_bar, show
+    from emohop.reports.terminal.explanation import deletion_curves, explanation_tables
     from emohop.storage import open_prepared
 
     corpus = open_prepared(prepared)

@@ -31,8 +31,8 @@ def asked_for(
     """
     from emohop.evaluation.runs import RECIPE
     from emohop.recipes import read_settings
-    from emohop.training.crossval import stored_recipe
     from emohop.training.experiment import continued, is_experiment, make_experiment
+    from emohop.training.run import stored_recipe
 
     asked: dict[str, Any] = {
         "protocol": protocol,

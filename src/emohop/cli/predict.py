@@ -13,7 +13,7 @@ from emohop.cli.commands import INCOMPLETE, Encoder, command, encoders, fail
 if TYPE_CHECKING:
     from emohop.features.transcription import Transcriber
     from emohop.prediction import Prediction, Predictor
-    from emohop.prediction.sources import Source
+    from emohop.prediction.inputs import Source
 
 FIGURES = (".png", ".svg", ".pdf")
 SEVERAL = 2
@@ -69,7 +69,7 @@ def predict(
 
     from emohop import load
     from emohop.errors import EmohopError
-    from emohop.reports import predictions as shown
+    from emohop.reports.terminal import predictions as shown
 
     if as_json and as_csv:
         fail("--json and --csv: choose one")
@@ -99,7 +99,7 @@ def predict(
             failed += 1
             typer.echo(f"error: {' '.join(str(error).split())}", err=True)
     if done and not as_json and not as_csv:
-        from emohop.reports.terminal import show
+        from emohop.reports.terminal.console import show
 
         show(*shown.tables([found for _, found in done]))
     if done and figure is not None:
@@ -120,8 +120,8 @@ def _predicted(
 ) -> Iterator[tuple[Source, Prediction]]:
     """What the model says of a file's clips, or of words alone; MediaError for a clip's error."""
     from emohop.errors import MediaError
-    from emohop.prediction.recordings import clips_of
-    from emohop.prediction.sources import source_of_words, transcribed
+    from emohop.prediction.inputs import source_of_words, transcribed
+    from emohop.prediction.segmentation import clips_of
 
     clips: Iterator[Source]
     if path is None:
@@ -138,9 +138,9 @@ def _predicted(
 
 def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path: Path) -> None:
     """The picture of a clip, or of a recording's clips over time."""
-    from emohop.reports.clip_picture import clip_picture
-    from emohop.reports.theme import save
-    from emohop.reports.timeline import timeline
+    from emohop.reports.figures.clip_figure import clip_picture
+    from emohop.reports.figures.theme import save
+    from emohop.reports.figures.timeline import timeline
 
     source, first = done[0]
     if len(done) == 1:
@@ -156,6 +156,6 @@ def _recogniser(predictor: Predictor, name: str | None, device: str) -> Transcri
 
     if name is None:
         return None
-    if Modality.TEXT not in predictor.inputs.max_length:
+    if Modality.TEXT not in predictor.preprocessor.max_length:
         fail("--asr: this model does not look at words: leave it out")
     return Transcriber(name, device)

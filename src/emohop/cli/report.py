@@ -45,7 +45,7 @@ def report(
     format_: Annotated[str, typer.Option("--format", help="Of those: pdf, svg or png.")] = "pdf",
 ) -> None:
     """One self-contained page: scores, intervals, differences, confusions, curves, attention."""
-    from emohop.reports.page import write_report
+    from emohop.reports.page.page import write_report
 
     *folders, out = runs
     if not folders:

@@ -22,8 +22,8 @@ def demo(
     from emohop.demo import run_demo
 
     results = run_demo(out, clips=clips, seed=seed, jobs=processes(jobs), say=typer.echo)
-    from emohop.reports.tables import comparison_table, results_table
-    from emohop.reports.terminal import show
+    from emohop.reports.terminal.console import show
+    from emohop.reports.terminal.tables import comparison_table, results_table
 
     show("", results_table(results[-1]), "", comparison_table(results))
     typer.echo(
@@ -93,21 +93,21 @@ def train(
     engine: Engine = "local",
     log: Annotated[
         list[str] | None,
-        typer.Option(help="mlflow or wandb: told of every unit, beside TensorBoard."),
+        typer.Option(help="mlflow or wandb: told of every fold run, beside TensorBoard."),
     ] = None,
 ) -> None:
     """Train and score a model on every fold and seed. A run folder that exists is continued.
 
     Several models, hops or modalities, or an experiment file, make an experiment: OUT then holds
-    a run folder for each row of its table. Exit status 3 if a unit failed; the others are kept.
+    a run folder for each row of its table. Exit status 3 if a fold run failed; the others are kept.
     """
     from emohop.cli.options import asked_for, corpus_and_out
-    from emohop.reports.live import watching
-    from emohop.reports.tables import comparison_tables, results_table
-    from emohop.reports.terminal import print_epoch, show
-    from emohop.training import crossval
+    from emohop.reports.terminal.console import print_epoch, show
+    from emohop.reports.terminal.progress import watching
+    from emohop.reports.terminal.tables import comparison_tables, results_table
     from emohop.training.experiment import Experiment, train_rows
-    from emohop.training.running import UnitsFailedError
+    from emohop.training.run import train as train_run
+    from emohop.training.scheduler import FoldRunsFailedError
 
     prepared, out = corpus_and_out(folders, test or ())
     lists = {"model.name": model, "model.hops": hops, "model.modalities": modalities}
@@ -126,7 +126,7 @@ def train(
                 show("", table)
             typer.echo(f"\n{out} holds a run folder for each row: emohop compare {out}")
         else:
-            found = crossval.train(
+            found = train_run(
                 prepared,
                 out,
                 wanted,
@@ -137,6 +137,6 @@ def train(
             )
             show("", results_table(found))
             typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
-    except UnitsFailedError as error:
+    except FoldRunsFailedError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(INCOMPLETE) from None

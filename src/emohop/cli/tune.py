@@ -33,8 +33,8 @@ def tune(
     """
     from emohop.cli.options import numbers
     from emohop.recipes import make_recipe
-    from emohop.reports.tables import tuning_table
-    from emohop.reports.terminal import print_trial, show
+    from emohop.reports.terminal.console import print_trial, show
+    from emohop.reports.terminal.tables import tuning_table
     from emohop.training.space import read_space
     from emohop.training.tuning import BEST, best_trials
     from emohop.training.tuning import tune as run

@@ -30,11 +30,11 @@ class Row:
 
     `mean` and `std` run over folds and seeds, `std_seeds` over the means of each seed's folds;
     `pooled` scores all test predictions together, and `interval` is its 95 % bootstrap over
-    speakers. `ece_calibrated` is `ece` after each unit's own temperature.
+    speakers. `ece_calibrated` is `ece` after each fold run's own temperature.
     """
 
     title: str
-    units: int
+    fold_runs: int
     clips: int
     mean: Mapping[str, float]
     std: Mapping[str, float | None]
@@ -110,11 +110,11 @@ def _row(run: Run) -> Row:
     results = run.results
     return Row(
         title=run.title,
-        units=len(run.units),
+        fold_runs=len(run.fold_runs),
         clips=int(results["pooled"]["n"]),
         mean=results["mean"],
         std=results["std"],
-        std_seeds={name: _std_over_seeds(results["units"], name) for name in SCORES},
+        std_seeds={name: _std_over_seeds(results["fold_runs"], name) for name in SCORES},
         pooled=results["pooled"],
         interval={
             name: None if ends is None else (float(ends[0]), float(ends[1]))
@@ -125,10 +125,10 @@ def _row(run: Run) -> Row:
     )
 
 
-def _std_over_seeds(units: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _std_over_seeds(fold_runs: Sequence[Mapping[str, Any]], name: str) -> float | None:
     by_seed: dict[int, list[float]] = {}
-    for unit in units:
-        by_seed.setdefault(unit["seed"], []).append(unit["test"][name])
+    for fold_run in fold_runs:
+        by_seed.setdefault(fold_run["seed"], []).append(fold_run["test"][name])
     means = [float(np.mean(values)) for values in by_seed.values()]
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
@@ -145,10 +145,10 @@ class _Tested:
     @classmethod
     def of(cls, run: Run) -> _Tested:
         lines = []
-        for unit in run.units:
-            test = unit.predictions.part("test")
+        for fold_run in run.fold_runs:
+            test = fold_run.predictions.part("test")
             columns = (test.id, test.true_numbers, test.predicted_numbers, test.speaker)
-            lines += [((unit.seed, line[0]), *line[1:]) for line in zip(*columns, strict=True)]
+            lines += [((fold_run.seed, line[0]), *line[1:]) for line in zip(*columns, strict=True)]
         lines.sort(key=lambda line: line[0])
         keys, true, predicted, speakers = (list(column) for column in zip(*lines, strict=True))
         return cls(keys, np.array(true), np.array(predicted), speakers)
@@ -196,10 +196,10 @@ def _check_paired(a: Run, b: Run, one: _Tested, other: _Tested) -> None:
 
 
 def _check_units(runs: Sequence[Run]) -> None:
-    """Every run has the units of the first."""
-    first = {(unit.fold, unit.seed) for unit in runs[0].units}
+    """Every run has the fold runs of the first."""
+    first = {(fold_run.fold, fold_run.seed) for fold_run in runs[0].fold_runs}
     for run in runs[1:]:
-        differing = first ^ {(unit.fold, unit.seed) for unit in run.units}
+        differing = first ^ {(fold_run.fold, fold_run.seed) for fold_run in run.fold_runs}
         if differing:
             fold, seed = min(differing)
             raise EmohopError(

@@ -15,8 +15,8 @@ from emohop.clips import Split
 from emohop.errors import EmohopError
 
 Rows = NDArray[np.int64]
-Facts = Callable[[str], Sequence[str | None]]
-"""One fact of every clip by its name, as `PreparedCorpus.facts` gives it; entry i is clip i."""
+Metadata = Callable[[str], Sequence[str | None]]
+"""One fact of every clip by its name, as `PreparedCorpus.metadata` gives it; entry i is clip i."""
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 RANDOM_FOLDS = 10
@@ -49,16 +49,16 @@ class Fold:
             raise EmohopError(f"fold {self.name}: a clip is in two of train, dev and test")
 
 
-def by_session(facts: Facts, seed: int) -> list[Fold]:
+def by_session(metadata: Metadata, seed: int) -> list[Fold]:
     """Leave one session out; dev is the next one (the first after the last), train the rest."""
     del seed
-    return _session_folds("session", facts)
+    return _session_folds("session", metadata)
 
 
-def _session_folds(protocol: str, facts: Facts) -> list[Fold]:
-    sessions = facts("session")
+def _session_folds(protocol: str, metadata: Metadata) -> list[Fold]:
+    sessions = metadata("session")
     _check_known(protocol, "session", sessions)
-    _check_sessions(protocol, sessions, facts("speaker"))
+    _check_sessions(protocol, sessions, metadata("speaker"))
     rows = _rows_by_name(sessions)
     names = _three_or_more(protocol, "sessions", rows)
     folds = []
@@ -80,7 +80,7 @@ def _session_folds(protocol: str, facts: Facts) -> list[Fold]:
     return folds
 
 
-def by_speaker(facts: Facts, seed: int) -> list[Fold]:
+def by_speaker(metadata: Metadata, seed: int) -> list[Fold]:
     """Leave one speaker out; dev is a speaker of the next session, train all other speakers.
 
     That speaker holds the other place in their session: the k-th of a session's n speakers is
@@ -88,7 +88,7 @@ def by_speaker(facts: Facts, seed: int) -> list[Fold]:
     each speaker is dev once. Where sessions are unknown, dev is the next speaker.
     """
     del seed
-    speakers, sessions = facts("speaker"), facts("session")
+    speakers, sessions = metadata("speaker"), metadata("session")
     _check_known("speaker", "speaker", speakers)
     rows = _rows_by_name(speakers)
     names = _three_or_more("speaker", "speakers", rows)
@@ -107,13 +107,13 @@ def by_speaker(facts: Facts, seed: int) -> list[Fold]:
     ]
 
 
-def by_speaker_group(facts: Facts, groups: int) -> list[Fold]:
+def by_speaker_group(metadata: Metadata, groups: int) -> list[Fold]:
     """Leave a group of speakers out; dev is the next group, train all others.
 
     Women and men are each cut, in the natural order of their names, into groups of as equal size
     as can be; where one gender's groups are larger, the other's are smaller.
     """
-    speakers, genders = facts("speaker"), facts("gender")
+    speakers, genders = metadata("speaker"), metadata("gender")
     _check_known("speaker", "speaker", speakers)
     rows = _rows_by_name(speakers)
     if len(rows) < groups:
@@ -141,14 +141,14 @@ def by_speaker_group(facts: Facts, groups: int) -> list[Fold]:
     return folds
 
 
-def by_script(facts: Facts, seed: int) -> list[Fold]:
+def by_script(metadata: Metadata, seed: int) -> list[Fold]:
     """Session folds without the sentences of scripts that recur in another part.
 
     Train loses the clips whose sentence a scripted clip of dev or test speaks, dev those whose
     sentence a scripted clip of test speaks; test stays whole. Sentences are compared by their
     words: case, punctuation and tags in brackets do not count.
     """
-    scripted, transcripts = facts("scripted"), facts("transcript")
+    scripted, transcripts = metadata("scripted"), metadata("transcript")
     _check_known("script", "note whether they are scripted", scripted)
     _check_known("script", "transcript", transcripts)
     del seed
@@ -162,11 +162,11 @@ def by_script(facts: Facts, seed: int) -> list[Fold]:
         replace(
             fold, train=without(fold.train, fold.dev, fold.test), dev=without(fold.dev, fold.test)
         )
-        for fold in _session_folds("script", facts)
+        for fold in _session_folds("script", metadata)
     ]
 
 
-def by_chance(facts: Facts, seed: int) -> list[Fold]:
+def by_chance(metadata: Metadata, seed: int) -> list[Fold]:
     """Ten folds of clips drawn by chance, each class in equal shares; dev is the next fold.
 
     8 parts train, 1 dev, 1 test, as in the papers of 2018 to 2020. Speakers and scripted
@@ -174,7 +174,7 @@ def by_chance(facts: Facts, seed: int) -> list[Fold]:
     """
     from sklearn.model_selection import StratifiedKFold
 
-    labels = facts("label")
+    labels = metadata("label")
     counts = sorted((list(labels).count(name), str(name)) for name in set(labels))
     if counts[0][0] < FEWEST_OF_A_CLASS or counts[-1][0] < RANDOM_FOLDS:
         said = ", ".join(f"{name} {count}" for count, name in counts)
@@ -195,10 +195,10 @@ def by_chance(facts: Facts, seed: int) -> list[Fold]:
     return folds
 
 
-def by_split(facts: Facts, seed: int) -> list[Fold]:
+def by_split(metadata: Metadata, seed: int) -> list[Fold]:
     """One fold: the train, dev and test parts that the corpus itself names."""
     del seed
-    splits = facts("split")
+    splits = metadata("split")
     without = sum(split not in SPLITS for split in splits)
     if without:
         raise EmohopError(
@@ -211,13 +211,13 @@ def by_split(facts: Facts, seed: int) -> list[Fold]:
     return [Fold(index=0, name="test", train=train, dev=dev, test=test)]
 
 
-def by_corpus(facts: Facts, seed: int) -> list[Fold]:
+def by_corpus(metadata: Metadata, seed: int) -> list[Fold]:
     """One fold: test is what is marked so (another corpus), dev a part of the other speakers.
 
     Dev holds those that are marked dev, if any; else speakers drawn by `seed` until they have
     about DEV_SHARE of the clips. A clip of an unknown speaker counts as a speaker of its own.
     """
-    splits, speakers = facts("split"), facts("speaker")
+    splits, speakers = metadata("split"), metadata("speaker")
     test = [row for row, split in enumerate(splits) if split == "test"]
     if not test:
         raise EmohopError(

@@ -1,4 +1,4 @@
-"""What a unit of a run (one fold, one seed) leaves behind: predictions.parquet and metrics.json."""
+"""What a fold run (one fold, one seed) leaves behind: predictions.parquet and metrics.json."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def write_json(path: Path, obj: Any) -> None:
     write_text(path, text + "\n")
 
 
-def write_unit(
+def write_fold_run(
     folder: Path,
     predictions: Predictions,
     more: Mapping[str, Mapping[str, float]] = MappingProxyType({}),

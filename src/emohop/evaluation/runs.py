@@ -1,4 +1,4 @@
-"""Run folders, read for tables and reports: what was asked for, what came out, each unit's files.
+"""Run folders, read for tables and reports: what was asked for, what came out, their files.
 
 An experiment folder (`experiment.yaml`) holds one run folder a row; it can be named wherever run
 folders are, and stands for all of them.
@@ -42,7 +42,7 @@ def is_taken(out: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class RunUnit:
+class FoldRunFiles:
     """One fold and seed of a run: `name` says what its fold tests."""
 
     folder: Path
@@ -67,13 +67,13 @@ class RunUnit:
 
     @cached_property
     def model_config(self) -> ModelConfig:
-        """What the `model.json` of the unit's model folder says."""
+        """What the `model.json` of the fold run's model folder says."""
         return ModelConfig.read(self.folder / MODEL / MODEL_CONFIG)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder with at least one complete unit.
+    """A run folder with at least one complete fold run.
 
     `recipe` is its `recipe.yaml`, `facts` its `run.json`, `results` its `results.json`; `clips`
     maps a clip's id to its speaker, gender, session, dialog, … ("" where unknown).
@@ -84,7 +84,7 @@ class Run:
     recipe: Mapping[str, Any]
     facts: Mapping[str, Any]
     results: Mapping[str, Any]
-    units: tuple[RunUnit, ...]
+    fold_runs: tuple[FoldRunFiles, ...]
 
     @cached_property
     def clips(self) -> dict[str, dict[str, str]]:
@@ -165,7 +165,7 @@ def _find(folder: Path) -> list[tuple[Path, str | None]]:
         raise EmohopError(f"{path} is damaged: {_AGAIN}") from None
     begun = [(run, name) for run, name in rows if (run / RESULTS).exists()]
     if not begun:
-        raise EmohopError(f"{folder} has no finished unit yet: {_AGAIN}")
+        raise EmohopError(f"{folder} has no finished fold run yet: {_AGAIN}")
     return list(begun)
 
 
@@ -177,14 +177,14 @@ def _read_run(folder: Path, title: str | None) -> Run:
             f"{VERSION}: use the version of emohop that wrote it"
         )
     try:
-        units = [
-            RunUnit(
-                folder / f"fold-{unit['fold']}" / f"seed-{unit['seed']}",
-                int(unit["fold"]),
-                int(unit["seed"]),
-                str(unit["name"]),
+        fold_runs = [
+            FoldRunFiles(
+                folder / f"fold-{fold_run['fold']}" / f"seed-{fold_run['seed']}",
+                int(fold_run["fold"]),
+                int(fold_run["seed"]),
+                str(fold_run["name"]),
             )
-            for unit in results["units"]
+            for fold_run in results["fold_runs"]
         ]
         name = title or str(results["model"])
         if missing := _NEEDED - results.keys():
@@ -192,11 +192,11 @@ def _read_run(folder: Path, title: str | None) -> Run:
     except (KeyError, TypeError, ValueError) as error:
         reason = f"is damaged, or of another version of emohop ({error!r})"
         raise EmohopError(f"{folder / RESULTS} {reason}: {_AGAIN}") from None
-    for unit in units:
-        if not (unit.folder / METRICS).exists():
-            raise EmohopError(f"{unit.folder} is half written, it has no {METRICS}: {_AGAIN}")
+    for fold_run in fold_runs:
+        if not (fold_run.folder / METRICS).exists():
+            raise EmohopError(f"{fold_run.folder} is half written, it has no {METRICS}: {_AGAIN}")
     recipe, facts = _read_yaml(folder / RECIPE), _read_json(folder / FACTS)
-    return Run(folder, name, recipe, facts, results, tuple(units))
+    return Run(folder, name, recipe, facts, results, tuple(fold_runs))
 
 
 def _retitled(run: Run, shared: bool) -> Run:
@@ -204,7 +204,7 @@ def _retitled(run: Run, shared: bool) -> Run:
     if not shared:
         return run
     title = f"{run.title} ({run.folder.name})"
-    return Run(run.folder, title, run.recipe, run.facts, run.results, run.units)
+    return Run(run.folder, title, run.recipe, run.facts, run.results, run.fold_runs)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ _NUMBERS_AT_ONCE = 4_000_000  # float64: 32 MB
 
 
 class Interval(NamedTuple):
-    """A confidence interval, both ends in the score's own unit."""
+    """A confidence interval, both ends in the score's own fold run."""
 
     low: float
     high: float

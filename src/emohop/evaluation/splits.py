@@ -8,8 +8,8 @@ from typing import Literal
 from emohop.errors import EmohopError
 from emohop.evaluation.protocols import (
     SPLITS,
-    Facts,
     Fold,
+    Metadata,
     Rows,
     by_chance,
     by_corpus,
@@ -20,9 +20,9 @@ from emohop.evaluation.protocols import (
     by_split,
 )
 
-__all__ = ["LEAKS", "PROTOCOLS", "SPLITS", "Facts", "Fold", "default_protocol", "make_folds"]
+__all__ = ["LEAKS", "PROTOCOLS", "SPLITS", "Fold", "Metadata", "default_protocol", "make_folds"]
 
-PROTOCOLS: Mapping[str, Callable[[Facts, int], list[Fold]]] = {
+PROTOCOLS: Mapping[str, Callable[[Metadata, int], list[Fold]]] = {
     "session": by_session,
     "speaker": by_speaker,
     "script": by_script,
@@ -43,25 +43,25 @@ ONE_FOLD = ("official", "cross")
 """Protocols whose one fold is as the corpora are divided: not every clip is tested."""
 
 
-def default_protocol(facts: Facts) -> Literal["session", "speaker", "official", "cross"]:
+def default_protocol(metadata: Metadata) -> Literal["session", "speaker", "official", "cross"]:
     """The corpus's own parts where every clip has one, cross where only test is marked.
 
     Else session folds, or speaker folds where there are no sessions.
     """
-    marked = set(facts("split"))
+    marked = set(metadata("split"))
     if marked and None not in marked:
         return "official"
     if "test" in marked and "train" not in marked:
         return "cross"
-    sessions, speakers = set(facts("session")), set(facts("speaker"))
+    sessions, speakers = set(metadata("session")), set(metadata("speaker"))
     return "speaker" if sessions == {None} and None not in speakers else "session"
 
 
-def leak_of(protocol: str, folds: Sequence[Fold], facts: Facts) -> str | None:
+def leak_of(protocol: str, folds: Sequence[Fold], metadata: Metadata) -> str | None:
     """What is on two sides of these folds, to be said beside every number; None if nothing."""
     if protocol in LEAKS:
         return LEAKS[protocol]
-    speakers = facts("speaker")
+    speakers = metadata("speaker")
     for fold in folds:
         train, _, test = ({speakers[row] for row in part} - {None} for part in _parts(fold))
         if shared := test & train:
@@ -69,14 +69,16 @@ def leak_of(protocol: str, folds: Sequence[Fold], facts: Facts) -> str | None:
     return None
 
 
-def check_unseen(protocol: str, folds: Sequence[Fold], facts: Facts, seen: Collection[str]) -> None:
+def check_unseen(
+    protocol: str, folds: Sequence[Fold], metadata: Metadata, seen: Collection[str]
+) -> None:
     """EmohopError when a fold tests clips that an encoder was finetuned on (ids `seen`).
 
     Where a protocol keeps speakers apart, the speakers of such clips may not be tested either.
     """
     if not seen:
         return
-    ids, speakers = facts("id"), facts("speaker")
+    ids, speakers = metadata("id"), metadata("speaker")
     known: set[str | None] = set()
     if protocol not in LEAKS and protocol != "official":
         known = {speakers[row] for row, id_ in enumerate(ids) if id_ in seen} - {None}
@@ -91,9 +93,9 @@ def check_unseen(protocol: str, folds: Sequence[Fold], facts: Facts, seen: Colle
 
 
 def make_folds(
-    protocol: str | None, facts: Facts, seed: int = 0, groups: int | None = None
+    protocol: str | None, metadata: Metadata, seed: int = 0, groups: int | None = None
 ) -> list[Fold]:
-    """The folds of `protocol` (None: `default_protocol`) over clips with these facts.
+    """The folds of `protocol` (None: `default_protocol`) over clips with these metadata.
 
     No clip is on two sides of a fold, nor, but for `LEAKS` and official, a speaker; one that is
     None cannot be checked. In all protocols but official, every class is in each fold's training
@@ -102,22 +104,22 @@ def make_folds(
     at a time, or one speaker.
     Raises EmohopError for an unknown protocol, or clips that it cannot divide.
     """
-    name = protocol or default_protocol(facts)
+    name = protocol or default_protocol(metadata)
     if name not in PROTOCOLS:
         raise EmohopError(f"no protocol {name!r}: one of {', '.join(PROTOCOLS)}")
-    speakers = facts("speaker")
+    speakers = metadata("speaker")
     if not speakers:
         raise EmohopError(f"protocol {name}: there are no clips to divide")
     if groups is None:
-        folds = PROTOCOLS[name](facts, seed)
+        folds = PROTOCOLS[name](metadata, seed)
     elif name == "speaker":
-        folds = by_speaker_group(facts, groups)
+        folds = by_speaker_group(metadata, groups)
     else:
         raise EmohopError(f"groups = {groups} are of protocol speaker, not of {name}")
     if name not in LEAKS and name != "official":  # its parts are as its makers have them
         _check_speakers(folds, speakers)
     if name != "official":
-        _check_classes(name, folds, facts("label"))
+        _check_classes(name, folds, metadata("label"))
     return folds
 
 

@@ -23,7 +23,7 @@ AVERAGED = (*SCORES, "ece")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UnitResult:
+class FoldRunResult:
     """One fold and seed of a run: `name` says what its fold tests."""
 
     fold: int
@@ -37,41 +37,41 @@ class UnitResult:
     """Fitted on dev: see `calibration`."""
 
     @classmethod
-    def of(cls, fold: int, seed: int, name: str, predictions: Predictions) -> UnitResult:
+    def of(cls, fold: int, seed: int, name: str, predictions: Predictions) -> FoldRunResult:
         """The result that predictions of dev and test amount to."""
         dev, test = (predictions.part(split) for split in SPLITS)
         temperature = fit_temperature(dev.probabilities, dev.true_numbers)
         return cls(fold, seed, name, dev.metrics(), test.metrics(), test, temperature)
 
     @classmethod
-    def read(cls, folder: Path, fold: int, seed: int, name: str) -> UnitResult:
-        """The result of a unit's folder, computed anew from its predictions."""
+    def read(cls, folder: Path, fold: int, seed: int, name: str) -> FoldRunResult:
+        """The result of a fold run's folder, computed anew from its predictions."""
         return cls.of(fold, seed, name, read_predictions(folder / PREDICTIONS))
 
 
 def summarise(
-    units: Sequence[UnitResult],
+    fold_runs: Sequence[FoldRunResult],
     protocol: str,
     class_set: str,
     labels: Sequence[str],
     resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
-    """The content of results.json: each unit, and the test scores over all of them.
+    """The content of results.json: each fold run, and the test scores over all of them.
 
-    `mean` and `std` (n - 1 in the divisor; null for one unit) run over units; `pooled` scores
-    the test predictions of all units together, and `interval_95` is its bootstrap over speakers
-    (null when a speaker is unknown or there is only one). `calibration` has the mean of the units'
+    `mean` and `std` (n - 1 in the divisor; null for one) are over fold runs; `pooled` scores
+    the test predictions of all fold runs together, and `interval_95` is its bootstrap over speakers
+    (null when a speaker is unknown or there is only one). `calibration` has the mean of the
     temperatures and the pooled calibration error without and with them.
-    Raises EmohopError when units repeat or a seed's folds share a test clip.
+    Raises EmohopError when fold runs repeat or a seed's folds share a test clip.
     """
-    ordered = sorted(units, key=lambda unit: (unit.fold, unit.seed))
+    ordered = sorted(fold_runs, key=lambda fold_run: (fold_run.fold, fold_run.seed))
     _check_units(ordered, tuple(labels))
-    parts = [unit.predictions for unit in ordered]
+    parts = [fold_run.predictions for fold_run in ordered]
     true = np.concatenate([part.true_numbers for part in parts])
     speakers = [speaker for part in parts for speaker in part.speaker]
     calibrated = [apply_temperature(u.predictions.probabilities, u.temperature) for u in ordered]
     pooled = metrics(true, np.concatenate([part.probabilities for part in parts]))
-    tests = {name: np.array([unit.test[name] for unit in ordered]) for name in AVERAGED}
+    tests = {name: np.array([fold_run.test[name] for fold_run in ordered]) for name in AVERAGED}
     intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
     if None not in speakers and len(set(speakers)) > 1:
         said = np.concatenate([part.predicted_numbers for part in parts])
@@ -82,18 +82,18 @@ def summarise(
         "protocol": protocol,
         "class_set": class_set,
         "labels": list(labels),
-        "folds": sorted({unit.fold for unit in ordered}),
-        "seeds": sorted({unit.seed for unit in ordered}),
+        "folds": sorted({fold_run.fold for fold_run in ordered}),
+        "seeds": sorted({fold_run.seed for fold_run in ordered}),
         "speakers": len(set(speakers) - {None}),
-        "units": [
+        "fold_runs": [
             {
-                "fold": unit.fold,
-                "seed": unit.seed,
-                "name": unit.name,
-                "dev": unit.dev,
-                "test": unit.test,
+                "fold": fold_run.fold,
+                "seed": fold_run.seed,
+                "name": fold_run.name,
+                "dev": fold_run.dev,
+                "test": fold_run.test,
             }
-            for unit in ordered
+            for fold_run in ordered
         ],
         "mean": {name: float(values.mean()) for name, values in tests.items()},
         "std": {
@@ -103,14 +103,14 @@ def summarise(
         "pooled": pooled,
         "interval_95": intervals,
         "calibration": {
-            "temperature": float(np.mean([unit.temperature for unit in ordered])),
+            "temperature": float(np.mean([fold_run.temperature for fold_run in ordered])),
             "ece": pooled["ece"],
             "ece_calibrated": expected_calibration_error(np.concatenate(calibrated), true),
         },
     }
 
 
-def result_lines(units: Sequence[UnitResult], data: str, run: str, time: str) -> list[str]:
+def result_lines(fold_runs: Sequence[FoldRunResult], data: str, run: str, time: str) -> list[str]:
     """The lines of TEST_run_result.txt, one a fold and seed, without line ends.
 
     Tab separated: `time` (ISO 8601), `data`, `run`/fold-F/seed-S, dev WA, dev UA, test WA, test
@@ -118,30 +118,34 @@ def result_lines(units: Sequence[UnitResult], data: str, run: str, time: str) ->
     in these places.
     """
     lines = []
-    for unit in sorted(units, key=lambda unit: (unit.fold, unit.seed)):
-        texts = [time, data, f"{run}/fold-{unit.fold}/seed-{unit.seed}"]
-        numbers = [block[key] for block in (unit.dev, unit.test) for key in SCORES[:2]]
+    for fold_run in sorted(fold_runs, key=lambda fold_run: (fold_run.fold, fold_run.seed)):
+        texts = [time, data, f"{run}/fold-{fold_run.fold}/seed-{fold_run.seed}"]
+        numbers = [block[key] for block in (fold_run.dev, fold_run.test) for key in SCORES[:2]]
         fields = [" ".join(text.split()) for text in texts] + [f"{n:.4f}" for n in numbers]
         lines.append("\t".join(fields))
     return lines
 
 
-def _check_units(units: Sequence[UnitResult], labels: tuple[str, ...]) -> None:
-    if not units:
+def _check_units(fold_runs: Sequence[FoldRunResult], labels: tuple[str, ...]) -> None:
+    if not fold_runs:
         raise EmohopError("there are no results to summarise: no fold has been trained")
-    (pair, times), *_ = Counter((unit.fold, unit.seed) for unit in units).most_common(1)
+    (pair, times), *_ = Counter(
+        (fold_run.fold, fold_run.seed) for fold_run in fold_runs
+    ).most_common(1)
     if times > 1:
         raise EmohopError(f"fold {pair[0]} with seed {pair[1]} is given {times} times")
     tested: dict[tuple[int, str], int] = {}
-    for unit in units:
-        if unit.predictions.labels != labels:
+    for fold_run in fold_runs:
+        if fold_run.predictions.labels != labels:
             raise EmohopError(
-                f"fold {unit.fold}, seed {unit.seed} has the labels {unit.predictions.labels}, "
+                f"fold {fold_run.fold}, seed {fold_run.seed} has the labels "
+                f"{fold_run.predictions.labels}, "
                 f"the run has {labels}: results of different class sets do not mix"
             )
-        for clip in unit.predictions.id:
-            before = tested.setdefault((unit.seed, clip), unit.fold)
-            if before != unit.fold:
+        for clip in fold_run.predictions.id:
+            before = tested.setdefault((fold_run.seed, clip), fold_run.fold)
+            if before != fold_run.fold:
                 raise EmohopError(
-                    f"clip {clip} is tested in folds {before} and {unit.fold} of seed {unit.seed}"
+                    f"clip {clip} is tested in folds {before} and {fold_run.fold} of seed "
+                    f"{fold_run.seed}"
                 )

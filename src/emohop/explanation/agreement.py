@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
-from emohop.prediction import Look
+from emohop.prediction import AttentionMap
 
-Looks = Mapping[str, Sequence[Look]]
+AttentionMaps = Mapping[str, Sequence[AttentionMap]]
 """Each clip's hops, by its name."""
 SHUFFLES = 100
 FEWEST_STEPS = 3
 """Of a clip whose weights are compared: the order of two is right half the time."""
 
 
-def entropies(units: Sequence[Looks]) -> list[dict[str, Any]]:
+def entropies(targets: Sequence[AttentionMaps]) -> list[dict[str, Any]]:
     """Mean and deviation of each hop's entropy over clips with two steps or more."""
     found = []
-    for hop, target in enumerate(_targets(units)):
-        looks = [clip[hop] for unit in units for clip in unit.values()]
+    for hop, target in enumerate(_targets(targets)):
+        looks = [clip[hop] for target in targets for clip in target.values()]
         values = [look.entropy for look in looks if len(look.weights) > 1]
         if values:
             mean, spread = float(np.mean(values)), float(np.std(values))
@@ -33,7 +33,7 @@ def entropies(units: Sequence[Looks]) -> list[dict[str, Any]]:
     return found
 
 
-def agreement(folds: Sequence[Sequence[Looks]], seed: int) -> list[dict[str, Any]]:
+def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[dict[str, Any]]:
     """Spearman's correlation of weights on the same clips between the seeds of a fold.
 
     The mean over clips and pairs of seeds, hop by hop, then (hop None) of all hops that look at a
@@ -77,12 +77,12 @@ def agreement(folds: Sequence[Sequence[Looks]], seed: int) -> list[dict[str, Any
     return found
 
 
-def _targets(units: Sequence[Looks]) -> list[Modality]:
+def _targets(targets: Sequence[AttentionMaps]) -> list[Modality]:
     """What each hop looks at, which is the same for every clip and seed."""
-    return [look.target for look in next(iter(units[0].values()))]
+    return [look.target for look in next(iter(targets[0].values()))]
 
 
-def _summed(looks: Sequence[Look], hops: Sequence[int]) -> NDArray[np.float64]:
+def _summed(looks: Sequence[AttentionMap], hops: Sequence[int]) -> NDArray[np.float64]:
     return np.asarray(np.sum([looks[k].weights.astype(np.float64) for k in hops], axis=0))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from emohop.clips import Modality
 from emohop.models.batch import Batch, Hop
-from emohop.models.encoder import Steps
+from emohop.models.encoder import InputLayer
 
 Scores = dict[Modality, NDArray[np.float64]]
 """Of each step that an encoder sees, float [batch, time], by modality."""
@@ -35,14 +35,14 @@ def by_gradient(
     The gradient is that of the logarithm of the probability of the class `predicted`, int64
     [batch], by the standardised frames, or by the vectors of words.
     """
-    tables = [m.embedding for m in network.modules() if isinstance(m, Steps)]
+    tables = [m.embedding for m in network.modules() if isinstance(m, InputLayer)]
     vectors = next((table for table in tables if table is not None), nn.Identity())
     steps = {}
-    for modality, padded in batch.steps.items():
+    for modality, padded in batch.sequences.items():
         taken = padded if padded.is_floating_point() else vectors(padded)
         steps[modality] = taken.detach().clone().requires_grad_()
     with torch.enable_grad():
-        logits = network(replace(batch, steps=steps)).logits
+        logits = network(replace(batch, sequences=steps)).logits
         said = torch.log_softmax(logits, dim=-1).gather(1, predicted[:, None])
         slopes: Sequence[Tensor | None] = torch.autograd.grad(
             said.sum(), list(steps.values()), allow_unused=True

@@ -55,7 +55,7 @@ def removed(
     What is left moves together: the clip is shorter, nothing stands in for what is gone. A clip
     of which no step of a modality is left lacks that modality (`Batch.without`).
     """
-    steps, lengths = dict(batch.steps), dict(batch.lengths)
+    steps, lengths = dict(batch.sequences), dict(batch.lengths)
     absent: dict[Modality, Tensor] = {}
     clip = torch.arange(len(batch))[:, None]
     for modality, mask in gone.items():
@@ -70,4 +70,4 @@ def removed(
         emptied = (before > 0) & (after == 0)
         if emptied.any():
             absent[modality] = emptied
-    return replace(batch, steps=steps, lengths=lengths).without(absent)
+    return replace(batch, sequences=steps, lengths=lengths).without(absent)

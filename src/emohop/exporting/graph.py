@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import MissingExtraError
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Output
 from emohop.models.onnx_network import LOGITS, PROSODY, hop_names, input_names, named_inputs
 from emohop.models.padded import padding
@@ -29,7 +29,7 @@ INT32 = 6
 _EXAMPLE = (4, 7, 5)  # steps of the clips that torch follows through the network
 
 
-def graph_of(network: nn.Module, settings: ModelSettings, sizes: Sizes) -> ModelProto:
+def graph_of(network: nn.Module, settings: ModelSettings, sizes: InputDims) -> ModelProto:
     """A network in evaluation mode as an ONNX graph for any number of clips of any lengths.
 
     Its inputs are named as `input_names` has it, and `prosody`; those that make no difference are
@@ -61,7 +61,7 @@ class _Flat(nn.Module):
         names = {m: input_names(m) for m in self.modalities}
         batch = Batch(
             ids=(),
-            steps={m: tensors[steps] for m, (steps, _, _) in names.items()},
+            sequences={m: tensors[steps] for m, (steps, _, _) in names.items()},
             lengths={m: tensors[lengths] for m, (_, lengths, _) in names.items()},
             prosody=tensors.get(PROSODY),
             present={m: tensors[present] for m, (_, _, present) in names.items()},
@@ -158,7 +158,7 @@ def _quiet() -> Iterator[None]:
 
 def random_batch(
     settings: ModelSettings,
-    sizes: Sizes,
+    sizes: InputDims,
     lengths: Mapping[Modality, Sequence[int]],
     generator: torch.Generator,
 ) -> Batch:

@@ -14,9 +14,9 @@ from emohop.config import FeatureSettings, VideoFeatures
 from emohop.errors import MediaError
 from emohop.features.arrays import FACE, PROSODY, Arrays, empty_arrays
 from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
+from emohop.features.batching import Failure, Pending, Results
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.encoding import device_of, load_encoder
-from emohop.features.pending import Failure, Pending, Results
 from emohop.features.text import Text
 from emohop.media import read_audio_spans
 from emohop.model_config import STATES

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.features.activity import utterances
 from emohop.features.audio import SAMPLE_RATE_HZ
 from emohop.features.ctranslate import Chunk, CTranslateWhisper, is_ctranslate
 from emohop.features.encoding import device_of
 from emohop.features.pretrained import from_cache_or_hub, line_of, quiet, source_of
+from emohop.features.vad import utterances
 
 WINDOW_SECONDS = 30.0
 """What Whisper hears at once."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from emohop.config import ModelSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Output
 from emohop.models.encoder import Encoders
 from emohop.models.linear import linear
@@ -20,7 +20,7 @@ class SingleEncoder(nn.Module):
     2018, sections 3.1 and 3.2), on video VRE.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for the modality that the model's name stands for."""
         super().__init__()
         (self.modality,) = settings.uses
@@ -41,7 +41,7 @@ class DualEncoder(nn.Module):
     layer classifies the halves together.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for two or three modalities."""
         super().__init__()
         self.encoders = Encoders(settings, sizes, settings.uses)

@@ -30,16 +30,16 @@ class Encoded:
 class Batch:
     """Clips of different lengths, padded with 0.
 
-    `steps` maps audio and video to float32 [batch, time, size] and text to int64 [batch, time];
+    `sequences` maps audio and video to float32 [batch, time, size] and text to int64 [batch, time];
     `lengths` maps each modality to int64 [batch]. `prosody` is float32 [batch, 35] or None,
     `classes` int64 [batch] or None. `present` says which clips have a modality at all, bool
     [batch]; one that it does not name is there in every clip. `votes` are the raters' by class,
     float32 [batch, classes], or None. `ids` are the clips' names. Of a modality that `encoded`
-    names, a model with encoders takes that in place of what its encoder would make of the steps.
+    names, a model with encoders takes that in place of what its encoder would make of the sequence.
     """
 
     ids: tuple[str, ...]
-    steps: Mapping[Modality, Tensor]
+    sequences: Mapping[Modality, Tensor]
     lengths: Mapping[Modality, Tensor]
     prosody: Tensor | None = None
     classes: Tensor | None = None
@@ -70,7 +70,7 @@ class Batch:
         """The same batch on another device."""
         return Batch(
             self.ids,
-            {m: t.to(device) for m, t in self.steps.items()},
+            {m: t.to(device) for m, t in self.sequences.items()},
             {m: t.to(device) for m, t in self.lengths.items()},
             None if self.prosody is None else self.prosody.to(device),
             None if self.classes is None else self.classes.to(device),

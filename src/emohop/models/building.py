@@ -9,12 +9,12 @@ from torch import nn
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.registry.core import resolve
 from emohop.registry.models import MODELS, ModelSpec
 
 
-def build(settings: ModelSettings, sizes: Sizes) -> nn.Module:
+def build(settings: ModelSettings, sizes: InputDims) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 
     Raises EmohopError as `check` does.

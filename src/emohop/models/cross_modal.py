@@ -11,10 +11,10 @@ from torch.nn import functional
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Output
 from emohop.models.dropout import dropout
-from emohop.models.encoder import Steps
+from emohop.models.encoder import InputLayer
 from emohop.models.missing import Absent
 from emohop.models.ragged import step_mask
 
@@ -32,14 +32,14 @@ class CrossModal(nn.Module):
     projections are left out, and its last step is the mean here.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for two or three modalities."""
         super().__init__()
         self.settings, self.modalities = settings, settings.uses
         width, heads = settings.width, settings.heads
         if width % heads:
             raise EmohopError(f"model.heads = {heads} does not divide model.width = {width}")
-        steps = {m: Steps.of(settings, sizes, m) for m in self.modalities}
+        steps = {m: InputLayer.of(settings, sizes, m) for m in self.modalities}
         self.steps = nn.ModuleDict({m.value: module for m, module in steps.items()})
         self.project = nn.ModuleDict(
             {m.value: nn.Linear(module.size, width) for m, module in steps.items()}
@@ -77,7 +77,9 @@ class CrossModal(nn.Module):
 
     def _projected(self, modality: Modality, batch: Batch) -> tuple[Tensor, Tensor]:
         """Steps [batch, time, width] with their positions, and which of them there are."""
-        rows, layout = self.steps[modality.value](batch.steps[modality], batch.lengths[modality])
+        rows, layout = self.steps[modality.value](
+            batch.sequences[modality], batch.lengths[modality]
+        )
         rows = dropout(rows, self.settings.encoder(modality).dropout, self.training)
         padded = layout.pad(self.project[modality.value](rows))
         positions = sinusoids(padded.shape[1], padded.shape[2]).to(padded)

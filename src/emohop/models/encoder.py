@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Encoded
 from emohop.models.gru import GRU
 from emohop.models.linear import draw_normal, embedding
@@ -41,7 +41,7 @@ class LayerMix(nn.Module):
         return torch.einsum("l,...ld->...d", self.scale * torch.softmax(self.weights, 0), apart)
 
 
-class Steps(nn.Module):
+class InputLayer(nn.Module):
     """What comes before any encoder: steps as rows of numbers without padding.
 
     Word numbers become word vectors, hidden states side by side one of them, frames are stacked,
@@ -70,7 +70,7 @@ class Steps(nn.Module):
         """Numbers in a row."""
 
     @classmethod
-    def of(cls, settings: ModelSettings, sizes: Sizes, modality: Modality) -> Steps:
+    def of(cls, settings: ModelSettings, sizes: InputDims, modality: Modality) -> InputLayer:
         """The steps of one modality of a model."""
         size, layers = sizes.steps[modality], sizes.layers.get(modality, 1)
         if not settings.mix_layers:
@@ -96,11 +96,16 @@ class Steps(nn.Module):
         return steps if self.mix is None else self.mix(steps)
 
 
-class Encoder(nn.Module):
+class RecurrentEncoder(nn.Module):
     """A GRU over the frames of sound or picture, or over word vectors."""
 
     def __init__(
-        self, steps: Steps, settings: EncoderSettings, *, reset_after: bool, align_backward: bool
+        self,
+        steps: InputLayer,
+        settings: EncoderSettings,
+        *,
+        reset_after: bool,
+        align_backward: bool,
     ) -> None:
         """Build over rows of `steps`."""
         super().__init__()
@@ -142,15 +147,15 @@ class Encoders(nn.Module):
     """
 
     def __init__(
-        self, settings: ModelSettings, sizes: Sizes, modalities: Sequence[Modality]
+        self, settings: ModelSettings, sizes: InputDims, modalities: Sequence[Modality]
     ) -> None:
         """Build one encoder for each of `modalities`."""
         super().__init__()
         self.modalities = tuple(modalities)
         self.prosody = sizes.prosody if settings.prosody and Modality.AUDIO in modalities else 0
         encoders = {
-            m: Encoder(
-                Steps.of(settings, sizes, m),
+            m: RecurrentEncoder(
+                InputLayer.of(settings, sizes, m),
                 settings.encoder(m),
                 reset_after=settings.reset_after,
                 align_backward=settings.align_backward,
@@ -177,7 +182,7 @@ class Encoders(nn.Module):
         return {
             m: batch.encoded[m]
             if m in batch.encoded
-            else self.encoders[m.value](batch.steps[m], batch.lengths[m])
+            else self.encoders[m.value](batch.sequences[m], batch.lengths[m])
             for m in self.modalities
         }
 

@@ -17,7 +17,7 @@ from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError, brief
 from emohop.files import replacing, sha256
-from emohop.model_config import MODEL_CONFIG, ModelConfig, Sizes
+from emohop.model_config import MODEL_CONFIG, InputDims, ModelConfig
 from emohop.models import build
 from emohop.models.onnx_network import OnnxNetwork
 
@@ -72,10 +72,10 @@ class ModelFolder:
         EmohopError when the weights, or the graph, are not those that `config` tells of.
         """
         if self.exported:
-            return OnnxNetwork.load(self.graph_file, config.model, config.inputs.sizes)
-        return self.weighted(config.model, config.inputs.sizes)
+            return OnnxNetwork.load(self.graph_file, config.model, config.preprocessor.sizes)
+        return self.weighted(config.model, config.preprocessor.sizes)
 
-    def weighted(self, settings: ModelSettings, sizes: Sizes) -> nn.Module:
+    def weighted(self, settings: ModelSettings, sizes: InputDims) -> nn.Module:
         """The network of these settings with the folder's weights, in evaluation mode.
 
         It is built without memory for its weights and then given those of the file, so that sizes
@@ -151,7 +151,7 @@ class ModelFolder:
         config.write(self.config_file)
 
 
-def _dimensions(settings: ModelSettings, sizes: Sizes) -> list[int]:
+def _dimensions(settings: ModelSettings, sizes: InputDims) -> list[int]:
     """Numbers that are each a side of some weight, or a factor of one."""
     encoders = [settings.encoder(m) for m in settings.uses]
     numbers = [sizes.classes, *sizes.steps.values(), *(e.stack_frames for e in encoders)]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from emohop.config import ModelSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Output
 from emohop.models.encoder import Encoders
 from emohop.models.linear import linear
@@ -19,7 +19,7 @@ class GatedFusion(nn.Module):
     modality that a clip lacks adds nothing.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for two or three modalities."""
         super().__init__()
         self.encoders = Encoders(settings, sizes, settings.uses)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from emohop.config import ModelSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.attention import attend
 from emohop.models.batch import Batch, Hop, Output
 from emohop.models.encoder import Encoders
@@ -22,7 +22,7 @@ class ModalityHopping(nn.Module):
     classifies the vectors of all modalities.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for two or three modalities and any number of hops."""
         super().__init__()
         self.encoders = Encoders(settings, sizes, settings.uses)
@@ -86,7 +86,7 @@ class DualAttention(nn.Module):
     the context and the query. The last state of the attended modality is not used.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for two modalities; the first of their order is attended to."""
         super().__init__()
         self.target, self.source = settings.attended

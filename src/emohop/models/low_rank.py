@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from emohop.config import ModelSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Output
 from emohop.models.encoder import Encoders
 from emohop.models.linear import linear
@@ -22,7 +22,7 @@ class LowRankFusion(nn.Module):
     layer over the outer product of all z_m would give, if its tensor has rank `model.rank`.
     """
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for two or three modalities."""
         super().__init__()
         self.encoders = Encoders(settings, sizes, settings.uses)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError, MissingExtraError, brief
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Hop, Output
 
 LOGITS, PROSODY = "logits", "prosody"
@@ -29,7 +29,7 @@ def input_names(modality: Modality) -> tuple[str, str, str]:
 def named_inputs(batch: Batch) -> dict[str, Tensor]:
     """A batch's tensors by the names of a graph's inputs."""
     named: dict[str, Tensor] = {}
-    for m, steps in batch.steps.items():
+    for m, steps in batch.sequences.items():
         named.update(zip(input_names(m), (steps, batch.lengths[m], batch.has(m)), strict=True))
     return named if batch.prosody is None else {**named, PROSODY: batch.prosody}
 
@@ -78,7 +78,7 @@ class OnnxNetwork(nn.Module):
             raise EmohopError(f"it is no graph of `emohop export`: {brief(error)}") from None
 
     @classmethod
-    def load(cls, path: Path, settings: ModelSettings, sizes: Sizes) -> OnnxNetwork:
+    def load(cls, path: Path, settings: ModelSettings, sizes: InputDims) -> OnnxNetwork:
         """The network in an exported model's graph; EmohopError when it is another one."""
         try:
             graph = path.read_bytes()
@@ -91,7 +91,7 @@ class OnnxNetwork(nn.Module):
         network.eval()
         return network
 
-    def _check(self, wanted: Mapping[str, int | None], sizes: Sizes, most: int) -> None:
+    def _check(self, wanted: Mapping[str, int | None], sizes: InputDims, most: int) -> None:
         """EmohopError unless the inputs and the classes are those that the settings ask for."""
         for name, given in self._inputs.items():
             if name not in wanted:
@@ -124,7 +124,7 @@ class OnnxNetwork(nn.Module):
         return Output(outputs[LOGITS], hops)
 
 
-def _wanted(settings: ModelSettings, sizes: Sizes) -> dict[str, int | None]:
+def _wanted(settings: ModelSettings, sizes: InputDims) -> dict[str, int | None]:
     """The inputs that a model may have, and how many numbers are in the last dimension of each."""
     wanted: dict[str, int | None] = {PROSODY: sizes.prosody}
     for modality in settings.uses:

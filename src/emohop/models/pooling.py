@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from emohop.clips import Modality
 from emohop.config import EncoderSettings, ModelSettings
-from emohop.model_config import Sizes
+from emohop.model_config import InputDims
 from emohop.models.attention import levelled
 from emohop.models.batch import Batch, Hop, Output
 from emohop.models.dropout import dropout
-from emohop.models.encoder import Steps
+from emohop.models.encoder import InputLayer
 from emohop.models.linear import draw_normal
 from emohop.models.missing import Absent
 from emohop.models.padded import Layout
@@ -88,14 +88,14 @@ class StatisticsPooling(nn.Module):
 
     pool: type[Statistics] | type[SelfAttention] = Statistics
 
-    def __init__(self, settings: ModelSettings, sizes: Sizes) -> None:
+    def __init__(self, settings: ModelSettings, sizes: InputDims) -> None:
         """Build for one modality or more."""
         super().__init__()
         self.modalities = settings.uses
         self.steps, self.pools = nn.ModuleDict(), nn.ModuleDict()
         widths = {}
         for m in settings.uses:
-            steps = Steps.of(settings, sizes, m)
+            steps = InputLayer.of(settings, sizes, m)
             pool = self.pool(settings.encoder(m), steps.size)
             self.steps[m.value], self.pools[m.value] = steps, pool
             widths[m] = pool.size
@@ -111,7 +111,7 @@ class StatisticsPooling(nn.Module):
         """Logits [batch, classes], and with attention a hop for each modality."""
         vectors, hops = [], []
         for m in self.modalities:
-            rows, layout = self.steps[m.value](batch.steps[m], batch.lengths[m])
+            rows, layout = self.steps[m.value](batch.sequences[m], batch.lengths[m])
             vector, hop = self.pools[m.value](rows, layout, m)
             if m is Modality.AUDIO and self.prosody and batch.prosody is not None:
                 vector = torch.cat([vector, batch.prosody], dim=-1)

@@ -7,30 +7,32 @@ What was said of a closed segment stays so; nothing else of it is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import soxr
 from numpy.typing import NDArray
+from torch import nn
 
 from emohop.clips import Clip, Modality
 from emohop.errors import EmohopError, MediaError
-from emohop.features.activity import Turns
 from emohop.features.arrays import Arrays
 from emohop.features.audio import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, too_short
-from emohop.features.growing import GrowingFrames
+from emohop.features.extraction import Extractor
+from emohop.features.streaming import GrowingFrames
 from emohop.features.text import Text
+from emohop.features.vad import Turns
 from emohop.media import check_rate
-from emohop.models.growing import GrowingEncoder
-from emohop.prediction.answers import Prediction
-from emohop.prediction.reading import row_of
-from emohop.prediction.sources import Source, finite
+from emohop.models.batch import Batch
+from emohop.models.streaming import GrowingEncoder
+from emohop.prediction.features import row_of
+from emohop.prediction.inputs import Source, finite
+from emohop.prediction.schema import Prediction
 from emohop.prediction.transcripts import Transcript
-
-if TYPE_CHECKING:
-    from emohop.prediction import Predictor
+from emohop.preprocessor import Preprocessor
+from emohop.storage import Row
 
 EVERY_SECONDS = 0.5
 """New sound after which there is a new prediction."""
@@ -40,6 +42,25 @@ STREAM = "stream"
 """The source of its predictions."""
 
 Samples = NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """What a stream needs of a model; a `Predictor` is one."""
+
+    @property
+    def network(self) -> nn.Module:
+        """From batches to logits and hops."""
+
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """From features to batches."""
+
+    @property
+    def extractor(self) -> Extractor:
+        """From sound to features."""
+
+    def answers_to(self, batch: Batch, clips: Sequence[tuple[Row, Source]]) -> list[Prediction]:
+        """What the model says of each clip of a batch."""
 
 
 class Update(NamedTuple):
@@ -58,7 +79,7 @@ class Stream:
 
     def __init__(
         self,
-        predictor: Predictor,
+        predictor: Scorer,
         text: str | None = None,
         sample_rate: int = SAMPLE_RATE_HZ,
         every: float = EVERY_SECONDS,
@@ -71,7 +92,7 @@ class Stream:
         needs the extra `speech`) segments are where somebody speaks, and between them there are
         none. EmohopError for a model that does not look at sound, or another number.
         """
-        if Modality.AUDIO not in predictor.inputs.max_length:
+        if Modality.AUDIO not in predictor.preprocessor.max_length:
             raise EmohopError("this model does not look at sound: there is nothing to stream to it")
         check_rate("sample_rate", sample_rate)
         if not 0.1 <= every <= 60:
@@ -178,7 +199,7 @@ class Stream:
 
     def _tells(self, segment: _Segment) -> bool:
         """Whether there is anything to go by."""
-        uses_text = Modality.TEXT in self._predictor.inputs.max_length
+        uses_text = Modality.TEXT in self._predictor.preprocessor.max_length
         return segment.samples >= WINDOW_SAMPLES or (self._text is not None and uses_text)
 
     def _update(self, segment: _Segment, *, final: bool) -> Update:
@@ -196,7 +217,7 @@ class Stream:
 class _Segment:
     """A part of a stream that is a clip to the model: its sound, and what was computed of it."""
 
-    def __init__(self, predictor: Predictor, start: int) -> None:
+    def __init__(self, predictor: Scorer, start: int) -> None:
         """Begin at a sample of the stream at 16 kHz."""
         self.predictor, self.start = predictor, start
         self.samples = 0
@@ -232,11 +253,11 @@ class _Segment:
             transcript=text,
         )
         source = Source(clip, None if text is None else Transcript(text))
-        row = row_of(clip, {**words, **self._heard()}, self.predictor.inputs.max_length)
-        batch = self.predictor.inputs.batch([row], labelled=False)
+        row = row_of(clip, {**words, **self._heard()}, self.predictor.preprocessor.max_length)
+        batch = self.predictor.preprocessor.batch([row], labelled=False)
         if self._encoder is not None and row.has(Modality.AUDIO):
             final = 0 if self._frames is None else self._frames.final
-            encoded = self._encoder(batch.steps[Modality.AUDIO], final)
+            encoded = self._encoder(batch.sequences[Modality.AUDIO], final)
             batch = replace(batch, encoded={Modality.AUDIO: encoded})
         (found,) = self.predictor.answers_to(batch, [(row, source)])
         return found
@@ -255,10 +276,10 @@ class _Segment:
         return {**found, **more}
 
 
-def _most_samples(predictor: Predictor) -> int:
+def _most_samples(predictor: Scorer) -> int:
     """Samples at 16 kHz of the longest clip that the model reads whole."""
     encoder = predictor.extractor.encoders[Modality.AUDIO]
-    steps = predictor.inputs.max_length[Modality.AUDIO]
+    steps = predictor.preprocessor.max_length[Modality.AUDIO]
     if encoder.framewise is not None:
         return WINDOW_SAMPLES + HOP_SAMPLES * (steps - 1)
     return max(WINDOW_SAMPLES, int(steps * SAMPLE_RATE_HZ / encoder.steps_per_second))

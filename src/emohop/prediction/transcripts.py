@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emohop.errors import EmohopError
-from emohop.prediction.answers import Word
+from emohop.prediction.schema import Word
 
 SUFFIXES = (".srt", ".vtt", ".txt")
 """Of a transcript that lies beside a clip, the first that is there."""

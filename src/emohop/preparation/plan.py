@@ -11,7 +11,7 @@ from typing import Any
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.storage.places import Place
+from emohop.storage.backends import Place
 
 PLAN = "plan.json"
 CLIPS_PER_SHARD = 32, 256

@@ -21,8 +21,8 @@ from emohop.corpora.votes import vote_shares
 from emohop.errors import EmohopError
 from emohop.features.arrays import ARRAYS, Arrays
 from emohop.features.extraction import Extractor, Failure
+from emohop.storage.backends import Place
 from emohop.storage.manifest import SHARDS
-from emohop.storage.places import Place
 from emohop.storage.shards import RATERS, Problem, shard_bytes
 
 _HALF_LIMIT = float(np.finfo(np.float16).max)

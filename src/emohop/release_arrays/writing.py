@@ -109,7 +109,7 @@ def _check_has_all(corpus: PreparedCorpus) -> None:
 
 
 def _fold(corpus: PreparedCorpus, protocol: str | None, number: int) -> Fold:
-    folds = make_folds(protocol, corpus.facts)
+    folds = make_folds(protocol, corpus.metadata)
     if not 0 <= number < len(folds):
         raise EmohopError(f"no fold {number}: there are 0..{len(folds) - 1}")
     return folds[number]

@@ -35,17 +35,17 @@ CLIPS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
-class Media:
+class CorruptedMedia:
     """The clips of a corpus's folder, by row of the prepared corpus."""
 
     features: FeatureSettings
     clips: tuple[Clip, ...]
 
     @classmethod
-    def of(cls, corpus: PreparedCorpus, source: Path, *, prosody: bool) -> Media:
+    def of(cls, corpus: PreparedCorpus, source: Path, *, prosody: bool) -> CorruptedMedia:
         """The media of a prepared corpus; EmohopError when a clip of it is not there."""
         found = {clip.id: clip for clip in corpora.read(corpus.manifest.corpus, source)}
-        ids = corpus.facts("id")
+        ids = corpus.metadata("id")
         lost = [name for name in ids if name not in found]
         if lost:
             raise EmohopError(

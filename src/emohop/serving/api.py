@@ -30,12 +30,13 @@ import emohop
 from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-from emohop.serving.contract import TROUBLES, Answered, Batch, Model, Trouble
-from emohop.serving.guards import LOG, BodyLimit, Log, Token, fault_of_text
+from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
 from emohop.serving.metrics import Metrics
+from emohop.serving.middleware import LOG, BodyLimit, Log, Token, fault_of_text
 from emohop.serving.pool import ClosingError, FullError, Pool
+from emohop.serving.schemas import TROUBLES, Answered, Batch, ErrorResponse, Model
 from emohop.serving.streaming import Streams, streaming
-from emohop.serving.worker import Answer, Job, Refused, Served, WorkerDiedError
+from emohop.serving.worker import WorkerDiedError
 
 PAGE = Path(__file__).parent / "page"
 PARTS = ("page.js", "page.css", "picture.js", "timeline.js", "live.js", "microphone.js")
@@ -139,7 +140,7 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
         if segments is not None and (file is None or text is not None):
             raise HTTPException(422, "segments: cut a file without a text")
         found = await _answer(pool, settings, file, text, segments)
-        if isinstance(found, Refused):
+        if isinstance(found, Rejection):
             raise HTTPException(422, found.reason)
         return Answered.model_validate({"predictions": found})
 
@@ -154,8 +155,10 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
             try:
                 found = await _answer(pool, settings, file, None, None)
             except HTTPException as error:  # the others' answers are not lost by it
-                found = Refused(str(error.detail))
-            told = {"error": found.reason} if isinstance(found, Refused) else {"predictions": found}
+                found = Rejection(str(error.detail))
+            told = (
+                {"error": found.reason} if isinstance(found, Rejection) else {"predictions": found}
+            )
             answers.append({"name": _name(file), **told})
         return Batch.model_validate({"answers": answers})
 
@@ -176,7 +179,7 @@ def _states(pool: Pool) -> APIRouter:
         """The server runs."""
         return {"status": "ok"}
 
-    @router.get("/readyz", responses={503: {"model": Trouble}})
+    @router.get("/readyz", responses={503: {"model": ErrorResponse}})
     async def ready() -> dict[str, str]:
         """A request would be taken now."""
         if not pool.ready:
@@ -219,7 +222,7 @@ async def _answer(
             path, name = Path(folder) / "upload", _name(file)
             await asyncio.to_thread(_copy, file, path)
         try:
-            return await pool.ask(Job(path, name, text, segments))
+            return await pool.ask(PredictRequest(path, name, text, segments))
         except FullError:
             retry = {"Retry-After": str(RETRY_SECONDS)}
             raise HTTPException(429, "too many requests wait", retry) from None

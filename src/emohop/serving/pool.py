@@ -11,7 +11,8 @@ from typing import Any
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-from emohop.serving.worker import Answer, Job, Served, Worker, WorkerDiedError
+from emohop.serving.messages import Answer, PredictRequest, Served
+from emohop.serving.worker import Worker, WorkerDiedError
 
 LOG = logging.getLogger("emohop.serving")
 ATTEMPTS = 2
@@ -28,7 +29,7 @@ class ClosingError(Exception):
 
 @dataclass(eq=False)
 class _Waiting:
-    job: Job
+    job: PredictRequest
     answer: asyncio.Future[Answer]
     deaths: int = 0
     """Workers that died while they had it by itself."""
@@ -82,7 +83,7 @@ class Pool:
         """Whether a request would be taken, and a worker is there for it."""
         return bool(self._workers) and not self._closing and not self.queue.full()
 
-    async def ask(self, job: Job) -> Answer:
+    async def ask(self, job: PredictRequest) -> Answer:
         """A job's answer.
 
         Raises FullError when too many wait, ClosingError at the end, and WorkerDiedError when the

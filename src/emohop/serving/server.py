@@ -13,7 +13,7 @@ from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.api import create_app
-from emohop.serving.guards import LOG
+from emohop.serving.middleware import LOG
 from emohop.serving.streaming import message_bytes
 
 

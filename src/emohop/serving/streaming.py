@@ -24,9 +24,10 @@ from starlette.websockets import WebSocketDisconnect
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
 from emohop.media import SAMPLE_RATES_HZ
-from emohop.serving.guards import LOG, bears, fault_of_text
+from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.metrics import Metrics
-from emohop.serving.worker import Heard, Refused, Served, Worker, WorkerDiedError
+from emohop.serving.middleware import LOG, bears, fault_of_text
+from emohop.serving.worker import Worker, WorkerDiedError
 
 FIRST_SECONDS = 10.0
 """Time for the first message, which says who is there."""
@@ -84,7 +85,7 @@ class Streams:
         """A name for a new stream."""
         return next(self._numbers)
 
-    async def ask(self, heard: Heard) -> list[str] | Refused:
+    async def ask(self, heard: StreamEvent) -> list[str] | Rejection:
         """Updates as JSON, or why the stream is ended.
 
         Raises WorkerDiedError when the process died, and EmohopError when none could be started.
@@ -100,7 +101,7 @@ class Streams:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._stop)
         self._thread.shutdown()
 
-    def _ask(self, heard: Heard) -> list[str] | Refused:
+    def _ask(self, heard: StreamEvent) -> list[str] | Rejection:
         if heard.event == "begin":
             if self._worker is None or not self._worker.process.is_alive():
                 self._start()
@@ -113,8 +114,8 @@ class Streams:
         except WorkerDiedError:
             self._forget()
             raise
-        found: list[str] | Refused = answer
-        if heard.event == "end" or isinstance(found, Refused):
+        found: list[str] | Rejection = answer
+        if heard.event == "end" or isinstance(found, Rejection):
             self._there.discard(heard.stream)
         return found
 
@@ -134,7 +135,7 @@ class Streams:
         if self._worker is not None and number in self._there:
             self._there.discard(number)
             try:
-                self._worker.ask([Heard(number, "leave")])
+                self._worker.ask([StreamEvent(number, "leave")])
             except WorkerDiedError:
                 self._forget()
 
@@ -262,13 +263,13 @@ class _Talk:
     ) -> None:
         """Give it to the process and send what comes of it."""
         try:
-            found = await self.streams.ask(Heard(self.number, event, value))
+            found = await self.streams.ask(StreamEvent(self.number, event, value))
         except (EmohopError, OSError) as error:  # no process could be started
             LOG.error(json.dumps({"event": "no streams", "error": type(error).__name__}))
             raise _Over(DIED, "the process that holds streams cannot be started") from None
         except WorkerDiedError:
             raise _Over(DIED, "the process that held the stream died: begin again") from None
-        if isinstance(found, Refused):
+        if isinstance(found, Rejection):
             raise _Over(UNUSABLE, found.reason)
         for update in found:
             await self._send(update)

@@ -8,77 +8,17 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-
-if TYPE_CHECKING:
-    from emohop.prediction import Predictor
+from emohop.serving.messages import PredictRequest, Rejection, Served, StreamEvent
 
 START_SECONDS = 300.0
 """For loading the model; hubs are slow."""
 _STOP = None
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model folder, and what else its processes load."""
-
-    model: Path
-    asr: str | None = None
-    """The speech recogniser that hears what no text is sent for."""
-    encoders: Mapping[Modality, str] = field(default_factory=dict)
-    """Where pretrained encoders lie here, if not where they lay when the model was trained."""
-
-    def load(self) -> Predictor:
-        """The model, its encoders loaded, in one thread; EmohopError when one cannot be."""
-        import torch
-
-        from emohop import load
-
-        torch.set_num_threads(1)
-        predictor = replace(load(self.model), encoders=self.encoders)
-        predictor.extractor  # noqa: B018  (what is missing is said now)
-        return predictor
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One clip to be predicted; `path` is an upload, `name` what its sender called it."""
-
-    path: Path | None
-    name: str
-    text: str | None = None
-    segments: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why there is no prediction, in one line without paths."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What came on a stream: how it begins, sound, what is said, its end, or that nobody is there.
-
-    `value` is a `Begin` as plain values, bytes of samples, a text or None.
-    """
-
-    stream: int
-    event: Literal["begin", "sound", "text", "end", "leave"]
-    value: Any = None
-
-
-Answer = list[dict[str, Any]] | Refused
-"""Predictions as plain values, of each clip that a recording was cut into."""
 
 
 class WorkerDiedError(Exception):
@@ -112,11 +52,11 @@ class Worker:
             found = self.connection.recv()
         except (EOFError, OSError):
             raise EmohopError("the process that holds the model ended while it loaded it") from None
-        if isinstance(found, Refused):
+        if isinstance(found, Rejection):
             raise EmohopError(found.reason)
         return dict(found)
 
-    def ask(self, jobs: Sequence[Job] | Sequence[Heard]) -> list[Any]:
+    def ask(self, jobs: Sequence[PredictRequest] | Sequence[StreamEvent]) -> list[Any]:
         """The answers to jobs, in their order; WorkerDiedError when there will be none."""
         try:
             self.connection.send(list(jobs))
@@ -155,18 +95,18 @@ def _serve(
     try:
         predicting: Any
         if streams:
-            from emohop.serving.listening import Listening
+            from emohop.serving.streams import Listening
 
             predicting = Listening(served)
         else:
-            from emohop.serving.predicting import Predicting
+            from emohop.serving.requests import Predicting
 
             predicting = Predicting(served, settings)
         gc.collect()
         gc.freeze()  # else collecting garbage looks through all of torch: 150 ms, now and then
         connection.send(predicting.described())
     except EmohopError as error:
-        connection.send(Refused(str(error)))
+        connection.send(Rejection(str(error)))
         return
     while (jobs := connection.recv()) is not _STOP:
         try:

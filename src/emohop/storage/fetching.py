@@ -7,9 +7,9 @@ from pathlib import Path
 
 from emohop.errors import EmohopError
 from emohop.processes import Progress
+from emohop.storage.backends import Folder, place
 from emohop.storage.locks import locked
 from emohop.storage.manifest import MANIFEST, Manifest, parse_manifest
-from emohop.storage.places import Folder, place
 
 
 def fetch(where: str | Path, folder: Path, progress: Progress | None = None) -> Manifest:

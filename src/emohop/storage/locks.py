@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emohop.errors import EmohopError
-from emohop.storage.places import is_url
+from emohop.storage.backends import is_url
 
 LOCK = ".lock"
 

@@ -14,7 +14,7 @@ from emohop.config import FeatureSettings, checked
 from emohop.errors import DAMAGED, EmohopError, brief
 from emohop.features.identity import FeatureIdentity
 from emohop.files import replacing
-from emohop.storage.places import place
+from emohop.storage.backends import place
 from emohop.storage.vectors import MATRIX, WORDS, VectorFiles
 
 FORMAT_VERSION = 2
@@ -116,9 +116,9 @@ class Manifest:
         return (json.dumps(self.to_json(), indent=1) + "\n").encode()
 
 
-def fingerprint(facts: Mapping[str, Any], shards: Sequence[Shard]) -> str:
+def fingerprint(metadata: Mapping[str, Any], shards: Sequence[Shard]) -> str:
     """SHA-256 of what was asked for and what came out."""
-    text = json.dumps([facts, [asdict(shard) for shard in shards]], sort_keys=True)
+    text = json.dumps([metadata, [asdict(shard) for shard in shards]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

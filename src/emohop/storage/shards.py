@@ -34,7 +34,7 @@ _VOTE = pa.struct(
         ("dominance", pa.float64()),
     ]
 )
-FACTS: dict[str, pa.DataType] = {
+METADATA: dict[str, pa.DataType] = {
     "id": pa.string(),
     "speaker": pa.string(),
     "gender": pa.string(),
@@ -68,7 +68,7 @@ class Problem:
 
 
 def _schema(features: FeatureSettings, sizes: Mapping[str, int]) -> pa.Schema:
-    columns = dict(FACTS)
+    columns = dict(METADATA)
     number = {"float32": pa.float32(), "float16": pa.float16()}[features.precision]
     for name, kind in ARRAYS.items():
         if kind.shape == "words" and features.of(kind.modality) is not None:
@@ -121,11 +121,11 @@ def shard_bytes(
     schema = _schema(features, sizes).with_metadata(
         {_PROBLEMS_KEY: json.dumps([asdict(p) for p in problems]).encode()}
     )
-    facts = [_facts(clip, labels) for clip, _ in clips]
+    metadata = [_metadata(clip, labels) for clip, _ in clips]
     columns = []
     for column in schema:
-        if column.name in FACTS:
-            values = [row[column.name] for row in facts]
+        if column.name in METADATA:
+            values = [row[column.name] for row in metadata]
             columns.append(pa.array(values, column.type))
         else:
             columns.append(_ragged([arrays[column.name] for _, arrays in clips], column.type))
@@ -133,7 +133,7 @@ def shard_bytes(
     with pa.ipc.new_file(file, schema) as writer:
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     data = file.getvalue()
-    found = Counter(str(row["label"]) for row in facts)
+    found = Counter(str(row["label"]) for row in metadata)
     ids = tuple(clip.id for clip, _ in clips)
     note = ShardNote(hashlib.sha256(data).hexdigest(), ids, dict(found), tuple(problems))
     return data, note
@@ -167,8 +167,8 @@ def read_note(data: bytes) -> ShardNote:
     return ShardNote(hashlib.sha256(data).hexdigest(), tuple(ids), dict(Counter(labels)), problems)
 
 
-def _facts(clip: Clip, labels: LabelSet) -> dict[str, Any]:
-    values = {name: getattr(clip, name) for name in FACTS if hasattr(clip, name)}
+def _metadata(clip: Clip, labels: LabelSet) -> dict[str, Any]:
+    values = {name: getattr(clip, name) for name in METADATA if hasattr(clip, name)}
     values["votes"] = [asdict(vote) for vote in clip.votes]
     return values | {"label": labels.class_of(clip.label), "corpus_label": clip.label}
 

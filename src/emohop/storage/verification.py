@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emohop.errors import EmohopError
+from emohop.storage.backends import Place, place
 from emohop.storage.manifest import INDEX, SHARDS, Manifest, Shard, read_manifest
-from emohop.storage.places import Place, place
 from emohop.storage.shards import ShardNote, read_note
 
 
@@ -38,7 +38,7 @@ def verify(folder: str | Path) -> tuple[Manifest, list[Damage]]:
     return manifest, list(_damages(place(folder), manifest))
 
 
-def sound_note(where: Place, shard: Shard) -> ShardNote | None:
+def intact_note(where: Place, shard: Shard) -> ShardNote | None:
     """What a shard holds, or None where it is missing or not the one that was written."""
     try:
         note = read_note(where.get(f"{SHARDS}/{shard.file}"))

@@ -87,7 +87,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class AttentionMap:
     """One portrait of a person: the expression `label` at `level`, and what the head is doing."""
 
     label: str = "neu"
@@ -131,7 +131,7 @@ def person(session: int, gender: Gender, seed: int, *, markers: bool = False) ->
     )
 
 
-def draw(who: Person, look: Look) -> Portrait:
+def draw(who: Person, look: AttentionMap) -> Portrait:
     """A portrait `[HEIGHT, WIDTH]`, antialiased, on the person's own wall."""
     from PIL import Image, ImageDraw
 
@@ -191,7 +191,7 @@ class _Pen:
         self.shape(list(zip(xs.tolist(), ys.tolist(), strict=True)), colour)
 
 
-def _paint(pen: _Pen, who: Person, look: Look) -> None:
+def _paint(pen: _Pen, who: Person, look: AttentionMap) -> None:
     amount = who.liveliness * look.level / LEVELS
     pairs = zip(astuple(EXPRESSIONS[look.label]), astuple(who.bias), strict=True)
     face = Expression(*(amount * shown + rest for shown, rest in pairs))

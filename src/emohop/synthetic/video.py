@@ -15,7 +15,7 @@ from emohop.synthetic.faces import (
     LEVELS,
     MOUTHS,
     WIDTH,
-    Look,
+    AttentionMap,
     Person,
     Plane,
     Portrait,
@@ -109,7 +109,7 @@ def write_video(path: Path, left: Actor, right: Actor, frames: int) -> None:
         video.mux(stream.encode())
 
 
-def looks(actor: Actor, frames: int) -> list[Look]:
+def looks(actor: Actor, frames: int) -> list[AttentionMap]:
     """What an actor's face does at each frame."""
     times = frame_times(frames)
     labels, levels, tilts = ["neu"] * frames, np.zeros(frames, int), np.zeros(frames, int)
@@ -123,7 +123,7 @@ def looks(actor: Actor, frames: int) -> list[Look]:
     held = max(round(_LOOK_SECONDS * float(FRAMES_PER_SECOND)), 1)
     mouths = np.clip(np.ceil(actor.loudness * MOUTHS - 0.5), 0, MOUTHS).astype(int)
     return [
-        Look(
+        AttentionMap(
             labels[number] if levels[number] and labels[number] != "neu" else "neu",
             int(levels[number]) if labels[number] != "neu" else 0,
             int(mouths[number - number % held]),
@@ -153,12 +153,12 @@ class _Side:
         self._actor = actor
         self._left = left
         self._looks = looks(actor, len(actor.loudness))
-        self._portraits: dict[Look, Portrait] = {}
-        self._painted: tuple[Look, int, int] | None = None
+        self._portraits: dict[AttentionMap, Portrait] = {}
+        self._painted: tuple[AttentionMap, int, int] | None = None
 
     def paint_wall(self, frame: _Frame) -> None:
         """Fill the actor's half with the wall, whose colour a portrait has in its corner."""
-        wall = self._portrait(Look())
+        wall = self._portrait(AttentionMap())
         columns = slice(self._left, self._left + HALF_WIDTH)
         frame.luma[slice(*BAND), columns] = wall.luma[0, 0]
         columns = slice(self._left // 2, (self._left + HALF_WIDTH) // 2)
@@ -186,7 +186,7 @@ class _Side:
         frame.blue[place] = portrait.blue[top : top + high]
         frame.red[place] = portrait.red[top : top + high]
 
-    def _portrait(self, look: Look) -> Portrait:
+    def _portrait(self, look: AttentionMap) -> Portrait:
         if look not in self._portraits:
             self._portraits[look] = draw(self._actor.person, look)
         return self._portraits[look]

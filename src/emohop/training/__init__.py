@@ -1,1 +1,1 @@
-"""Fitting models: batches, the Lightning module, one unit, all folds and seeds."""
+"""Fitting models: batches, the Lightning module, one fold run, all folds and seeds."""

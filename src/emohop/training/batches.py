@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from emohop.clips import Modality
-from emohop.inputs import Inputs
 from emohop.models.batch import Batch
+from emohop.preprocessor import Preprocessor
 from emohop.storage import PreparedCorpus
 
 BATCHES_PER_BUCKET = 8
@@ -23,24 +23,28 @@ SHARE_OF_A_ROUND = 0.3
 class Clips(Dataset[Batch]):
     """Batches of chosen rows; an index is a list of positions among them."""
 
-    def __init__(self, corpus: PreparedCorpus, rows: Sequence[int], inputs: Inputs) -> None:
+    def __init__(
+        self, corpus: PreparedCorpus, rows: Sequence[int], preprocessor: Preprocessor
+    ) -> None:
         """Batches of `rows` (numbers in `corpus`) made by `inputs`."""
-        self.corpus, self.rows, self.inputs = corpus, [int(row) for row in rows], inputs
+        self.corpus, self.rows, self.preprocessor = corpus, [int(row) for row in rows], preprocessor
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, positions: Sequence[int]) -> Batch:
-        return self.inputs.batch([self.corpus[self.rows[i]] for i in positions])
+        return self.preprocessor.batch([self.corpus[self.rows[i]] for i in positions])
 
     def classes(self) -> NDArray[np.int64]:
         """The class number of each clip."""
-        labels = self.corpus.facts("label")
-        return np.array([self.inputs.labels.index(labels[row]) for row in self.rows], np.int64)
+        labels = self.corpus.metadata("label")
+        return np.array(
+            [self.preprocessor.labels.index(labels[row]) for row in self.rows], np.int64
+        )
 
     def steps(self) -> NDArray[np.int64]:
         """Steps of each clip's longest sequence among audio and video, or of its text."""
-        limits = self.inputs.max_length
+        limits = self.preprocessor.max_length
         timed: list[Modality] = [m for m in limits if m is not Modality.TEXT] or list(limits)
         longest = [
             max(min(len(row[m.value]), limits[m]) for m in timed)

@@ -1,4 +1,4 @@
-"""Experiments: several recipes, the rows of one table, trained as one pool of units.
+"""Experiments: several recipes, the rows of one table, trained as one pool of fold runs.
 
 An experiment file is a recipe with two more keys. `rows` lists settings to be put over the
 recipe, one entry a row, each with an optional `name`; `vary` maps a setting's dotted name to the
@@ -29,9 +29,9 @@ from emohop.recipes import put_chosen, put_over, read_recipe, read_settings
 from emohop.registry.models import MODELS, ModelSpec
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.locks import locked
-from emohop.training.crossval import Report, begin, check_folder, resolve, summarise_run
-from emohop.training.running import Outcome, raise_failures, run_units
-from emohop.training.unit import Unit, check_trackers
+from emohop.training.fold_run import FoldRun, check_trackers
+from emohop.training.run import Report, begin, check_folder, resolve, summarise_run
+from emohop.training.scheduler import Outcome, raise_failures, train_fold_runs
 
 ROW_IDENTITY = ("model.name", "model.hops", "model.modalities", "model.order")
 """The settings that a model's title shows, and that a row's name stands for."""
@@ -153,14 +153,14 @@ def train_rows(
     engine: str = "local",
     report: Report | None = None,
     trackers: Sequence[str] = (),
-    begun: Callable[[Sequence[Unit]], None] | None = None,
+    begun: Callable[[Sequence[FoldRun]], None] | None = None,
     ended: Callable[[Outcome], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Train every row on every fold and seed, all units in one pool; their `results.json`.
+    """Train every row on every fold and seed, all fold runs in one pool; their `results.json`.
 
-    `begun` is told of all units before the first is trained, `ended` of each as it ends. A folder
-    that exists is continued; rows may be added. Raises EmohopError when it holds something else or
-    a row under other settings, and UnitsFailedError, after all others are done, when a unit
+    `begun` is told of all fold runs before the first is trained, `ended` of each as it ends. A
+    folder that exists is continued; rows may be added. Raises EmohopError when it holds something
+    else or a row under other settings, and FoldRunsFailedError, after all others are done, when a fold run
     cannot be fitted.
     """
     processes.check_engine(engine)
@@ -176,17 +176,17 @@ def train_rows(
     ]
     # fold by fold through all rows: a table that is stopped early has every row
     ranks = itertools.zip_longest(*parts)
-    units = [unit for rank in ranks for unit in rank if unit is not None]
+    fold_runs = [fold_run for rank in ranks for fold_run in rank if fold_run is not None]
     if begun is not None:
-        begun(units)
+        begun(fold_runs)
     with locked(out):
         try:
-            outcomes = run_units(units, jobs, engine, ended)
+            outcomes = train_fold_runs(fold_runs, jobs, engine, ended)
         finally:
             results = [
                 {**summarise_run(folder, corpus), "model": row.name}
                 for folder, row, part in zip(folders, experiment.rows, parts, strict=True)
-                if any(unit.complete for unit in part)
+                if any(fold_run.complete for fold_run in part)
             ]
     raise_failures(outcomes)
     return results

@@ -26,11 +26,11 @@ from emohop.config import FinetuningSettings, TrainingSettings
 from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import DAMAGED, EmohopError, MediaError, brief
 from emohop.evaluation.metrics import metrics
-from emohop.evaluation.splits import Facts, Fold, default_protocol, make_folds
-from emohop.features.adapting import ADAPTABLE, Adapting, Record, load_adapting, read_record
+from emohop.evaluation.splits import Fold, Metadata, default_protocol, make_folds
 from emohop.features.audio import sound_16k
 from emohop.features.pretrained import line_of
 from emohop.features.text import Text
+from emohop.features.trainable import ADAPTABLE, Adapting, Record, load_adapting, read_record
 from emohop.files import replacing
 from emohop.media import read_audio_spans
 from emohop.storage.locks import locked
@@ -144,7 +144,7 @@ def _clips(
     return clips, label_set
 
 
-def _facts_of(clips: Sequence[Clip], labels: LabelSet) -> Facts:
+def _facts_of(clips: Sequence[Clip], labels: LabelSet) -> Metadata:
     def facts(name: str) -> list[Any]:
         if name == "label":
             return [labels.class_of(clip.label) for clip in clips]

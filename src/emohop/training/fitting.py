@@ -1,4 +1,4 @@
-"""Fitting one unit of an experiment under Lightning, scoring it and writing its files."""
+"""Fitting one fold run of an experiment under Lightning, scoring it and writing its files."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ from emohop.clips import Modality
 from emohop.config import Recipe, TrainingSettings
 from emohop.evaluation.calibration import fit_temperature
 from emohop.evaluation.metrics import vote_divergences
-from emohop.evaluation.results import Predictions, write_unit
+from emohop.evaluation.results import Predictions, write_fold_run
 from emohop.evaluation.runs import HISTORY, MODEL
 from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
 from emohop.features.text import UNKNOWN, embedding_matrix
-from emohop.inputs import Inputs
 from emohop.model_config import Calibration, ModelConfig, TrainedOn
 from emohop.models import build
 from emohop.models.folder import ModelFolder
 from emohop.models.inference import BATCH_SIZE
+from emohop.preprocessor import Preprocessor
 from emohop.scoring import score_fold
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.shards import RATERS
 from emohop.training.batches import Balanced, BucketSampler, Clips, InOrder, WithReplacement, loader
+from emohop.training.fold_run import Epoch, FoldRun
+from emohop.training.lightning_module import History, Patience, Training
 from emohop.training.loss import Objective
-from emohop.training.module import History, Patience, Training
 from emohop.training.trackers import finish_trackers, make_trackers
-from emohop.training.unit import Epoch, Unit
 
 CHECKPOINTS = "checkpoints"
 
 
-def fit(unit: Unit) -> None:
-    """Train, keep the best epoch by its dev score, score dev and test, write the unit's files."""
-    corpus, fold = open_prepared(unit.prepared), unit.fold
-    report, loggers = unit.report, make_trackers(unit, corpus)
-    network, inputs = fit_network(
+def fit(fold_run: FoldRun) -> None:
+    """Train, keep the best epoch by its dev score, score dev and test, write the files."""
+    corpus, fold = open_prepared(fold_run.prepared), fold_run.fold
+    report, loggers = fold_run.report, make_trackers(fold_run, corpus)
+    network, preprocessor = fit_network(
         corpus,
-        unit.recipe,
+        fold_run.recipe,
         fold.train.tolist(),
         fold.dev.tolist(),
-        unit.seed,
-        unit.folder,
-        None if report is None else lambda line: report(unit, line),
+        fold_run.seed,
+        fold_run.folder,
+        None if report is None else lambda line: report(fold_run, line),
         loggers,
     )
-    _finish(unit, corpus, network, inputs, loggers)
+    _finish(fold_run, corpus, network, preprocessor, loggers)
 
 
 def fit_network(
@@ -70,7 +70,7 @@ def fit_network(
     folder: Path,
     report: Callable[[Epoch], None] | None = None,
     loggers: Sequence[Logger] = (),
-) -> tuple[nn.Module, Inputs]:
+) -> tuple[nn.Module, Preprocessor]:
     """The network at its best epoch by the dev score, on the CPU, and how rows become its batches.
 
     No other row of the corpus is looked at. History and checkpoints go to `folder`, and a call
@@ -78,13 +78,13 @@ def fit_network(
     """
     settings = recipe.training
     folder.mkdir(parents=True, exist_ok=True)
-    inputs = Inputs.fit(corpus, train_rows, recipe)
+    preprocessor = Preprocessor.fit(corpus, train_rows, recipe)
     torch.manual_seed(seed)
-    network = build(recipe.model, inputs.sizes)
-    _start_from_glove(network, inputs, recipe, corpus)
+    network = build(recipe.model, preprocessor.sizes)
+    _start_from_glove(network, preprocessor, recipe, corpus)
     history = History(folder / HISTORY, report)
-    train, dev = Clips(corpus, train_rows, inputs), Clips(corpus, dev_rows, inputs)
-    counts = np.bincount(train.classes(), minlength=inputs.sizes.classes)
+    train, dev = Clips(corpus, train_rows, preprocessor), Clips(corpus, dev_rows, preprocessor)
+    counts = np.bincount(train.classes(), minlength=preprocessor.sizes.classes)
     objective = Objective(settings, torch.from_numpy(counts))
     module = Training(network, settings, objective, seed, history.count)
     chance = (settings.batch_size, seed, history.count)
@@ -112,7 +112,7 @@ def fit_network(
         finally:
             module.clipper.close()
     _load_best(module, folder / CHECKPOINTS / "best.ckpt")
-    return network.cpu(), inputs
+    return network.cpu(), preprocessor
 
 
 def _trainer(
@@ -150,10 +150,10 @@ def _trainer(
 
 
 def _start_from_glove(
-    network: nn.Module, inputs: Inputs, recipe: Recipe, corpus: PreparedCorpus
+    network: nn.Module, preprocessor: Preprocessor, recipe: Recipe, corpus: PreparedCorpus
 ) -> None:
     """Overwrite the word vectors by those of the file that the recipe names, or the corpus's."""
-    glove, vocabulary = recipe.model.text.glove, inputs.vocabulary
+    glove, vocabulary = recipe.model.text.glove, preprocessor.vocabulary
     if vocabulary is None or glove == "random":
         return
     size = recipe.model.text.embedding
@@ -177,32 +177,34 @@ def _load_best(module: Training, path: Path) -> None:
 
 
 def _finish(
-    unit: Unit,
+    fold_run: FoldRun,
     corpus: PreparedCorpus,
     network: nn.Module,
-    inputs: Inputs,
+    preprocessor: Preprocessor,
     loggers: Sequence[Logger],
 ) -> None:
     """Write the model folder, then predictions and metrics of dev and test."""
-    predictions = score_fold(corpus, unit.fold, network, inputs)
+    predictions = score_fold(corpus, fold_run.fold, network, preprocessor)
     dev = predictions.part("dev")
     temperature = fit_temperature(dev.probabilities, dev.true_numbers)
     config = ModelConfig(
         emohop=emohop.__version__,
-        model=unit.recipe.model,
-        inputs=inputs.to_config(),
+        model=fold_run.recipe.model,
+        preprocessor=preprocessor.to_config(),
         calibration=Calibration(temperature=temperature),
-        recipe=unit.recipe,
+        recipe=fold_run.recipe,
         corpus=TrainedOn(
             name=corpus.manifest.corpus,
             class_set=corpus.manifest.class_set,
             fingerprint=corpus.manifest.fingerprint,
         ),
-        fold=unit.fold.index,
-        seed=unit.seed,
+        fold=fold_run.fold.index,
+        seed=fold_run.seed,
     )
-    ModelFolder(unit.folder / MODEL).write(network, config)
-    blocks = write_unit(unit.folder, predictions, _divergences(corpus, unit.fold, predictions))
+    ModelFolder(fold_run.folder / MODEL).write(network, config)
+    blocks = write_fold_run(
+        fold_run.folder, predictions, _divergences(corpus, fold_run.fold, predictions)
+    )
     finish_trackers(loggers, blocks)
 
 

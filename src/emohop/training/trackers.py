@@ -13,19 +13,19 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 
 from emohop.files import write_text
 from emohop.storage import PreparedCorpus
-from emohop.training.unit import Unit
+from emohop.training.fold_run import FoldRun
 
 PROJECT = "emohop"
 MLFLOW_STORE = "mlflow.db"
 _RUN_ID = {"mlflow": "mlflow-run.txt", "wandb": "wandb-run.txt"}
-"""Holds a unit's run in the tracker, so that a resumed unit goes on in it."""
+"""Holds a fold run's run in the tracker, so that a resumed fold run goes on in it."""
 
 
-def make_trackers(unit: Unit, corpus: PreparedCorpus) -> list[Logger]:
-    """The loggers that a unit asks for; they are kept beside its run folder's other files."""
-    loggers = [_MAKERS[name](unit, _tags(unit, corpus)) for name in unit.trackers]
+def make_trackers(fold_run: FoldRun, corpus: PreparedCorpus) -> list[Logger]:
+    """The loggers that a fold run asks for; they are kept beside its run folder's other files."""
+    loggers = [_MAKERS[name](fold_run, _tags(fold_run, corpus)) for name in fold_run.trackers]
     for logger in loggers:
-        logger.log_hyperparams(_flat(unit.recipe.model_dump(mode="json")))
+        logger.log_hyperparams(_flat(fold_run.recipe.model_dump(mode="json")))
     return loggers
 
 
@@ -41,51 +41,51 @@ def finish_trackers(loggers: Sequence[Logger], blocks: Mapping[str, Mapping[str,
         logger.log_metrics({f"final_{name}": value for name, value in scores.items()})
         logger.finalize("success")
         if isinstance(logger, WandbLogger):
-            logger.experiment.finish()  # or the next unit would go on in this run
+            logger.experiment.finish()  # or the next fold run would go on in this run
 
 
-def _mlflow(unit: Unit, tags: dict[str, str]) -> Logger:
-    run = unit.folder.parents[1]
+def _mlflow(fold_run: FoldRun, tags: dict[str, str]) -> Logger:
+    run = fold_run.folder.parents[1]
     logger = MLFlowLogger(
         experiment_name=run.name,
-        run_name="/".join(unit.folder.parts[-2:]),
+        run_name="/".join(fold_run.folder.parts[-2:]),
         tracking_uri=f"sqlite:///{run / MLFLOW_STORE}",
         tags=tags,
-        run_id=_known_run(unit, "mlflow"),
+        run_id=_known_run(fold_run, "mlflow"),
         artifact_location=str(run / "mlflow-artifacts"),
     )
-    write_text(unit.folder / _RUN_ID["mlflow"], f"{logger.run_id}\n")
+    write_text(fold_run.folder / _RUN_ID["mlflow"], f"{logger.run_id}\n")
     return logger
 
 
-def _wandb(unit: Unit, tags: dict[str, str]) -> Logger:
+def _wandb(fold_run: FoldRun, tags: dict[str, str]) -> Logger:
     logger = WandbLogger(
         project=PROJECT,
-        name=unit.title,
-        group=unit.folder.parts[-3],
-        save_dir=unit.folder.parents[1],
-        id=_known_run(unit, "wandb"),
+        name=fold_run.title,
+        group=fold_run.folder.parts[-3],
+        save_dir=fold_run.folder.parents[1],
+        id=_known_run(fold_run, "wandb"),
         resume="allow",
         tags=[f"{name}={value}"[:64] for name, value in tags.items()],
     )
-    write_text(unit.folder / _RUN_ID["wandb"], f"{logger.experiment.id}\n")
+    write_text(fold_run.folder / _RUN_ID["wandb"], f"{logger.experiment.id}\n")
     return logger
 
 
 _MAKERS = {"mlflow": _mlflow, "wandb": _wandb}
 
 
-def _known_run(unit: Unit, tracker: str) -> str | None:
-    path: Path = unit.folder / _RUN_ID[tracker]
+def _known_run(fold_run: FoldRun, tracker: str) -> str | None:
+    path: Path = fold_run.folder / _RUN_ID[tracker]
     return path.read_text("utf-8").strip() if path.exists() else None
 
 
-def _tags(unit: Unit, corpus: PreparedCorpus) -> dict[str, str]:
+def _tags(fold_run: FoldRun, corpus: PreparedCorpus) -> dict[str, str]:
     return {
-        "fold": str(unit.fold.index),
-        "tests": unit.fold.name,
-        "seed": str(unit.seed),
-        "protocol": str(unit.recipe.protocol),
+        "fold": str(fold_run.fold.index),
+        "tests": fold_run.fold.name,
+        "seed": str(fold_run.seed),
+        "protocol": str(fold_run.recipe.protocol),
         "corpus": corpus.manifest.corpus,
         "class_set": corpus.manifest.class_set,
         "fingerprint": corpus.manifest.fingerprint[:12],

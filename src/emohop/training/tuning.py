@@ -23,12 +23,12 @@ from emohop.errors import EmohopError, MissingExtraError
 from emohop.evaluation.results import write_json
 from emohop.evaluation.runs import is_taken
 from emohop.files import csv_text, write_text
-from emohop.inputs import check_fit
+from emohop.preprocessor import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.locks import locked
-from emohop.training.crossval import resolve
+from emohop.training.fold_run import Epoch
+from emohop.training.run import resolve
 from emohop.training.space import Choice, Range, Space, default_space, try_setting
-from emohop.training.unit import Epoch
 
 if TYPE_CHECKING:
     import optuna

@@ -1,0 +1,92 @@
+"""Where hops looked in a clip: weights, and when or at which word each of them was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Modality
+from emohop.features.text import TURN
+from emohop.prediction.schema import Hop
+from emohop.prediction.transcripts import Transcript, times_of
+from emohop.storage import Row
+
+Times = Sequence[tuple[float, float] | tuple[None, None]]
+_DIGITS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """Where one hop looked in one clip: float [steps] of the target's encoder, summing to 1.
+
+    A clip without a step of the target has no weights.
+    """
+
+    target: Modality
+    weights: NDArray[np.float32]
+
+    @property
+    def entropy(self) -> float:
+        """How widely it looked: 1 is everywhere alike, 0 one step only (or none there)."""
+        if len(self.weights) < 2:
+            return 0.0
+        seen = self.weights[self.weights > 0].astype(np.float64)
+        return max(0.0, float(-(seen * np.log(seen)).sum() / np.log(len(self.weights))))
+
+
+def hops_of(
+    looks: Sequence[AttentionMap],
+    row: Row,
+    stacks: dict[Modality, int],
+    transcript: Transcript | None,
+) -> tuple[Hop, ...]:
+    """What each hop of a clip looked at, step by step; steps of `stacks` frames stand together."""
+    found = []
+    for number, look in enumerate(looks, 1):
+        words = row.text.tolist() if look.target is Modality.TEXT else []
+        if words:
+            each = _times_of_words(words, transcript)
+        else:
+            each = _times_of_frames(len(row[look.target.value]), row)
+        stack = stacks[look.target]
+        spans = [each[at : at + stack] for at in range(0, len(look.weights) * stack, stack)]
+        found.append(
+            Hop(
+                hop=number,
+                target=look.target,
+                entropy=round(look.entropy, _DIGITS),
+                weights=tuple(round(float(weight), _DIGITS) for weight in look.weights),
+                starts=tuple(_rounded(span[0][0]) for span in spans),
+                ends=tuple(_rounded(span[-1][1]) for span in spans),
+                words=tuple(
+                    " ".join(words[at : at + stack])
+                    for at in range(0, len(look.weights) * stack, stack)
+                )
+                if look.target is Modality.TEXT
+                else None,
+            )
+        )
+    return tuple(found)
+
+
+def _times_of_frames(frames: int, row: Row) -> Times:
+    """Frames share out the clip's time: each is as long as any other."""
+    if row.end is None:
+        return [(None, None)] * frames
+    seconds = (row.end - row.start) / max(1, frames)
+    return [(k * seconds, (k + 1) * seconds) for k in range(frames)]
+
+
+def _times_of_words(words: Sequence[str], transcript: Transcript | None) -> Times:
+    """Times of the clip's own words; those of the turns before it have none."""
+    own = len(words) - words[::-1].index(TURN) if TURN in words else 0
+    before: Times = [(None, None)] * own
+    spoken = () if transcript is None else transcript.words
+    return [*before, *times_of(words[own:], spoken)]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

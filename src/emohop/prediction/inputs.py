@@ -1,0 +1,164 @@
+"""What a prediction is asked of: files, arrays and words, as clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop.clips import Clip, Span
+from emohop.errors import EmohopError, MediaError
+from emohop.features.audio import sound_16k
+from emohop.features.transcription import Transcriber
+from emohop.media import check_rate, probe, read_audio
+from emohop.prediction.schema import Word
+from emohop.prediction.transcripts import Transcript, transcript_beside
+
+Sound = NDArray[np.floating[Any]]
+Pictures = NDArray[np.uint8]
+ARRAYS = ("sound", "pictures")
+LOUDEST = 1e6
+"""What is louder is no sound."""
+WORDS_ALONE = "text"
+"""The source of a prediction on words alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A clip to be predicted, with its transcript; decoded already, if it came as arrays."""
+
+    clip: Clip
+    transcript: Transcript | None = None
+    sound: tuple[NDArray[np.float32], int] | None = None
+    """Samples [n] and samples a second, where they came as an array."""
+    pictures: Pictures | None = None
+    """uint8 [n, height, width, 3], where they came as an array."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def decoded(self) -> bool:
+        """It came as arrays: there is no file to read."""
+        return self.sound is not None or self.pictures is not None
+
+
+def source_of_file(path: str | Path, text: str | None = None, before: Sequence[str] = ()) -> Source:
+    """The whole of a file; its transcript is `text`, or in a file beside it.
+
+    Raises:
+        MediaError: the file is missing, or holds neither sound nor a moving picture.
+        EmohopError: the transcript beside it cannot be read.
+    """
+    file = Path(path)
+    media = probe(file)
+    transcript = transcript_beside(file) if text is None else Transcript(text)
+    return Source(
+        Clip(
+            id=str(path),
+            end=media.duration,
+            transcript=None if transcript is None else transcript.text,
+            previous_turns=tuple(before),
+            audio=Span(file) if media.has_audio else None,
+            video=None if media.video_duration is None else Span(file),
+        ),
+        transcript,
+    )
+
+
+def source_of_words(text: str, before: Sequence[str] = ()) -> Source:
+    """Words alone."""
+    clip = Clip(id=WORDS_ALONE, transcript=text, previous_turns=tuple(before))
+    return Source(clip, Transcript(text))
+
+
+def source_of_arrays(
+    arrays: Sound | Mapping[str, Any],
+    sample_rate: int,
+    pictures_per_second: float,
+    text: str | None = None,
+    before: Sequence[str] = (),
+) -> Source:
+    """Sound `[n]` or `[n, channels]`, or a mapping of `sound` and `pictures`.
+
+    Pictures are uint8 `[n, height, width, 3]`, of which the model wants `pictures_per_second`.
+    Raises EmohopError for arrays of another shape or kind, or that hold NaN or infinity.
+    """
+    found: Mapping[str, Any] = arrays if isinstance(arrays, Mapping) else {"sound": arrays}
+    if strange := sorted(set(found) - set(ARRAYS)):
+        raise EmohopError(f"no arrays {strange[0]!r}: {' and '.join(ARRAYS)} are accepted")
+    sound = None if found.get("sound") is None else _sound(found["sound"], sample_rate)
+    pictures = None if found.get("pictures") is None else _pictures(found["pictures"])
+    if sound is None and pictures is None:
+        raise EmohopError("no arrays: sound, pictures or both are needed; or give text alone")
+    seconds = [] if sound is None else [len(sound) / sample_rate]
+    if pictures is not None:
+        seconds.append(len(pictures) / pictures_per_second)
+    return Source(
+        Clip(id="array", end=max(seconds), transcript=text, previous_turns=tuple(before)),
+        None if text is None else Transcript(text),
+        None if sound is None else (sound, sample_rate),
+        pictures,
+    )
+
+
+def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
+    samples = np.asarray(array)
+    if samples.ndim == 2 and samples.shape[1] <= 32:
+        samples = samples.mean(axis=1)
+    if samples.ndim != 1 or samples.dtype.kind != "f":
+        raise EmohopError(
+            f"sound of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
+            "float32 or float64, [samples] or [samples, channels], are accepted"
+        )
+    check_rate("sample_rate", sample_rate)
+    return finite(samples)
+
+
+def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Samples as float32; MediaError when some are no numbers, or too loud to be sound."""
+    with np.errstate(over="ignore"):
+        sound = np.ascontiguousarray(samples, np.float32)
+    if not np.isfinite(sound).all():
+        raise MediaError("sound holds NaN or infinity")
+    if sound.size and (peak := float(np.abs(sound).max())) > LOUDEST:
+        raise MediaError(f"sound of up to {peak:.3g}: numbers from -1 to 1 are accepted")
+    return sound
+
+
+def _pictures(array: Any) -> Pictures:
+    pictures = np.asarray(array)
+    if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8:
+        raise EmohopError(
+            f"pictures of shape {pictures.shape} and type {pictures.dtype}: uint8 "
+            "[pictures, height, width, 3] are accepted"
+        )
+    if 0 in pictures.shape:
+        raise MediaError(f"pictures of shape {pictures.shape}: there is nothing to see")
+    return pictures
+
+
+def with_transcript(source: Source, transcript: Transcript) -> Source:
+    """The same clip, in which this is said."""
+    return replace(
+        source, clip=replace(source.clip, transcript=transcript.text), transcript=transcript
+    )
+
+
+def transcribed(source: Source, transcriber: Transcriber) -> Source:
+    """The same clip with what a speech recogniser hears in it; as it is without sound.
+
+    Raises MediaError when its sound cannot be read.
+    """
+    if source.sound is not None:
+        sound = source.sound
+    elif source.clip.audio is not None:
+        sound = read_audio(source.clip.audio)
+    else:
+        return source
+    heard = transcriber(sound_16k(*sound))
+    words = tuple(Word(text=one.word, start=one.start, end=one.end) for one in heard)
+    text = " ".join(word.text for word in words)
+    return with_transcript(source, Transcript(text, transcriber.name, words))

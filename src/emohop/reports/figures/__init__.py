@@ -1,0 +1,1 @@
+"""Figures, on a page and on paper."""

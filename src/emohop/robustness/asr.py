@@ -1,0 +1,138 @@
+"""What trained models are worth when their words are recognised instead of given."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emohop import corpora, processes
+from emohop.clips import Clip, Modality
+from emohop.errors import DAMAGED, EmohopError, MediaError
+from emohop.evaluation.word_errors import word_error_rate
+from emohop.features.audio import sound_16k
+from emohop.features.text import Text
+from emohop.features.transcription import Transcriber
+from emohop.files import csv_text, write_text
+from emohop.media import read_audio
+from emohop.robustness.targets import EvaluationTarget, encoded, entry_of, scored, targets_of
+from emohop.storage import PreparedCorpus
+
+CLIPS_AT_ONCE = 16
+"""Clips whose words one process recognises before they are written down."""
+
+
+def evaluate_heard(
+    model: str | Path,
+    corpus: PreparedCorpus,
+    source: str | Path,
+    name: str,
+    *,
+    device: str = "auto",
+    heard: Path | None = None,
+    jobs: int = 1,
+    progress: processes.Progress | None = None,
+) -> dict[str, Any]:
+    """Score a model, or all fold runs of a run, on their test words as given and as recognised.
+
+    `source` is the corpus's folder, `name` a Whisper model. The result is as `evaluate_damaged`
+    gives it, with the word error rate (`wer`) of the second entry. What was heard is kept in the
+    table `heard`, from which a call that was stopped goes on. Raises EmohopError for a model
+    without words, clips that are not in `source`, or sounds that cannot be read.
+    """
+    targets = targets_of(model, corpus)
+    if Modality.TEXT not in targets[0].predictor.preprocessor.max_length:
+        raise EmohopError("--asr: this model does not look at words")
+    if targets[0].predictor.preprocessor.features.turns_before:
+        raise EmohopError("--asr: words with turns of context cannot be heard again")
+    rows = sorted({row for target in targets for row in target.rows})
+    ids = corpus.metadata("id")
+    clips = {clip.id: clip for clip in corpora.read(corpus.manifest.corpus, Path(source))}
+    if lost := [ids[row] for row in rows if ids[row] not in clips]:
+        raise EmohopError(f"{source} lacks {len(lost)} clips, {lost[0]} for one")
+    known = _known(heard, name)
+    todo = [clips[ids[row]] for row in rows if ids[row] not in known]
+    groups = [todo[i : i + CLIPS_AT_ONCE] for i in range(0, len(todo), CLIPS_AT_ONCE)]
+    tasks = [_Task(tuple(group), name, device) for group in groups]
+    for number, texts in processes.run(_hear, tasks, jobs):
+        known |= {clip.id: text for clip, text in zip(groups[number], texts, strict=True)}
+        if heard is not None:
+            lines = [(id_, name, text) for id_, text in sorted(known.items())]
+            write_text(heard, csv_text(("id", "recogniser", "heard"), lines))
+        if progress is not None:
+            progress(len(known), len(rows))
+    wrong = word_error_rate((clips[ids[row]].transcript or "", known[ids[row]]) for row in rows)
+    entries = [
+        _entry("clean", targets, corpus, None),
+        _entry(f"asr:{name}", targets, corpus, known),
+    ]
+    entries[1]["wer"] = wrong
+    return {"clips": sum(len(target.rows) for target in targets), "conditions": entries}
+
+
+def _entry(
+    name: str,
+    targets: Sequence[EvaluationTarget],
+    corpus: PreparedCorpus,
+    heard: Mapping[str, str] | None,
+) -> dict[str, Any]:
+    tables = []
+    for target in targets:
+        rows = (corpus[i] for i in target.rows)
+        if heard is not None:
+            rows = (
+                replace(
+                    row,
+                    transcript=heard[row.id],
+                    arrays={
+                        **row.arrays,
+                        **encoded(Text(heard[row.id]), corpus.manifest.features),
+                    },
+                )
+                for row in rows
+            )
+        tables.append(scored(target, rows))
+    return entry_of(name, targets, corpus, np.concatenate(tables))
+
+
+@dataclass(frozen=True)
+class _Task:
+    clips: tuple[Clip, ...]
+    name: str
+    device: str
+
+
+@cache
+def _transcriber(name: str, device: str) -> Transcriber:
+    """One recogniser a process."""
+    return Transcriber(name, device)
+
+
+def _hear(task: _Task) -> list[str]:
+    """What is heard in each clip; EmohopError, naming it, for one that cannot be read."""
+    transcriber, texts = _transcriber(task.name, task.device), []
+    for clip in task.clips:
+        if clip.audio is None:
+            raise EmohopError(f"clip {clip.id} has no sound: its words cannot be heard")
+        try:
+            sound = sound_16k(*read_audio(clip.audio))
+        except MediaError as error:
+            raise EmohopError(f"clip {clip.id}: {error}") from None
+        texts.append(" ".join(one.word for one in transcriber(sound)))
+    return texts
+
+
+def _known(path: Path | None, name: str) -> dict[str, str]:
+    """What this recogniser heard before."""
+    if path is None or not path.exists():
+        return {}
+    try:
+        lines = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+        return {line["id"]: line["heard"] for line in lines if line["recogniser"] == name}
+    except DAMAGED as error:
+        raise EmohopError(f"{path} is damaged ({error!r}): delete it") from None

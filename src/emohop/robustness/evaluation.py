@@ -1,0 +1,226 @@
+"""What trained models are worth when sound, words or pictures are damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emohop import processes
+from emohop.clips import Modality
+from emohop.config import FeatureSettings
+from emohop.errors import EmohopError
+from emohop.evaluation.results import write_json
+from emohop.evaluation.runs import RECIPE
+from emohop.features.degradation import Condition, kept_pictures, wrong_words
+from emohop.features.pretrained import spec_of
+from emohop.features.text import Text
+from emohop.models.folder import ModelFolder
+from emohop.prediction import Predictor
+from emohop.robustness.media import CorruptedMedia
+from emohop.robustness.targets import (
+    EvaluationTarget,
+    encoded,
+    entry_of,
+    models_of,
+    scored,
+    targets_of,
+)
+from emohop.storage import PreparedCorpus, Row
+
+ROBUSTNESS = "robustness.json"
+VERSION = 1
+
+Done = Callable[[Mapping[str, Any]], None]
+"""Told of each condition's entry, as the file has it."""
+
+
+def evaluate_damaged(
+    model: str | Path,
+    corpus: PreparedCorpus,
+    conditions: Sequence[Condition],
+    *,
+    source: str | Path | None = None,
+    out: str | Path | None = None,
+    jobs: int = 1,
+    done: Done | None = None,
+    progress: processes.Progress | None = None,
+) -> dict[str, Any]:
+    """Score a model, or all fold runs of a run, under each condition; what `robustness.json` holds.
+
+    `model` is a model folder or a run folder. Each fold run is scored on its own test part (on all
+    clips of a corpus that it was not trained on), and the predictions of all are pooled.
+    `source` is the corpus's folder, for damage to sound and pictures. `out`, or the run's own
+    `robustness.json`, is written after each condition; what stands there of the same models and
+    clips is kept. EmohopError for what the models or the corpus do not have.
+    """
+    folders = models_of(Path(model))
+    path = Path(out) if out is not None else _place(Path(model))
+    targets = targets_of(model, corpus)
+    _check(targets, conditions, source)
+    fingerprint = _fingerprint(folders, corpus)
+    known = _known(path, fingerprint)
+    media = None
+    if source is not None and any(condition.needs_media for condition in conditions):
+        prosody = any(target.predictor.preprocessor.sizes.prosody for target in targets)
+        media = CorruptedMedia.of(corpus, Path(source), prosody=prosody)
+    clips = sum(len(target.rows) for target in targets)
+    result: dict[str, Any] = {"version": VERSION, "fingerprint": fingerprint, "clips": clips}
+    entries: dict[str, Any] = {}
+    for condition in conditions:
+        name = str(condition)
+        entry = known.get(name)
+        if entry is None:
+            entry = _score(targets, condition, corpus, media, jobs, progress)
+        entries[name] = entry
+        if path is not None:
+            write_json(path, {**result, "conditions": list({**known, **entries}.values())})
+        if done is not None:
+            done(entry)
+    return {**result, "conditions": list(entries.values())}
+
+
+def modalities_of(model: str | Path) -> tuple[Modality, ...]:
+    """What a model, or the first model of a run, looks at."""
+    return Predictor.load(models_of(Path(model))[0]).settings.uses
+
+
+def read_robustness(path: Path) -> list[dict[str, Any]]:
+    """The conditions in a `robustness.json`, clean first; EmohopError when it is damaged."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        found = list(values["conditions"])
+        for entry in found:
+            entry["name"], entry["kind"], entry["level"], entry["interval_95"]["accuracy"]
+            float(entry["metrics"]["accuracy"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EmohopError(
+            f"{path} is missing or damaged ({error!r}): delete it and run `emohop evaluate "
+            "--degrade` again"
+        ) from None
+    return sorted(found, key=lambda entry: entry["name"] != "clean")
+
+
+def _place(model: Path) -> Path | None:
+    return model / ROBUSTNESS if (model / RECIPE).exists() else None
+
+
+def _check(
+    targets: Sequence[EvaluationTarget], conditions: Sequence[Condition], source: str | Path | None
+) -> None:
+    looks = set(targets[0].predictor.preprocessor.max_length)
+    for condition in conditions:
+        blind = [m for m in condition.modalities if m not in looks]
+        if blind:
+            seen = ", ".join(str(m) for m in Modality if m in looks)
+            raise EmohopError(
+                f"--degrade {condition}: the model does not look at {blind[0]}, only at {seen}"
+            )
+        if looks == {part.modality for part in condition.parts if part.level is None}:
+            raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
+        if targets[0].predictor.preprocessor.features.turns_before and "words" in str(condition):
+            raise EmohopError(
+                f"--degrade {condition}: words with turns of context cannot be read again; "
+                "prepare without --context"
+            )
+        if condition.needs_media and source is None:
+            raise EmohopError(
+                f"--degrade {condition} damages sound or pictures themselves: name the corpus's "
+                "folder with --source"
+            )
+
+
+def _fingerprint(folders: Sequence[Path], corpus: PreparedCorpus) -> str:
+    """What the numbers depend on: the clips, their features and the weights or graphs."""
+    parts = [corpus.manifest.fingerprint, *(ModelFolder(path).fingerprint() for path in folders)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _known(path: Path | None, fingerprint: str) -> dict[str, Any]:
+    """Entries that were computed before of the same models and clips."""
+    if path is None or not path.exists():
+        return {}
+    conditions = read_robustness(path)
+    if json.loads(path.read_text("utf-8")).get("fingerprint") != fingerprint:
+        return {}
+    return {str(entry["name"]): entry for entry in conditions}
+
+
+def _score(
+    targets: Sequence[EvaluationTarget],
+    condition: Condition,
+    corpus: PreparedCorpus,
+    media: CorruptedMedia | None,
+    jobs: int,
+    progress: processes.Progress | None,
+) -> dict[str, Any]:
+    words = _words(corpus) if any(part.kind == "words" for part in condition.parts) else ()
+    tables = []
+    total, finished = sum(len(target.rows) for target in targets), 0
+    arrays: dict[int, Mapping[str, NDArray[Any]]] = {}
+    for target in targets:
+        if media is not None and condition.needs_media and not arrays.keys() >= set(target.rows):
+            arrays = media.damaged(target.rows, condition, jobs)  # kept for the fold's other seeds
+        rows = (
+            _damaged_row(corpus[i], condition, words, arrays.get(i), corpus.manifest.features)
+            for i in target.rows
+        )
+        tables.append(scored(target, rows))
+        finished += len(target.rows)
+        if progress is not None:
+            progress(finished, total)
+    single = condition.parts[0] if len(condition.parts) == 1 else None
+    return {
+        **entry_of(str(condition), targets, corpus, np.concatenate(tables)),
+        "kind": _kind(condition),
+        "level": None if single is None else single.level,
+    }
+
+
+def _kind(condition: Condition) -> str:
+    kinds = [
+        part.kind.partition(":")[0] if part.level is None else part.kind for part in condition.parts
+    ]
+    return "+".join(kinds) or "clean"
+
+
+def _damaged_row(
+    row: Row,
+    condition: Condition,
+    words: Sequence[str],
+    media: Mapping[str, NDArray[Any]] | None,
+    features: FeatureSettings,
+) -> Row:
+    """A row with what the damage leaves of it."""
+    arrays, lacking = {**row.arrays, **(media or {})}, []
+    for part in condition.parts:
+        if part.kind == "words":
+            said = wrong_words(row.text.tolist(), part.level or 0.0, words, row.id)
+            arrays |= _words_again(said, features)
+        elif part.kind == "video:drop":
+            kept = kept_pictures(len(arrays["video"]), part.level or 0.0, row.id)
+            arrays["video"] = arrays["video"][kept]
+        elif part.level is None:
+            lacking.append(part.modality)
+    damaged = replace(row, arrays=arrays)
+    for modality in lacking:
+        damaged = damaged.without(modality)
+    return damaged
+
+
+def _words(corpus: PreparedCorpus) -> tuple[str, ...]:
+    """Every word of a corpus, in order: what wrong words are drawn from."""
+    return tuple(sorted({word for row in corpus for word in row.text.tolist()}))
+
+
+def _words_again(words: Sequence[str], features: FeatureSettings) -> Mapping[str, NDArray[Any]]:
+    """The arrays of words, which are tokens already where no language model read the corpus."""
+    if features.text is None or not spec_of(Modality.TEXT, features.text.encoder).family:
+        return {"text": np.array(words, dtype=np.str_)}
+    return encoded(Text(" ".join(words)), features)

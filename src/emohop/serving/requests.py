@@ -1,0 +1,112 @@
+"""Uploads to predictions, inside a worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from emohop.clips import Modality
+from emohop.config import ServingSettings
+from emohop.errors import EmohopError, MediaError
+from emohop.features.transcription import Transcriber
+from emohop.media import probe
+from emohop.prediction import Prediction
+from emohop.prediction.inputs import Source, source_of_file, source_of_words, transcribed
+from emohop.prediction.segmentation import segments_of
+from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
+
+FULL = "it needs more memory than a request may take"
+
+
+class Predicting:
+    """A model, and a speech recogniser if there is one."""
+
+    def __init__(self, served: Served, settings: ServingSettings) -> None:
+        """Load both; EmohopError when one cannot be."""
+        self.settings, self.predictor = settings, served.load()
+        self.transcriber: Transcriber | None = None
+        if served.asr is not None and Modality.TEXT in self.predictor.preprocessor.max_length:
+            self.transcriber = Transcriber(served.asr)
+        if Modality.TEXT in self.predictor.preprocessor.max_length:
+            list(self.predictor.predict([source_of_words("ready")]))  # imports take seconds
+
+    def described(self) -> dict[str, Any]:
+        """What is known of the model."""
+        preprocessor, config = self.predictor.preprocessor, self.predictor.config
+        return {
+            "model": self.predictor.settings.title,
+            "labels": list(preprocessor.labels),
+            "modalities": [m.value for m in preprocessor.max_length],
+            "corpus": config.corpus.name,
+            "emohop": config.emohop,
+            "asr": None if self.transcriber is None else self.transcriber.name,
+        }
+
+    def answers(self, jobs: Sequence[PredictRequest]) -> list[Answer]:
+        """The predictions of each job, those of all in common batches, or why there are none."""
+        read: list[list[Source] | Rejection] = [self._sources(job) for job in jobs]
+        together = [source for found in read if isinstance(found, list) for source in found]
+        try:
+            predicted = [found for _, found in self.predictor.predict(together)]
+        except MemoryError:
+            return [self._alone(job, found) for job, found in zip(jobs, read, strict=True)]
+        answers: list[Answer] = []
+        at = 0
+        for job, found in zip(jobs, read, strict=True):
+            if isinstance(found, Rejection):
+                answers.append(found)
+                continue
+            answers.append(_answer(job, predicted[at : at + len(found)]))
+            at += len(found)
+        return answers
+
+    def _alone(self, job: PredictRequest, read: list[Source] | Rejection) -> Answer:
+        """One job by itself, where all together needed too much memory."""
+        if isinstance(read, Rejection):
+            return read
+        try:
+            return _answer(job, [found for _, found in self.predictor.predict(read)])
+        except MemoryError:
+            return Rejection(FULL)
+
+    def _sources(self, job: PredictRequest) -> list[Source] | Rejection:
+        """What a job is about, its words recognised where they were not given."""
+        try:
+            if job.path is None:
+                return [source_of_words(job.text or "")]
+            seconds, most = probe(job.path).duration, self.settings.clip_seconds
+            if seconds > most:
+                return Rejection(f"{job.name}: {seconds:.0f} s; up to {most:.0f} s are accepted")
+            if job.segments is None:
+                sources = [source_of_file(job.path, job.text)]
+            else:
+                sources = list(segments_of(job.path, job.segments))
+            hear = self.transcriber
+            if hear is None:
+                return sources
+            return [s if s.transcript is not None else transcribed(s, hear) for s in sources]
+        except MemoryError:
+            return Rejection(FULL)
+        except EmohopError as error:
+            return Rejection(_told(job, error))
+
+
+def _answer(job: PredictRequest, found: Sequence[Prediction | MediaError]) -> Answer:
+    """A job's predictions under the name that it was sent by; the first error refuses it."""
+    values = []
+    for one in found:
+        if isinstance(one, MediaError):
+            return Rejection(_told(job, one))
+        source = one.source if job.path is None else job.name
+        notes = [_plain(job, note) for note in one.notes]
+        values.append({**one.model_dump(mode="json"), "source": source, "notes": notes})
+    return values
+
+
+def _told(job: PredictRequest, error: EmohopError) -> str:
+    """An error as a line, without the path at which the upload lies."""
+    return _plain(job, " ".join(str(error).split()))
+
+
+def _plain(job: PredictRequest, said: str) -> str:
+    return said if job.path is None else said.replace(str(job.path), job.name)

@@ -1,0 +1,262 @@
+"""One run: a recipe on every fold and seed of a prepared corpus, in a run folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+
+import emohop
+from emohop import processes
+from emohop.clips import Modality
+from emohop.config import Recipe, checked, recipe_for_fold
+from emohop.errors import EmohopError
+from emohop.evaluation.results import METRICS, check_complete, write_json
+from emohop.evaluation.runs import CLIPS, FACTS, RECIPE, is_taken
+from emohop.evaluation.splits import (
+    Fold,
+    check_unseen,
+    default_protocol,
+    leak_of,
+    make_folds,
+)
+from emohop.evaluation.summary import RESULT_LINES, RESULTS, FoldRunResult, result_lines, summarise
+from emohop.files import csv_text, write_text
+from emohop.preprocessor import check_fit
+from emohop.storage import PreparedCorpus, open_prepared
+from emohop.storage.locks import locked
+from emohop.training.fold_run import Epoch, FoldRun, check_trackers
+from emohop.training.scheduler import Outcome, raise_failures, train_fold_runs
+
+_MAY_GROW = {"folds", "seeds"}
+"""Settings that may differ when a run is continued: they add fold runs and change none."""
+_CLIP_FACTS = ("id", "speaker", "gender", "session", "dialog", "scripted", "label", "start", "end")
+
+Report = Callable[[FoldRun, Epoch], None]
+"""Told each epoch's line, in the process that trains."""
+
+
+def train(
+    prepared: str | Path,
+    out: str | Path,
+    recipe: Recipe,
+    *,
+    jobs: int = 1,
+    engine: str = "local",
+    report: Report | None = None,
+    trackers: Sequence[str] = (),
+    ended: Callable[[Outcome], None] | None = None,
+) -> dict[str, Any]:
+    """Train and score every fold and seed; returns what `results.json` holds.
+
+    `ended` is told of each fold run as it ends; `trackers` (mlflow, wandb) get its numbers. Raises
+    EmohopError when `out` holds another experiment, and FoldRunsFailedError, after all others are
+    done, when a fold run cannot be fitted.
+    """
+    processes.check_engine(engine)
+    corpus, out = open_prepared(prepared), Path(out)
+    check_trackers(trackers)
+    fold_runs = begin(corpus, out, recipe, report, trackers)
+    with locked(out):
+        outcomes = train_fold_runs(fold_runs, jobs, engine, ended)
+        results = (
+            summarise_run(out, corpus) if any(fold_run.complete for fold_run in fold_runs) else None
+        )
+    raise_failures(outcomes)
+    if results is None:
+        raise EmohopError(f"{out}: no fold run of the run was trained")
+    return results
+
+
+def begin(
+    corpus: PreparedCorpus,
+    out: Path,
+    recipe: Recipe,
+    report: Report | None = None,
+    trackers: Sequence[str] = (),
+) -> list[FoldRun]:
+    """Lay out a run folder, or check that the one there is of the same recipe; its fold runs."""
+    recipe, folds = resolve(corpus, recipe)
+    check_folder(corpus, out, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    clips = _clips_table(corpus)
+    facts = {
+        "emohop": emohop.__version__,
+        "data": corpus.folder.name,
+        "corpus": corpus.manifest.corpus,
+        "class_set": corpus.manifest.class_set,
+        "fingerprint": corpus.manifest.fingerprint,
+        "clips_fingerprint": hashlib.sha256(clips.encode()).hexdigest(),
+    }
+    write_text(out / CLIPS, clips)
+    write_json(out / FACTS, facts)
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(out / RECIPE, text)
+    folder, data = out.absolute(), corpus.folder.absolute()  # a worker may sit somewhere else
+    return [
+        FoldRun(
+            prepared=data,
+            folder=folder / f"fold-{fold.index}" / f"seed-{seed}",
+            recipe=recipe_for_fold(recipe, fold.index),
+            fold=fold,
+            seed=seed,
+            report=report,
+            trackers=tuple(trackers),
+        )
+        for fold in folds
+        for seed in recipe.seeds
+    ]
+
+
+def resolve(corpus: PreparedCorpus, recipe: Recipe) -> tuple[Recipe, list[Fold]]:
+    """The recipe with its protocol's name, and its folds; EmohopError for what cannot work."""
+    protocol = recipe.protocol or default_protocol(corpus.metadata)  # the files name it
+    recipe = recipe.model_copy(update={"protocol": protocol})
+    folds = choose_folds(corpus, recipe)
+    for fold in folds:  # what cannot work is said before anything is written
+        check_fit(corpus, recipe_for_fold(recipe, fold.index))
+    return recipe, folds
+
+
+def choose_folds(corpus: PreparedCorpus, recipe: Recipe) -> list[Fold]:
+    """The folds that a recipe asks for."""
+    folds = make_folds(recipe.protocol, corpus.metadata, recipe.fold_seed, recipe.groups)
+    if recipe.folds is not None:
+        strange = sorted(set(recipe.folds) - set(range(len(folds))))
+        if strange:
+            raise EmohopError(
+                f"no fold {strange[0]}: protocol {recipe.protocol} has 0..{len(folds) - 1}"
+            )
+        folds = [folds[i] for i in sorted(set(recipe.folds))]
+    protocol = recipe.protocol or default_protocol(corpus.metadata)
+    check_unseen(protocol, folds, corpus.metadata, corpus.manifest.seen)
+    return folds
+
+
+def stored_recipe(out: Path) -> dict[str, Any] | None:
+    """The settings of a run folder, or None where no run was begun."""
+    path = out / RECIPE
+    if not path.exists():
+        return None
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, dict):
+        raise EmohopError(f"{path} is damaged: choose a new run folder or delete this one")
+    return values
+
+
+def check_folder(corpus: PreparedCorpus, out: Path, recipe: Recipe) -> None:
+    """Refuse a folder that holds something else than a run of this recipe on this corpus."""
+    stored = stored_recipe(out)
+    if stored is None:
+        if is_taken(out):
+            raise EmohopError(f"{out} exists and is not a run folder: choose a new folder")
+        return
+    before, now = checked(Recipe, stored).model_dump(), recipe.model_dump()
+    differing = [
+        f"{key} was {was}, now {now_is}"
+        for key, was, now_is in _differences(before, now)
+        if key not in _MAY_GROW
+    ]
+    if differing:
+        raise EmohopError(
+            f"{out} holds a run with other settings ({'; '.join(differing)}): repeat its own "
+            "command to continue it, or choose a new folder"
+        )
+    if _run_facts(out).get("fingerprint") != corpus.manifest.fingerprint:
+        raise EmohopError(f"{out} holds a run on another prepared corpus: choose a new folder")
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys of settings that differ, with both values."""
+    for key in now:
+        one, other = before.get(key), now[key]
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            yield f"{prefix}{key}", _plain(one), _plain(other)
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _clips_table(corpus: PreparedCorpus) -> str:
+    """What reports need to know of the clips, as CSV; unknown facts are empty."""
+    columns = [corpus.metadata(name) for name in _CLIP_FACTS]
+    return csv_text(_CLIP_FACTS, zip(*columns, strict=True))
+
+
+def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
+    """Write `results.json` and `TEST_run_result.txt` from a run folder's complete fold runs."""
+    recipe, facts = checked(Recipe, stored_recipe(out)), _run_facts(out)
+    protocol = recipe.protocol or default_protocol(corpus.metadata)
+    folds = make_folds(protocol, corpus.metadata, recipe.fold_seed, recipe.groups)
+    named = protocol if recipe.groups is None else f"{protocol} in {recipe.groups} groups"
+    fold_runs = [
+        FoldRunResult.read(folder, fold.index, int(folder.name.removeprefix("seed-")), fold.name)
+        for fold in folds
+        for folder in sorted((out / f"fold-{fold.index}").glob("seed-*"))
+        if (folder / METRICS).exists()
+    ]
+    ids = corpus.metadata("id")
+    for fold_run in fold_runs:
+        check_complete(fold_run.predictions, "test", (ids[i] for i in folds[fold_run.fold].test))
+    results = {
+        **summarise(fold_runs, named, facts["class_set"], corpus.manifest.labels),
+        "model": _title(recipe, corpus),
+        "corpus": facts["corpus"],
+        **_votes(out, fold_runs),
+        "leak": _leak(recipe, leak_of(protocol, folds, corpus.metadata)),
+        "fingerprint": facts["fingerprint"],
+        "clips_fingerprint": facts["clips_fingerprint"],
+        "emohop": facts["emohop"],
+    }
+    write_json(out / RESULTS, results)
+    time = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    lines = result_lines(fold_runs, facts["data"], out.name, time)
+    write_text(out / RESULT_LINES, "\n".join(lines) + "\n")
+    return results
+
+
+def _title(recipe: Recipe, corpus: PreparedCorpus) -> str:
+    """The model's name for tables; turns of context are part of it, since they change the task."""
+    turns = corpus.manifest.features.turns_before
+    seen = turns if Modality.TEXT in recipe.model.uses else 0
+    return f"{recipe.model.title} +{seen} turns" if seen else recipe.model.title
+
+
+def _leak(recipe: Recipe, leak: str | None) -> str | None:
+    """What is to be said beside every number of a run."""
+    if recipe.training.standardise != "per_speaker":
+        return leak
+    adapted = "features are standardised by each test speaker's own clips, without their labels"
+    return adapted if leak is None else f"{leak}; {adapted}"
+
+
+def _votes(out: Path, fold_runs: Sequence[FoldRunResult]) -> dict[str, dict[str, float]]:
+    """The mean divergences of test from the raters' votes, where every fold run has them."""
+    tests = [
+        json.loads((out / f"fold-{u.fold}" / f"seed-{u.seed}" / METRICS).read_text("utf-8"))["test"]
+        for u in fold_runs
+    ]
+    if not tests or not all("votes_kl" in test for test in tests):
+        return {}
+    return {"votes": {n: fmean(test[f"votes_{n}"] for test in tests) for n in ("kl", "js")}}
+
+
+def _run_facts(out: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((out / FACTS).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        raise EmohopError(f"{out / FACTS} is missing or damaged: choose a new run folder") from None
