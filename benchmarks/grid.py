@@ -3,9 +3,9 @@
     emohop demo demo
     python benchmarks/grid.py demo/prepared
 
-First 5 units of one epoch in one process: the first brings the imports along, the others find them
-there. Then `table-2020` over `small` (8 rows, 5 session folds, 1 seed: 40 fold runs) as a whole
-program, with one process and with two in turns. Last, `emohop report` of those fold runs.
+First 5 fold runs of one epoch in one process: the first brings the imports along, the others find
+them there. Then `table-2020` under `small` (8 rows, 5 session folds, 1 seed: 40 fold runs) as a
+whole program, with one process and with two in turns. Last, `emohop report` of those fold runs.
 """
 
 from __future__ import annotations

@@ -286,13 +286,23 @@ def storage(folder: Path) -> None:
             ]  # fmt: skip
             path = out / "shards" / f"{number:05d}.arrow"
             note = write_shard(path, rows, labels, features, {"audio": 120})
-            shards.append(Shard(path.name, len(rows), note.sha256))
+            shards.append(Shard(file=path.name, clips=len(rows), sha256=note.sha256))
         counts = {"a": LARGE // 2, "b": LARGE // 2}
         write_manifest(
             out,
-            Manifest("made", "made", labels.labels, features, {"audio": 120}, counts, {}, 0,
-                     tuple(shards), fingerprint({}, shards)),
-        )  # fmt: skip
+            Manifest(
+                corpus="made",
+                class_set="made",
+                labels=labels.labels,
+                features=features,
+                sizes={"audio": 120},
+                label_counts=counts,
+                dropped={},
+                problems=0,
+                shards=tuple(shards),
+                fingerprint=fingerprint({}, shards),
+            ),
+        )
         size = sum(path.stat().st_size for path in out.rglob("*.*")) / LARGE
         line = subprocess.run(
             [sys.executable, "-c", READ, str(out), "10000"],

@@ -14,10 +14,10 @@ import argparse
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from emohop.evaluation.run_files import RunResults
 from emohop.models import build
 from emohop.recipes import make_recipe
 from emohop.reports.terminal.console import show
@@ -43,13 +43,13 @@ def step_times(stacks: list[int], rounds: int) -> None:
 
 def scores(prepared: Path, stacks: list[int], seeds: int, jobs: int) -> None:
     """A table of runs that differ in stacking alone."""
-    results: list[dict[str, Any]] = []
+    results: list[RunResults] = []
     with tempfile.TemporaryDirectory() as folder:
         for stack in stacks:
             changes = {"model.audio.stack_frames": stack, "seeds": list(range(seeds))}
             recipe = make_recipe("demo", (), changes)
             run = train(prepared, Path(folder) / str(stack), recipe, jobs=jobs)
-            results.append({**run, "model": f"{run['model']}, stack {stack}"})
+            results.append(run.model_copy(update={"model": f"{run.model}, stack {stack}"}))
     show(comparison_table(results))
 
 

@@ -62,7 +62,7 @@ def write_prepared(
         path = folder / "shards" / f"{first // per_shard:05d}.arrow"
         part = rows[first : first + per_shard]
         write_shard(path, part, LABELS, FEATURES, SIZES)
-        shards.append(Shard(path.name, len(part), sha256(path)))
+        shards.append(Shard(file=path.name, clips=len(part), sha256=sha256(path)))
     counts = {label: sum(c.label == label for c, _ in rows) for label in LABELS.labels}
     write_manifest(
         folder,

@@ -13,9 +13,10 @@ import yaml
 
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, Recipe
-from emohop.evaluation.results import Predictions, write_fold_run, write_json
-from emohop.evaluation.runs import CLIPS, FACTS, HISTORY, RECIPE
-from emohop.evaluation.summary import RESULTS, FoldRunResult, summarise
+from emohop.evaluation.results import Predictions, write_fold_run
+from emohop.evaluation.run_files import RunInfo, RunResults
+from emohop.evaluation.run_folder import CLIPS, HISTORY, INFO, RECIPE, RESULTS
+from emohop.evaluation.summary import FoldRunResult, summarise
 from emohop.model_config import (
     MODEL_CONFIG,
     Calibration,
@@ -100,19 +101,24 @@ def write_run(
             (fold_run / "model").mkdir()
             config = _model_config(recipe, result.temperature, fold, seed)
             config.write(fold_run / "model" / MODEL_CONFIG)
-    run: dict[str, Any] = {
-        "emohop": "0.1.0",
-        "data": "prepared",
-        "corpus": "made",
-        "class_set": class_set,
-        "fingerprint": "f" * 64,
-        "clips_fingerprint": f"{clips:0<64}",
-    }
-    write_json(folder / FACTS, run)
-    results = summarise(fold_runs, protocol, class_set, LABELS)
-    title = {"model": recipe.model.title}
-    named = {key: run[key] for key in ("corpus", "fingerprint", "clips_fingerprint", "emohop")}
-    write_json(folder / RESULTS, {**results, **title, **named})
+    info = RunInfo(
+        emohop="0.1.0",
+        data="prepared",
+        corpus="made",
+        class_set=class_set,
+        fingerprint="f" * 64,
+        clips_fingerprint=f"{clips:0<64}",
+    )
+    info.write(folder / INFO)
+    results = RunResults(
+        **dict(summarise(fold_runs, protocol, class_set, LABELS)),
+        model=recipe.model.title,
+        corpus=info.corpus,
+        fingerprint=info.fingerprint,
+        clips_fingerprint=info.clips_fingerprint,
+        emohop=info.emohop,
+    )
+    results.write(folder / RESULTS)
     (folder / RECIPE).write_text(yaml.safe_dump(recipe.model_dump(mode="json")), "utf-8")
     with (folder / CLIPS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(facts[0]), lineterminator="\n")

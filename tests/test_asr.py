@@ -47,11 +47,11 @@ def test_words_as_heard(model: Path, prepared: Path, films: Path, tmp_path: Path
     corpus = open_prepared(prepared)
     run = model.parents[2]
     result = evaluate_heard(run, corpus, films, "deaf", heard=tmp_path / "heard.csv")
-    clean, heard = result["conditions"]
-    assert (clean["name"], heard["name"]) == ("clean", "asr:deaf")
-    assert result["clips"] == Deaf.asked == 6
+    clean, heard = result.conditions
+    assert (clean.name, heard.name) == ("clean", "asr:deaf")
+    assert result.clips == Deaf.asked == 6
     # two clips each of 5 + 2 + 3 words; the two of "No way!" are right
-    assert heard["wer"] == pytest.approx((5 + 0 + 3) / 10)
+    assert heard.wer == pytest.approx((5 + 0 + 3) / 10)
     lines = list(csv.DictReader((tmp_path / "heard.csv").read_text().splitlines()))
     assert {line["heard"] for line in lines} == {"No way!"}
     again = evaluate_heard(run, corpus, films, "deaf", heard=tmp_path / "heard.csv")
@@ -73,10 +73,10 @@ def test_right_words_change_nothing(
     (tmp_path / "heard.csv").write_text("\n".join(lines) + "\n")
     corpus = open_prepared(prepared)
     result = evaluate_heard(model, corpus, films, "mine", heard=tmp_path / "heard.csv")
-    clean, heard = result["conditions"]
+    clean, heard = result.conditions
     assert Deaf.asked == 0
-    assert heard["metrics"] == clean["metrics"]
-    assert heard["wer"] == 0
+    assert heard.metrics == clean.metrics
+    assert heard.wer == 0
 
 
 def test_what_cannot_be(model: Path, prepared: Path, films: Path, tmp_path: Path) -> None:  # noqa: F811

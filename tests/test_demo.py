@@ -9,13 +9,14 @@ from typer.testing import CliRunner
 
 from emohop import cli, demo
 from emohop.errors import EmohopError
+from emohop.evaluation.run_files import RunResults
 
 
 def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "demo"
     quick = ["training.max_epochs=2", "folds=[0, 3]"]
 
-    def run() -> tuple[list[dict[str, object]], list[str]]:
+    def run() -> tuple[list[RunResults], list[str]]:
         said: list[str] = []
         results = demo.run_demo(
             out, clips=100, seed=0, jobs=1, say=said.append, models=["tre", "amh"], settings=quick
@@ -25,7 +26,7 @@ def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     first, said = run()
     assert said[0].startswith("synthesized a corpus of 100 clips: ")
     assert "  100 clips, 0 left out" in said
-    assert [results["model"] for results in first] == ["tre text", "amh-3 audio+text+video"]
+    assert [results.model for results in first] == ["tre text", "amh-3 audio+text+video"]
     assert "Where each hop looked" in (out / "report.html").read_text("utf-8")
     assert (out / "runs/amh/fold-3/seed-0/model/model.json").exists()
     again, said = run()

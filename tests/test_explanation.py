@@ -21,6 +21,7 @@ from emohop.explanation.agreement import agreement, entropies
 from emohop.explanation.curves import ORDERS, SHARES, TOGETHER, Curves, curves_of
 from emohop.explanation.orders import by_attention, by_chance, by_gradient
 from emohop.explanation.removal import first_of, ranked, removed, steps_of
+from emohop.explanation.results import Area
 from emohop.models import build
 from emohop.models.attention import attend, uniform_attention
 from emohop.models.batch import Batch, Hop, Output
@@ -245,11 +246,11 @@ def test_agreement_of_alike_of_opposite_and_of_strange_seeds() -> None:
         for name, w in clips.items()
     }
     (found, summed) = agreement([[one, one]], 0)  # text has too few steps
-    assert (found["hop"], summed["hop"], found["target"]) == (1, None, "audio")
-    assert found["spearman"] == pytest.approx(1)
-    assert found["shuffled_95"][0] < 0 < found["shuffled_95"][1] < 0.15
-    assert agreement([[one, opposite]], 0)[0]["spearman"] == pytest.approx(-1)
-    assert abs(agreement([[one, strange]], 0)[0]["spearman"]) < 0.15
+    assert (found.hop, summed.hop, found.target) == (1, None, "audio")
+    assert found.spearman == pytest.approx(1)
+    assert found.shuffled_95[0] < 0 < found.shuffled_95[1] < 0.15
+    assert agreement([[one, opposite]], 0)[0].spearman == pytest.approx(-1)
+    assert abs(agreement([[one, strange]], 0)[0].spearman) < 0.15
     assert agreement([[one], [strange]], 0) == []
     assert agreement([[one, strange]], 0) == agreement([[one, strange]], 0)
 
@@ -262,7 +263,7 @@ def test_entropies_leave_out_clips_of_one_step() -> None:
         "c": (AttentionMap(AUDIO, even[:1]),),
     }
     (found,) = entropies([target])
-    assert (found["clips"], found["mean"], found["std"]) == (2, 0.5, 0.5)
+    assert (found.clips, found.mean, found.std) == (2, 0.5, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -281,24 +282,25 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_pools_its_units_whatever_the_processes(run: Path, prepared: Path) -> None:
     corpus = open_prepared(prepared)
     found = explain(run, corpus, draws=2)
-    assert (found["fold_runs"], found["clips"], found["speakers"]) == (4, 48, 4)
+    assert (found.fold_runs, found.clips, found.speakers) == (4, 48, 4)
     assert explain(run, corpus, draws=2, jobs=2) == found
     assert explain(run, corpus, draws=2, seed=1) != found
     results = json.loads((run / "results.json").read_text())
     accuracy = results["pooled"]["accuracy"]
-    assert found["uniform"]["accuracy"]["trained"] == accuracy
-    for entry in found["deletion"]:
-        curve = entry["curves"]["attention"]
-        assert len(curve["probability"]) == len(found["shares"]) == 11
-        low, high = curve["interval_95"]
-        assert low <= curve["area"] <= high
-        gap = entry["differences"]["attention-random"]["area"]
-        assert gap == pytest.approx(curve["area"] - entry["curves"]["random"]["area"])
-    together = found["deletion"][0]
-    assert together["target"] == TOGETHER
-    assert together["curves"]["random"]["accuracy"][0] == accuracy
-    assert found["agreement"]
-    assert len(found["entropy"]) == 3
+    assert found.uniform.accuracy.trained == accuracy
+    for entry in found.deletion:
+        curve = entry.curves["attention"]
+        assert len(curve.probability) == len(found.shares) == 11
+        assert curve.interval_95 is not None
+        low, high = curve.interval_95
+        assert low <= curve.area <= high
+        gap = entry.differences["attention-random"].area
+        assert gap == pytest.approx(curve.area - entry.curves["random"].area)
+    together = found.deletion[0]
+    assert together.target == TOGETHER
+    assert together.curves["random"].accuracy[0] == accuracy
+    assert found.agreement
+    assert len(found.entropy) == 3
 
 
 def test_as_it_is_typed(run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -319,21 +321,21 @@ def test_as_it_is_typed(run: Path, prepared: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ends", "says"),
     [
-        ([-0.2, -0.1], "matter more than"),
-        ([0.1, 0.2], "matter less than"),
-        ([-0.1, 0.1], "are not told from"),
+        ((-0.2, -0.1), "matter more than"),
+        ((0.1, 0.2), "matter less than"),
+        ((-0.1, 0.1), "are not told from"),
         (None, "no interval"),
     ],
 )
-def test_findings_go_by_the_interval(ends: list[float] | None, says: str) -> None:
-    assert says in finding({"area": 0.0, "interval_95": ends})
+def test_findings_go_by_the_interval(ends: tuple[float, float] | None, says: str) -> None:
+    assert says in finding(Area(area=0.0, interval_95=ends))
 
 
 def test_five_speakers_are_enough_to_conclude(run: Path, prepared: Path) -> None:
     found = explain(run, open_prepared(prepared), draws=1)
-    parts = explanation_tables({**found, "speakers": 5})
+    parts = explanation_tables(found.model_copy(update={"speakers": 5}))
     lines = [part for part in parts if isinstance(part, str)]
-    assert sum("random ones" in line for line in lines) == len(found["deletion"])
+    assert sum("random ones" in line for line in lines) == len(found.deletion)
     assert not any("too few" in line for line in lines)
 
 

@@ -13,15 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 import emohop
-from emohop import exporting
 from emohop.cli import FAILED, app
 from emohop.corpora import read
 from emohop.errors import EmohopError
-from emohop.exporting import export
+from emohop.exporting import export, export_model
 from emohop.files import csv_text
 from emohop.model_config import MODEL_CONFIG
 from emohop.models.folder import GRAPH, WEIGHTS
-from emohop.robustness import read_robustness
+from emohop.robustness import RobustnessResults
 from emohop.storage import open_prepared
 from tests.features.tiny import sound
 from tests.prediction.conftest import SAID, films, model, prepared  # noqa: F401  (fixtures)
@@ -126,7 +125,8 @@ def test_it_is_judged_without_a_modality_as_the_model_is(
         words = ["evaluate", str(folder), str(prepared), "--degrade", "missing:video"]
         done = CliRunner().invoke(app, [*words, "--out", str(kept)])
         assert done.exit_code == 0, done.output
-        found.append({entry["name"]: entry["metrics"] for entry in read_robustness(kept)})
+        conditions = RobustnessResults.read(kept).conditions
+        found.append({entry.name: entry.metrics for entry in conditions})
     ours, theirs = found
     assert "missing:video" in ours
     assert theirs == {name: pytest.approx(scores, abs=1e-4) for name, scores in ours.items()}
@@ -210,7 +210,7 @@ def test_a_graph_that_answers_otherwise_is_not_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exporting, "TOLERANCE", 0.0)
+    monkeypatch.setattr(export_model, "TOLERANCE", 0.0)
     with pytest.raises(EmohopError, match="nothing was written"):
         export(model, tmp_path / "out")
     assert not (tmp_path / "out").exists()

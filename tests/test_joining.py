@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ from tests.prepared import write_prepared
 
 def rename(folder: Path, **changes: object) -> None:
     manifest = read_manifest(folder)
-    write_manifest(folder, dataclasses.replace(manifest, **changes))  # type: ignore[arg-type]
+    write_manifest(folder, manifest.model_copy(update=changes))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +13,11 @@ from typer.testing import CliRunner
 from emohop.cli import FAILED, app
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.evaluation.metrics import SCORES
+from emohop.evaluation.run_folder import ROBUSTNESS
 from emohop.features.degradation import Condition, parse_condition, parse_conditions
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
-from emohop.robustness import ROBUSTNESS, evaluate_damaged, read_robustness
+from emohop.robustness import RobustnessResults, evaluate_damaged
 from emohop.robustness.media import CorruptedMedia
 from emohop.storage import open_prepared
 from emohop.training.run import train
@@ -50,19 +49,19 @@ def made(synthetic_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
     return folder / "prepared", folder / "run"
 
 
-def names(result: dict[str, Any]) -> list[str]:
-    return [entry["name"] for entry in result["conditions"]]
+def names(result: RobustnessResults) -> list[str]:
+    return [entry.name for entry in result.conditions]
 
 
 def test_clean_is_what_the_run_said(run: Path, prepared: Path) -> None:
     corpus = open_prepared(prepared)
     result = evaluate_damaged(run, corpus, parse_conditions(["words:0.5"]), out=run / "a.json")
     results = json.loads((run / "results.json").read_text())
-    clean = result["conditions"][0]
-    assert clean["name"] == "clean"
-    assert clean["metrics"] == results["pooled"]
-    assert {name: clean["interval_95"][name] for name in SCORES} == results["interval_95"]
-    assert result["clips"] == 120
+    clean = result.conditions[0]
+    assert clean.name == "clean"
+    assert clean.metrics == results["pooled"]
+    assert json.loads(clean.model_dump_json())["interval_95"] == results["interval_95"]
+    assert result.clips == 120
     assert names(result) == ["clean", "words:0.5"]
 
 
@@ -78,24 +77,24 @@ def test_every_model_bears_what_it_can_miss(prepared: Path, tmp_path: Path, name
                 evaluate_damaged(tmp_path / name, corpus, conditions)
         else:
             result = evaluate_damaged(tmp_path / name, corpus, conditions)
-            clean, missing = result["conditions"]
-            assert missing["metrics"]["n"] == clean["metrics"]["n"] == 20
-            assert (missing["kind"], missing["level"]) == ("missing", None)
-            assert missing["metrics"]["ece"] != clean["metrics"]["ece"]
+            clean, missing = result.conditions
+            assert missing.metrics["n"] == clean.metrics["n"] == 20
+            assert (missing.kind, missing.level) == ("missing", None)
+            assert missing.metrics["ece"] != clean.metrics["ece"]
 
 
 def test_a_model_folder_and_another_corpus(run: Path, prepared: Path, tmp_path: Path) -> None:
     model = run / "fold-1/seed-0/model"
     conditions = parse_conditions(["video:drop:1,missing:video"])
     result = evaluate_damaged(model, open_prepared(prepared), conditions, out=tmp_path / "x.json")
-    assert result["clips"] == 20
+    assert result.clips == 20
     before = json.loads((run / "fold-1/seed-0/metrics.json").read_text())
-    assert result["conditions"][0]["metrics"] == before["test"]
-    dropped, missing = result["conditions"][1:]
-    assert dropped["metrics"] == missing["metrics"]  # all pictures lost is no pictures
-    assert json.loads((tmp_path / "x.json").read_text()) == result
+    assert result.conditions[0].metrics == before["test"]
+    dropped, missing = result.conditions[1:]
+    assert dropped.metrics == missing.metrics  # all pictures lost is no pictures
+    assert RobustnessResults.read(tmp_path / "x.json") == result
     other = open_prepared(write_prepared(tmp_path / "other", seed=7))
-    assert evaluate_damaged(model, other, [Condition()])["clips"] == 60
+    assert evaluate_damaged(model, other, [Condition()]).clips == 60
     assert not (model / ROBUSTNESS).exists()
 
 
@@ -103,7 +102,7 @@ def test_what_was_computed_is_kept(run: Path, prepared: Path) -> None:
     corpus, path = open_prepared(prepared), run / ROBUSTNESS
     told: list[str] = []
     first = evaluate_damaged(
-        run, corpus, parse_conditions(["words:0.2"]), done=lambda entry: told.append(entry["name"])
+        run, corpus, parse_conditions(["words:0.2"]), done=lambda entry: told.append(entry.name)
     )
     assert told == ["clean", "words:0.2"]
     marked = json.loads(path.read_text())
@@ -111,14 +110,18 @@ def test_what_was_computed_is_kept(run: Path, prepared: Path) -> None:
     path.write_text(json.dumps(marked))
     more = evaluate_damaged(run, corpus, parse_conditions(["words:0.4,words:0.2"]))
     assert names(more) == ["clean", "words:0.4", "words:0.2"]
-    assert more["conditions"][2]["metrics"]["accuracy"] == 0.123  # not computed again
-    assert [entry["name"] for entry in read_robustness(path)] == ["clean", "words:0.2", "words:0.4"]
+    assert more.conditions[2].metrics["accuracy"] == 0.123  # not computed again
+    assert [one.name for one in RobustnessResults.read(path).ordered()] == [
+        "clean",
+        "words:0.2",
+        "words:0.4",
+    ]
     marked["fingerprint"] = "of other models"
     path.write_text(json.dumps(marked))
     again = evaluate_damaged(run, corpus, parse_conditions(["words:0.2"]))
     assert again == first
     path.write_text("{}")
-    with pytest.raises(EmohopError, match=r"robustness\.json is missing or damaged"):
+    with pytest.raises(EmohopError, match=r"robustness\.json is damaged \(it has no version\)"):
         evaluate_damaged(run, corpus, parse_conditions(["words:0.2"]))
     path.unlink()
 
@@ -153,12 +156,15 @@ def test_damaged_media_from_the_command(made: tuple[Path, Path], synthetic_corpu
     assert result.exit_code == 0, result.output
     for text in ("noise:0", "video:blur:8", "words:1+missing:audio", "(+0.000)"):
         assert text in result.output
-    entries = {entry["name"]: entry for entry in read_robustness(Path(out) / ROBUSTNESS)}
-    assert entries["words:1+missing:audio"]["kind"] == "words+missing"
-    assert entries["words:1+missing:audio"]["level"] is None
-    assert entries["noise:0"]["level"] == 0
+    found = RobustnessResults.read(Path(out) / ROBUSTNESS)
+    entries = {entry.name: entry for entry in found.conditions}
+    assert entries["words:1+missing:audio"].kind == "words+missing"
+    assert entries["words:1+missing:audio"].level is None
+    assert entries["noise:0"].level == 0
     shown = CliRunner().invoke(app, [*words, "--json", "--degrade", "noise:0"])
-    assert json.loads(shown.stdout)["conditions"][1] == entries["noise:0"]
+    assert json.loads(shown.stdout)["conditions"][1] == json.loads(
+        entries["noise:0"].model_dump_json()
+    )
 
 
 def test_what_cannot_be_damaged(

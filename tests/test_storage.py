@@ -249,7 +249,7 @@ def test_damaged_folders(prepared: Path, tmp_path: Path) -> None:
 def test_more_shards_than_files_may_be_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emohop.storage.most_maps", lambda: 2)
+    monkeypatch.setattr("emohop.storage.prepared.most_maps", lambda: 2)
     corpus = open_prepared(write_prepared(tmp_path / "out", clips=110))
     assert len(corpus.manifest.shards) == 5
     rows = [corpus[i] for i in (0, 30, 60, 90, 109, 1)]

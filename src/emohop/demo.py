@@ -10,6 +10,7 @@ from typing import Any
 
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
+from emohop.evaluation.run_files import RunResults
 from emohop.files import write_text
 from emohop.recipes import make_recipe
 
@@ -31,11 +32,11 @@ def run_demo(
     say: Callable[[str], None],
     models: Sequence[str] = MODELS,
     settings: Sequence[str] = (),
-) -> list[dict[str, Any]]:
+) -> list[RunResults]:
     """Run every stage in `out`, or go on where an earlier call was stopped.
 
     `settings` go on top of the recipe `demo`, as `--set` has them. `say` is told each stage and
-    its time. Returns what `results.json` holds of each model, AMH last. EmohopError when `out`
+    its time. Returns the results of each model, AMH last. EmohopError when `out`
     holds something else.
     """
     from emohop.preparation import prepare

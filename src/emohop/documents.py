@@ -18,7 +18,15 @@ from emohop.files import replacing
 _Document = TypeVar("_Document", bound="Document")
 
 
-class Document(BaseModel):
+class Block(BaseModel):
+    """A block of a file: its keys are these and no others."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+class Document(Block):
     """The content of a JSON file. Subclasses declare `version: Literal[N] = N` among their fields.
 
     Example:
@@ -28,10 +36,6 @@ class Document(BaseModel):
         >>> Note.parse(Note(clips=3).to_bytes(), "note.json").clips
         3
     """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
 
     remedy: ClassVar[str] = "use the version of emohop that wrote it"
     """What to do next, as the end of an error."""
@@ -46,7 +50,7 @@ class Document(BaseModel):
         """
         try:
             values = json.loads(data)
-            found = values["version"] if isinstance(values, dict) else None
+            found = _version(values) if isinstance(values, dict) else None
         except KeyError:
             raise EmohopError(f"{where} is damaged (it has no version): {cls.remedy}") from None
         except (ValueError, RecursionError) as error:
@@ -86,10 +90,18 @@ class Document(BaseModel):
         return (text + "\n").encode()
 
     def write(self, path: Path) -> None:
-        """Put the file in place, whole or not at all."""
-        data = self.to_bytes()
+        """Put the file in place, whole or not at all; EmohopError for NaN and infinity."""
+        try:
+            data = self.to_bytes()
+        except ValueError as error:
+            raise EmohopError(f"{path} is not written: it would hold NaN or infinity") from error
         with replacing(path) as file:
             file.write(data)
+
+
+def _version(values: dict[str, Any]) -> object:
+    """The version that a file says; files of long ago call it their format."""
+    return values["format"] if "version" not in values and "format" in values else values["version"]
 
 
 def _reason(error: ValidationError) -> str:

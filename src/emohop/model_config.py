@@ -6,16 +6,15 @@ reports need it too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from emohop.clips import Modality
-from emohop.config import FeatureSettings, ModelSettings, Recipe, Standardisation, checked
-from emohop.documents import Document
-from emohop.errors import EmohopError, UnknownNameError
+from emohop.config import FeatureSettings, ModelSettings, Recipe, Standardisation, settings_of
+from emohop.documents import Block, Document
 
 MODEL_CONFIG = "model.json"
 """The name of the file, in a model folder."""
@@ -30,30 +29,6 @@ Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 Mean = Annotated[float, Field(ge=-LARGEST_FLOAT32, le=LARGEST_FLOAT32)]
 Deviation = Annotated[float, Field(ge=SMALLEST_FLOAT32, le=LARGEST_FLOAT32)]
-
-_Kind = TypeVar("_Kind", bound=BaseModel)
-
-
-def _settings(kind: type[_Kind]) -> Callable[[object], _Kind]:
-    """Settings are read as those of a recipe are: their own errors name the setting."""
-
-    def read(values: object) -> _Kind:
-        try:
-            return checked(kind, values)
-        except UnknownNameError:
-            raise  # the file is whole: a plug-in is missing here
-        except EmohopError as error:
-            raise ValueError(str(error)) from None
-
-    return read
-
-
-class Block(BaseModel):
-    """A block of the file: its keys are these and no others."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +75,8 @@ class Normalisation(Block):
     """The training part's feature statistics, by array (`standardisation.Standardiser`)."""
 
     kind: Standardisation
-    overall: dict[str, Moments] = {}
-    speakers: dict[str, dict[str, Moments]] = {}
+    overall: dict[str, Moments] = Field(default_factory=dict)
+    speakers: dict[str, dict[str, Moments]] = Field(default_factory=dict)
 
     def tables(self) -> Iterator[dict[str, Moments]]:
         """The statistics of all, then those of each speaker."""
@@ -114,11 +89,11 @@ class PreprocessorConfig(Block):
 
     labels: tuple[str, ...]
     """The classes, in the order of the network's logits."""
-    features: Annotated[FeatureSettings, BeforeValidator(_settings(FeatureSettings))]
+    features: Annotated[FeatureSettings, BeforeValidator(settings_of(FeatureSettings))]
     """The features that the model was trained on."""
     sizes: InputDims
     """Sizes that the data decide."""
-    encoders: dict[Modality, str] = {}
+    encoders: dict[Modality, str] = Field(default_factory=dict)
     """The fingerprint of each modality's pretrained encoder."""
     max_length: dict[Modality, Count]
     """Steps read of a clip, by modality."""
@@ -206,12 +181,12 @@ class ModelConfig(Document):
     version: Literal[4] = 4
     emohop: str
     """The version of emohop that trained it."""
-    model: Annotated[ModelSettings, BeforeValidator(_settings(ModelSettings))]
+    model: Annotated[ModelSettings, BeforeValidator(settings_of(ModelSettings))]
     """The network."""
     preprocessor: PreprocessorConfig
     """How clips become batches."""
     calibration: Calibration
-    recipe: Annotated[Recipe, BeforeValidator(_settings(Recipe))]
+    recipe: Annotated[Recipe, BeforeValidator(settings_of(Recipe))]
     """The whole recipe of the run; `model` is the one of this fold."""
     corpus: TrainedOn
     fold: CountOrZero

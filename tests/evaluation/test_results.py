@@ -18,7 +18,6 @@ from emohop.evaluation.results import (
     check_complete,
     read_predictions,
     write_fold_run,
-    write_json,
     write_predictions,
 )
 from emohop.evaluation.significance import cluster_intervals
@@ -142,31 +141,16 @@ def test_each_clip_is_scored_exactly_once() -> None:
         check_complete(both, "test", [*ids, ids[0]])
 
 
-def test_json_is_stable_and_whole_or_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    write_json(path, {"b": 1, "a": [0.1, None, "é"]})
-    first = path.read_bytes()
-    assert json.loads(first) == {"b": 1, "a": [0.1, None, "é"]}
-    assert list(json.loads(first)) == ["b", "a"]
-    assert first.endswith(b"}\n")
-    for bad in (float("nan"), float("inf")):
-        with pytest.raises(EmohopError, match=r"x\.json is not written"):
-            write_json(path, {"a": bad})
-    assert path.read_bytes() == first
-    assert [f.name for f in tmp_path.iterdir()] == ["x.json"]
-
-
 def test_a_unit_writes_predictions_and_metrics_and_is_read_back(tmp_path: Path) -> None:
     both = part("dev", 1) + part("test", 0)
     folder = tmp_path / "fold-0" / "seed-0"
     blocks = write_fold_run(folder, both)
     assert sorted(f.name for f in folder.iterdir()) == ["metrics.json", "predictions.parquet"]
-    assert json.loads((folder / "metrics.json").read_text("utf-8")) == blocks
-    assert list(blocks) == ["dev", "test"]
-    assert list(blocks["test"]) == ["n", *SCORES, "ece"]
-    assert blocks["dev"] == part("dev", 1).metrics()
+    assert json.loads((folder / "metrics.json").read_text("utf-8")) == blocks.to_json()
+    assert list(blocks.test) == ["n", *SCORES, "ece"]
+    assert blocks.dev == part("dev", 1).metrics()
     result = FoldRunResult.read(folder, 0, 0, "Ses0")
-    assert (result.dev, result.test) == (blocks["dev"], blocks["test"])
+    assert (result.dev, result.test) == (blocks.dev, blocks.test)
     assert same(result.predictions, both.part("test"))
 
 
@@ -190,46 +174,45 @@ def pooled_by_hand(fold_runs: list[FoldRunResult]) -> tuple[NDArray[Any], NDArra
 def test_summary(seeds: tuple[int, ...]) -> None:
     fold_runs = [fold_run(fold, seed) for seed in seeds for fold in (2, 0, 1)]
     summary = summarise(fold_runs, "session", "iemocap-3", LABELS, resamples=400)
-    json.dumps(summary, allow_nan=False)
-    assert summary["version"] == 1
-    assert (summary["protocol"], summary["class_set"]) == ("session", "iemocap-3")
-    assert summary["labels"] == list(LABELS)
-    assert (summary["folds"], summary["seeds"]) == ([0, 1, 2], list(seeds))
-    assert summary["speakers"] == 6
-    assert [(u["fold"], u["seed"]) for u in summary["fold_runs"]] == [
+    json.dumps(summary.model_dump(), allow_nan=False)
+    assert (summary.protocol, summary.class_set) == ("session", "iemocap-3")
+    assert summary.labels == LABELS
+    assert (summary.folds, summary.seeds) == ((0, 1, 2), seeds)
+    assert summary.speakers == 6
+    assert [(u.fold, u.seed) for u in summary.fold_runs] == [
         (fold, seed) for fold in range(3) for seed in seeds
     ]
     first = fold_run(0, 0)
-    assert summary["fold_runs"][0] == {
+    assert summary.fold_runs[0].model_dump() == {
         "fold": 0, "seed": 0, "name": "Ses0", "dev": first.dev, "test": first.test,
     }  # fmt: skip
     for name in (*SCORES, "ece"):
         values = [u.test[name] for u in fold_runs]
         middle = sum(values) / len(values)
         spread = (sum((v - middle) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-        assert summary["mean"][name] == pytest.approx(middle)
-        assert summary["std"][name] == pytest.approx(spread)
+        assert summary.mean[name] == pytest.approx(middle)
+        assert summary.std[name] == pytest.approx(spread)
     true, table, who = pooled_by_hand(fold_runs)
-    assert summary["pooled"] == pytest.approx(metrics(true, table))
-    assert summary["pooled"]["n"] == 36 * len(seeds)
-    assert set(summary["interval_95"]) == set(SCORES)
+    assert summary.pooled == pytest.approx(metrics(true, table))
+    assert summary.pooled["n"] == 36 * len(seeds)
+    assert set(summary.interval_95) == set(SCORES)
     wanted = cluster_intervals(true, table.argmax(axis=1), who, 3, resamples=400)
     for name in SCORES:
-        assert summary["interval_95"][name] == list(wanted[name])
+        assert summary.interval_95[name] == wanted[name]
         low, high = wanted[name]
-        assert low < summary["pooled"][name] < high
+        assert low < summary.pooled[name] < high
 
 
 def test_summary_of_one_unit_has_no_spread_and_of_unknown_speakers_no_interval() -> None:
     one = fold_run(0)
     summary = summarise([one], "session", "c", LABELS, resamples=50)
-    assert set(summary["std"].values()) == {None}
-    assert summary["mean"]["accuracy"] == summary["pooled"]["accuracy"] == one.test["accuracy"]
+    assert set(summary.std.values()) == {None}
+    assert summary.mean["accuracy"] == summary.pooled["accuracy"] == one.test["accuracy"]
     for who, count in ((None, 0), ("only", 1)):
         unsure = replace(one, predictions=replace(one.predictions, speaker=(who,) * 12))
         summary = summarise([unsure], "session", "c", LABELS)
-        assert summary["interval_95"] == dict.fromkeys(SCORES)
-        assert summary["speakers"] == count
+        assert summary.interval_95 == dict.fromkeys(SCORES)
+        assert summary.speakers == count
 
 
 def test_summary_does_not_depend_on_the_order_of_units() -> None:

@@ -83,7 +83,7 @@ def test_only_the_last_layers_change_and_what_is_saved_is_what_was_trained(
     modality: Modality, kind: str, lora: int | None, tmp_path: Path
 ) -> None:
     name, items = save(tmp_path / "old", modality, kind), items_of(modality)
-    trained = opened(name, modality, last=1, lora=lora, dropout=0)
+    trained = opened(name, modality, last_layers=1, lora_rank=lora, dropout=0)
     assert trained.parameters
     before = trained.vectors(items).detach().numpy()
     shifted(trained, items)
@@ -107,7 +107,7 @@ def test_all_layers(tmp_path: Path) -> None:
 
 
 def test_dropout_is_in_the_trained_layers_only(tmp_path: Path) -> None:
-    network = opened(save_language(tmp_path), Modality.TEXT, last=1)
+    network = opened(save_language(tmp_path), Modality.TEXT, last_layers=1)
     still = network.vectors(TEXTS)
     assert torch.equal(still, network.vectors(TEXTS))
     network.train()
@@ -139,13 +139,13 @@ def test_a_long_text_and_nothing_at_all(tmp_path: Path) -> None:
 
 def test_too_many_layers(tmp_path: Path) -> None:
     with pytest.raises(EmohopError, match=f"^last = 9: .* has {LAYERS} layers$"):
-        opened(save_language(tmp_path), Modality.TEXT, last=9)
+        opened(save_language(tmp_path), Modality.TEXT, last_layers=9)
 
 
 def test_without_peft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtraError, match=r"emohop\[lora\]"):
-        opened(save_language(tmp_path), Modality.TEXT, lora=2)
+        opened(save_language(tmp_path), Modality.TEXT, lora_rank=2)
 
 
 def test_a_record_comes_back(tmp_path: Path) -> None:

@@ -146,7 +146,6 @@ def make_glove(folder: Path) -> list[Path]:
 
 def _prepared(folder: Path) -> Path:
     """A prepared corpus that brings word vectors along."""
-    from dataclasses import replace
 
     from emohop.storage.manifest import read_manifest, write_manifest
     from emohop.storage.vectors import write_vectors
@@ -154,7 +153,7 @@ def _prepared(folder: Path) -> Path:
 
     out = write_prepared(folder / "prepared", clips=9)
     files = write_vectors(out, ["_PAD_", "_UNK_", "no"], np.ones((3, 4), np.float32))
-    write_manifest(out, replace(read_manifest(out), word_vectors=files))
+    write_manifest(out, read_manifest(out).model_copy(update={"word_vectors": files}))
     return out
 
 

@@ -107,7 +107,7 @@ def _unknown(config: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_drop("preprocessor"), r"is damaged \(inputs: field required\)"),
+        (_drop("preprocessor"), r"is damaged \(preprocessor: field required\)"),
         (_drop("model"), r"is damaged \(model: field required\)"),
         (_drop("version"), r"is damaged \(it has no version\)"),
         (_newer, "version 99, this emohop reads version 4"),
@@ -152,7 +152,10 @@ def _unknown(config: dict[str, Any]) -> None:
             r"overall\.audio\.mean\.0: ",
         ),
         (_put("preprocessor.normalisation.overall", {}), "normalisation has no audio"),
-        (_put("model.modalities", ["audio", "text"]), "model does not read the modalities of inp"),
+        (
+            _put("model.modalities", ["audio", "text"]),
+            "model does not read the modalities of pre",
+        ),
         (_put("calibration.temperature", 0), r"calibration\.temperature: "),
         (_put("recipe.protocl", "session"), "recipe: .*unknown setting 'protocl'"),
         (_put("recipe.per_fold", {"0": {"seeds": [1]}}), "recipe: .*per_fold 0: seeds is not of"),

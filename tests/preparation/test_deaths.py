@@ -19,7 +19,7 @@ from tests.preparation.twelve import CLIPS, run
 
 CRASHING = """
 import os, sys
-from emohop import preparation
+from emohop.preparation import prepare_corpus
 from emohop.config import FeatureSettings
 from emohop.media import audio
 from emohop.preparation import plan, work
@@ -37,10 +37,10 @@ def make_shard(task):  # loky takes this module along, and with it the reader th
     return work.make_shard(task)
 
 def main():
-    preparation.make_shard = make_shard
+    prepare_corpus.make_shard = make_shard
     plan.CLIPS_PER_SHARD = 4, 4
     features = FeatureSettings(video=None, prosody=False, text=None)
-    done = preparation.prepare(
+    done = prepare_corpus.prepare(
         "folder", sys.argv[1], sys.argv[2], jobs=2, allow_failures=True, features=features)
     for problem in done.problems:
         print(problem.id, problem.stage)

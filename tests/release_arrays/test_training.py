@@ -46,9 +46,9 @@ def recipe(*settings: str) -> Recipe:
 def test_a_run_on_the_corpus_s_own_parts(imported: PreparedCorpus, tmp_path: Path) -> None:
     out = tmp_path / "run"
     results = train(imported.folder, out, recipe())
-    assert (results["protocol"], results["folds"]) == ("official", [0])
-    assert results["units"][0]["test"]["n"] == CLIPS["test"]
-    assert results["interval_95"]["accuracy"] is None  # nobody knows who speaks
+    assert (results.protocol, results.folds) == ("official", (0,))
+    assert results.fold_runs[0].test["n"] == CLIPS["test"]
+    assert results.interval_95["accuracy"] is None  # nobody knows who speaks
     assert yaml.safe_load((out / "recipe.yaml").read_text())["protocol"] == "official"
     model = out / "fold-0/seed-0/model"
     assert json.loads((model / "model.json").read_text())["recipe"]["protocol"] == "official"

@@ -107,15 +107,23 @@ def test_long_clips_and_the_numbers_of_the_release(tmp_path: Path) -> None:
         rows.append((Clip(f"c{i}", label=labels.labels[i], split=split), arrays))
     path = folder / "shards/00000.arrow"
     write_shard(path, rows, labels, FEATURES, SIZES)
-    shards = (Shard(path.name, len(rows), sha256(path)),)
+    shards = (Shard(file=path.name, clips=len(rows), sha256=sha256(path)),)
     counts = dict.fromkeys(labels.labels, 1)
     write_manifest(
         folder,
         Manifest(
-            "own", "own", labels.labels, FEATURES, SIZES, counts, {}, 0, shards,
-            fingerprint({}, shards),
+            corpus="own",
+            class_set="own",
+            labels=labels.labels,
+            features=FEATURES,
+            sizes=SIZES,
+            label_counts=counts,
+            dropped={},
+            problems=0,
+            shards=shards,
+            fingerprint=fingerprint({}, shards),
         ),
-    )  # fmt: skip
+    )
     done = export_arrays(folder, tmp_path / "out")
     assert done.labels == ("ang", "exc", "hap", "sad", "fru", "sur", "neu")
     assert np.load(tmp_path / "out/test_label.npy").tolist() == [2, 1, 0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emohop.robustness import ROBUSTNESS
+from emohop.evaluation.run_folder import ROBUSTNESS
 from emohop.training.experiment import Experiment, make_experiment, train_rows
 from tests.prepared import write_prepared
 

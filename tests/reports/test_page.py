@@ -18,12 +18,12 @@ from emohop.cli import FAILED, app
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
-from emohop.evaluation.runs import CLIPS, read_runs
+from emohop.evaluation.run_folder import CLIPS, ROBUSTNESS
+from emohop.evaluation.runs import read_runs
 from emohop.evaluation.splits import LEAKS
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.reports.page.page import make_report, render, write_report
-from emohop.robustness import ROBUSTNESS
 from emohop.training.run import train
 from tests.prepared import write_prepared
 from tests.reports.conftest import QUICK, write_robustness
@@ -184,7 +184,7 @@ def test_the_clips_that_are_shown_tell_something(
     report = write_report([table], tmp_path / "page.html", prepared=prepared)
     (section,) = (section for section in report.sections if section.anchor == "attention")
     runs = [run for run in read_runs([table]) if run.recipe["model"]["name"] == "amh"]
-    run = max(runs, key=lambda one: one.results["pooled"]["balanced_accuracy"])
+    run = max(runs, key=lambda one: one.results.pooled["balanced_accuracy"])
     test = run.fold_runs[0].predictions.part("test")
     sure = dict(zip(test.id, test.probabilities.max(axis=1), strict=True))
     right = {i for i, a, b in zip(test.id, test.label, test.predicted, strict=True) if a == b}

@@ -11,7 +11,8 @@ import pytest
 from sklearn.metrics import recall_score
 
 from emohop.evaluation.comparison import compare
-from emohop.evaluation.runs import CLIPS, Run, read_runs
+from emohop.evaluation.run_folder import CLIPS
+from emohop.evaluation.runs import Run, read_runs
 from emohop.reports.figures.theme import PAPER, styled
 from emohop.reports.page.sections import (
     SHOWN_RUNS,
@@ -105,7 +106,7 @@ def test_a_curve_of_hops_needs_runs_that_differ_in_nothing_else(
         with styled(PAPER):
             (axes,) = plot.draw(PAPER).axes
         assert np.asarray(axes.lines[0].get_xdata()).tolist() == [1, 2, 3]
-        expected = [run.results["pooled"][score] for run in runs[:3]]
+        expected = [run.results.pooled[score] for run in runs[:3]]
         assert np.asarray(axes.lines[0].get_ydata()).tolist() == pytest.approx(expected)
     other = ["model.hops=5", "training.learning_rate=0.5"]
     write_run(tmp_path / "other", folds=[0, 1], clips=40, settings=other)

@@ -150,7 +150,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_every_colour_of_the_page_can_be_seen() -> None:
-    css = resources.files("emohop.reports").joinpath("page.css").read_text("utf-8")
+    css = resources.files("emohop.reports.page").joinpath("page.css").read_text("utf-8")
     themes = variables(css)
     assert len(themes) == 3
     for theme in themes:

@@ -268,7 +268,7 @@ def test_the_openapi_names_every_answer(client: TestClient) -> None:
     assert set(asked) == {"200", *(f"{n}" for n in (400, 401, 413, 422, 429, 500, 503, 504))}
     for status in set(asked) - {"200"}:
         kind = asked[status]["content"]["application/json"]["schema"]["$ref"]
-        assert kind.endswith("/Trouble")
+        assert kind.endswith("/ErrorResponse")
 
 
 def test_other_pages_may_not_ask_unless_they_are_named(model: Path, client: TestClient) -> None:

@@ -234,10 +234,10 @@ def test_a_finished_run_does_nothing_again(run: Path, prepared: Path) -> None:
 
 def test_folds_and_seeds_may_be_added(prepared: Path, tmp_path: Path) -> None:
     first = train(prepared, tmp_path / "run", recipe("folds=[0]"))
-    assert first["folds"] == [0]
+    assert first.folds == (0,)
     both = train(prepared, tmp_path / "run", recipe("folds=[2]"))
-    assert both["folds"] == [0, 2]
-    assert both["fold_runs"][0] == first["fold_runs"][0]
+    assert both.folds == (0, 2)
+    assert both.fold_runs[0] == first.fold_runs[0]
 
 
 def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Pat
 def test_single_modalities(prepared: Path, tmp_path: Path, name: str) -> None:
     wanted = recipe(f"model.name={name}", "folds=[0]", "training.standardise=train_speaker")
     results = train(prepared, tmp_path / name, wanted)
-    assert results["model"].startswith(name)
+    assert results.model.startswith(name)
     again = Predictor.load(tmp_path / name / "fold-0/seed-0/model").evaluate(
         open_prepared(prepared)
     )
@@ -391,7 +391,7 @@ def test_selection_by_loss_keeps_the_lowest(prepared: Path, tmp_path: Path) -> N
 def test_bfloat16_trains_and_is_scored_in_float32(prepared: Path, tmp_path: Path) -> None:
     wanted = recipe("training.precision=bfloat16", "folds=[1]")
     results = train(prepared, tmp_path / "run", wanted)
-    assert results["mean"]["accuracy"] > 0.5
+    assert results.mean["accuracy"] > 0.5
     folder = tmp_path / "run" / "fold-1" / "seed-0"
     with (folder / "history.csv").open() as file:
         best = max(float(line["dev_balanced_accuracy"]) for line in csv.DictReader(file))

@@ -149,7 +149,7 @@ def test_rows_are_runs_of_their_own(prepared: Path, tmp_path: Path) -> None:
     ended: list[Outcome] = []
     out = tmp_path / "table"
     results = train_rows(prepared, out, wanted, jobs=2, begun=begun.extend, ended=ended.append)
-    assert [result["model"] for result in results] == ["are audio", "tre text"]
+    assert [result.model for result in results] == ["are audio", "tre text"]
     assert [fold_run.title for fold_run in begun] == [
         *("are_audio/fold-0/seed-0", "tre_text/fold-0/seed-0"),
         *("are_audio/fold-2/seed-0", "tre_text/fold-2/seed-0"),
@@ -192,7 +192,7 @@ def test_shipped_experiments_run(prepared: Path, tmp_path: Path, name: str) -> N
     made = make_experiment(name, quick, override="small")
     assert isinstance(made, Experiment)
     results = train_rows(prepared, tmp_path / "out", made)
-    assert [result["model"] for result in results] == [row.name for row in made.rows]
+    assert [result.model for result in results] == [row.name for row in made.rows]
     runs = read_runs([tmp_path / "out"])
     assert compare(runs, resamples=100).rows[0].fold_runs == 1
     assert not made.left_out
@@ -201,7 +201,7 @@ def test_shipped_experiments_run(prepared: Path, tmp_path: Path, name: str) -> N
 def test_scores_of_two_protocols_stand_in_two_tables(prepared: Path, tmp_path: Path) -> None:
     made = experiment(**{"protocol": ["session", "random"], "model.name": ["are"]})
     results = train_rows(prepared, tmp_path / "out", made)
-    assert [result["protocol"] for result in results] == ["session", "random"]
+    assert [result.protocol for result in results] == ["session", "random"]
     honest, leaky = comparison_tables(results)
     assert honest.caption is None
     assert "speakers and scripted sentences of test are in train too" in str(leaky.caption)
@@ -235,7 +235,7 @@ def test_a_failing_unit_does_not_end_the_others(prepared: Path, tmp_path: Path) 
     assert len(good.fold_runs) == 2
     bad = tmp_path / "out/are_audio_learning_rate=1e+30/fold-0/seed-0"
     assert "training diverged" in (bad / FAILURE).read_text()
-    assert not (good.fold_runs[0].folder / FAILURE).exists()
+    assert not (good.fold_runs[0].files.path / FAILURE).exists()
 
 
 def test_a_bug_in_one_unit_is_raised_when_all_others_are_done(

@@ -71,13 +71,13 @@ def test_mlflow_in_a_local_file(prepared: Path, plain: Path, tmp_path: Path) -> 
     (read,) = read_runs([out])
     for fold_run in read.fold_runs:
         logged = found[f"fold-{fold_run.fold}/seed-0"]
-        assert logged.info.run_id == (fold_run.folder / "mlflow-run.txt").read_text().strip()
+        assert logged.info.run_id == (fold_run.files.path / "mlflow-run.txt").read_text().strip()
         assert logged.info.status == "FINISHED"
         assert logged.data.params["model.audio.hidden"] == "8"
         assert logged.data.tags["tests"] == fold_run.name
         epochs = client.get_metric_history(logged.info.run_id, "dev_loss")
         assert [m.value for m in epochs] == pytest.approx([e["dev_loss"] for e in fold_run.history])
-        metrics = json.loads((fold_run.folder / "metrics.json").read_text())
+        metrics = json.loads((fold_run.files.path / "metrics.json").read_text())
         assert logged.data.metrics["final_test_accuracy"] == metrics["test"]["accuracy"]
 
 

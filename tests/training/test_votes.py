@@ -10,7 +10,8 @@ import pytest
 
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.evaluation.results import METRICS, PREDICTIONS, read_predictions
+from emohop.evaluation.results import read_predictions
+from emohop.evaluation.run_folder import METRICS, PREDICTIONS
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared

@@ -111,7 +111,7 @@ def _damaged(
             progress=progress,
         )
     if as_json:
-        typer.echo(json.dumps(result, indent=1))
+        typer.echo(json.dumps(result.to_json(), indent=1))
     else:
         show(robustness_table(result))
 
@@ -125,18 +125,18 @@ def _heard(
     jobs: int,
     as_json: bool,
 ) -> None:
-    from emohop.evaluation.runs import RECIPE
+    from emohop.evaluation.run_folder import RunFolder
     from emohop.reports.terminal.console import progress_bar, show
     from emohop.reports.terminal.tables import robustness_table
     from emohop.robustness.asr import evaluate_heard
 
-    heard = out or (model / "heard.csv" if (model / RECIPE).exists() else None)
+    heard = out or (model / "heard.csv" if RunFolder(model).begun else None)
     with progress_bar("clips") as progress:
         result = evaluate_heard(
             model, corpus, source, name, heard=heard, jobs=jobs, progress=progress
         )
     if as_json:
-        typer.echo(json.dumps(result, indent=1))
+        typer.echo(json.dumps(result.to_json(), indent=1))
         return
     show(robustness_table(result))
-    typer.echo(f"word error rate of {name}: {result['conditions'][1]['wer']:.3f}")
+    typer.echo(f"word error rate of {name}: {result.conditions[1].wer:.3f}")

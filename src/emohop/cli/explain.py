@@ -33,7 +33,6 @@ def explain(
     """Check a model's attention on its test clips: removal of steps, no attention, other seeds."""
     if figure is not None and figure.suffix not in FIGURES:
         fail(f"--figure {figure}: a picture, as {', '.join(FIGURES)}")
-    from emohop.evaluation.results import write_json
     from emohop.explanation import DRAWS
     from emohop.explanation import explain as check
     from emohop.reports.figures.theme import save
@@ -52,12 +51,12 @@ def explain(
             progress=progress,
         )
     if out is not None:
-        write_json(out, result)
+        result.write(out)
         typer.echo(f"wrote {out}", err=True)
     if figure is not None:
         save(deletion_curves(result), figure)
         typer.echo(f"wrote {figure}", err=True)
     if as_json:
-        typer.echo(json.dumps(result, indent=1))
+        typer.echo(json.dumps(result.to_json(), indent=1))
     else:
         show(*explanation_tables(result))

@@ -29,7 +29,7 @@ def asked_for(
     `lists` maps the settings that may be varied to what was typed; several values of one make an
     experiment.
     """
-    from emohop.evaluation.runs import RECIPE
+    from emohop.evaluation.run_folder import RunFolder
     from emohop.recipes import read_settings
     from emohop.training.experiment import continued, is_experiment, make_experiment
     from emohop.training.run import stored_recipe
@@ -57,13 +57,15 @@ def asked_for(
                 "folder"
             )
         return continued(out, {**read_settings(settings), **overrides})
-    base = recipe or (str(out / RECIPE) if stored_recipe(out) is not None else "default")
+    base = recipe or (
+        str(RunFolder(out).recipe_file) if stored_recipe(out) is not None else "default"
+    )
     return make_experiment(base, settings, overrides, vary, override)
 
 
 def corpus_and_out(folders: Sequence[Path], tests: Sequence[Path]) -> tuple[Path, Path]:
     """The prepared corpus to train on, joined below the run folder if they are several; that."""
-    from emohop.evaluation.runs import JOINED, is_taken
+    from emohop.evaluation.run_folder import RunFolder, is_taken
     from emohop.storage.joining import join
 
     *prepared, out = folders
@@ -71,8 +73,8 @@ def corpus_and_out(folders: Sequence[Path], tests: Sequence[Path]) -> tuple[Path
         raise EmohopError("name a prepared corpus, and the run folder as last word: PREPARED OUT")
     if len(prepared) == 1 and not tests:
         return prepared[0], out
-    join(prepared, tests, out / JOINED, replace=not is_taken(out))
-    return out / JOINED, out
+    join(prepared, tests, RunFolder(out).joined_corpus, replace=not is_taken(out))
+    return RunFolder(out).joined_corpus, out
 
 
 def choices(key: str, text: str) -> list[str]:

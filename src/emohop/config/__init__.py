@@ -21,7 +21,7 @@ from emohop.config.models import (
 )
 from emohop.config.recipe import EXPERIMENT_KEYS, Recipe, recipe_for_fold
 from emohop.config.serving import ServingSettings
-from emohop.config.settings import checked, flattened, put
+from emohop.config.settings import checked, flattened, put, settings_of
 from emohop.config.training import FinetuningSettings, Standardisation, TrainingSettings
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "flattened",
     "put",
     "recipe_for_fold",
+    "settings_of",
 ]

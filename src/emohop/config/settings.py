@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, UnknownNameError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -28,6 +28,20 @@ def checked(kind: type[_Model], values: object) -> _Model:
         return kind.model_validate(values)
     except ValidationError as error:
         raise EmohopError(_one_line(kind, error)) from None
+
+
+def settings_of(kind: type[_Model]) -> Callable[[object], _Model]:
+    """A validator for fields of files that are settings: their own errors name the setting."""
+
+    def read(values: object) -> _Model:
+        try:
+            return checked(kind, values)
+        except UnknownNameError:
+            raise  # the file is whole: a plug-in is missing here
+        except EmohopError as error:
+            raise ValueError(str(error)) from None
+
+    return read
 
 
 def put(values: dict[str, Any], key: str, value: object) -> None:

@@ -6,13 +6,13 @@ import difflib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES
+from emohop.evaluation.run_files import FoldRunScores
 from emohop.evaluation.runs import Run, check_comparable
 from emohop.evaluation.significance import (
     RESAMPLES,
@@ -96,10 +96,10 @@ def compare(
     first = runs[0]
     return Comparison(
         protocol=first.protocol,
-        class_set=str(first.results["class_set"]),
+        class_set=first.results.class_set,
         labels=first.labels,
-        folds=tuple(first.results["folds"]),
-        seeds=tuple(first.results["seeds"]),
+        folds=first.results.folds,
+        seeds=first.results.seeds,
         rows=tuple(_row(run) for run in runs),
         pairs=_pairs(pairs, resamples),
         notes=_notes(runs),
@@ -111,24 +111,21 @@ def _row(run: Run) -> Row:
     return Row(
         title=run.title,
         fold_runs=len(run.fold_runs),
-        clips=int(results["pooled"]["n"]),
-        mean=results["mean"],
-        std=results["std"],
-        std_seeds={name: _std_over_seeds(results["fold_runs"], name) for name in SCORES},
-        pooled=results["pooled"],
-        interval={
-            name: None if ends is None else (float(ends[0]), float(ends[1]))
-            for name, ends in results["interval_95"].items()
-        },
-        ece=float(results["calibration"]["ece"]),
-        ece_calibrated=float(results["calibration"]["ece_calibrated"]),
+        clips=int(results.pooled["n"]),
+        mean=results.mean,
+        std=results.std,
+        std_seeds={name: _std_over_seeds(results.fold_runs, name) for name in SCORES},
+        pooled=results.pooled,
+        interval=results.interval_95,
+        ece=results.calibration.ece,
+        ece_calibrated=results.calibration.ece_calibrated,
     )
 
 
-def _std_over_seeds(fold_runs: Sequence[Mapping[str, Any]], name: str) -> float | None:
+def _std_over_seeds(fold_runs: Sequence[FoldRunScores], name: str) -> float | None:
     by_seed: dict[int, list[float]] = {}
     for fold_run in fold_runs:
-        by_seed.setdefault(fold_run["seed"], []).append(fold_run["test"][name])
+        by_seed.setdefault(fold_run.seed, []).append(fold_run.test[name])
     means = [float(np.mean(values)) for values in by_seed.values()]
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
@@ -223,11 +220,11 @@ def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
     """What must be said beside the numbers."""
     first = runs[0]
     notes = []
-    if first.results.get("leak"):
-        notes.append(f"protocol {first.protocol}: {first.results['leak']}")
-    if None in first.results["interval_95"].values():
+    if first.results.leak:
+        notes.append(f"protocol {first.protocol}: {first.results.leak}")
+    if None in first.results.interval_95.values():
         notes.append("speakers are unknown, or there is only one: no intervals, no differences")
-    elif first.results["speakers"] < 10:
-        count = first.results["speakers"]
+    elif first.results.speakers < 10:
+        count = first.results.speakers
         notes.append(f"{count} speakers are few: the intervals are narrower than they should be")
     return tuple(notes)

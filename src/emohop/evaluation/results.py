@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import checked_probabilities, class_numbers, metrics
-from emohop.files import replacing, write_text
+from emohop.evaluation.run_files import FoldRunMetrics
+from emohop.evaluation.run_folder import FoldRunFolder
+from emohop.files import replacing
 
-PREDICTIONS = "predictions.parquet"
-METRICS = "metrics.json"
 SPLITS = ("dev", "test")
 _TEXTS = ("split", "id", "speaker", "label", "predicted")
 _PROBABILITY = "p_"
@@ -203,26 +202,18 @@ def _schema(probabilities: Iterable[str]) -> Any:
     return pa.schema([*texts, *scored])
 
 
-def write_json(path: Path, obj: Any) -> None:
-    """Put a JSON file in place, keys in the order of `obj`; EmohopError for NaN and infinity."""
-    try:
-        text = json.dumps(obj, indent=1, allow_nan=False, ensure_ascii=False)
-    except ValueError as error:
-        raise EmohopError(f"{path} is not written: it would hold NaN or infinity") from error
-    write_text(path, text + "\n")
-
-
 def write_fold_run(
     folder: Path,
     predictions: Predictions,
     more: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
-) -> dict[str, dict[str, Any]]:
+) -> FoldRunMetrics:
     """Write the predictions and, last, the metrics of one fold and seed; returns the metrics.
 
     `more` are further scores of dev and test.
     """
-    blocks = {s: {**predictions.part(s).metrics(), **more.get(s, {})} for s in SPLITS}
+    dev, test = ({**predictions.part(s).metrics(), **more.get(s, {})} for s in SPLITS)
+    found, files = FoldRunMetrics(dev=dev, test=test), FoldRunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / PREDICTIONS, predictions)
-    write_json(folder / METRICS, blocks)
-    return blocks
+    write_predictions(files.predictions_file, predictions)
+    found.write(files.metrics_file)
+    return found

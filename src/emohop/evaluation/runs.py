@@ -7,9 +7,8 @@ folders are, and stands for all of them.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,35 +16,19 @@ from typing import Any
 import yaml
 
 from emohop.errors import EmohopError
-from emohop.evaluation.results import METRICS, PREDICTIONS, Predictions, read_predictions
-from emohop.evaluation.summary import RESULTS, VERSION
+from emohop.evaluation.results import Predictions, read_predictions
+from emohop.evaluation.run_files import RunInfo, RunResults
+from emohop.evaluation.run_folder import EXPERIMENT, METRICS, RECIPE, FoldRunFolder, RunFolder
 from emohop.model_config import MODEL_CONFIG, ModelConfig
 
-RECIPE = "recipe.yaml"
-FACTS = "run.json"
-CLIPS = "clips.csv"
-EXPERIMENT = "experiment.yaml"
-HISTORY = "history.csv"
-MODEL = "model"
-JOINED = "corpus"
-"""Below a run folder: the corpus that its command joined of several."""
-
-_NEEDED = {"labels", "protocol", "class_set", "fingerprint", "clips_fingerprint", "calibration"}
 _AGAIN = "run its `emohop train` again to finish it"
-
-
-def is_taken(out: Path) -> bool:
-    """Whether a folder for a run holds something; a lock and a joined corpus do not count."""
-    if not out.is_dir():
-        return out.exists()
-    return any(path.name != JOINED and not path.name.startswith(".") for path in out.iterdir())
 
 
 @dataclass(frozen=True)
 class FoldRunFiles:
     """One fold and seed of a run: `name` says what its fold tests."""
 
-    folder: Path
+    files: FoldRunFolder
     fold: int
     seed: int
     name: str
@@ -53,12 +36,12 @@ class FoldRunFiles:
     @cached_property
     def predictions(self) -> Predictions:
         """Of dev and test."""
-        return read_predictions(self.folder / PREDICTIONS)
+        return read_predictions(self.files.predictions_file)
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """A line an epoch: epoch, train_loss, dev_loss and dev_<score>."""
-        path = self.folder / HISTORY
+        path = self.files.history_file
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 return [{k: float(v) for k, v in line.items()} for line in csv.DictReader(file)]
@@ -68,28 +51,28 @@ class FoldRunFiles:
     @cached_property
     def model_config(self) -> ModelConfig:
         """What the `model.json` of the fold run's model folder says."""
-        return ModelConfig.read(self.folder / MODEL / MODEL_CONFIG)
+        return ModelConfig.read(self.files.model_folder / MODEL_CONFIG)
 
 
 @dataclass(frozen=True)
 class Run:
     """A run folder with at least one complete fold run.
 
-    `recipe` is its `recipe.yaml`, `facts` its `run.json`, `results` its `results.json`; `clips`
+    `recipe` is its `recipe.yaml`, `info` its `run.json`, `results` its `results.json`; `clips`
     maps a clip's id to its speaker, gender, session, dialog, … ("" where unknown).
     """
 
     folder: Path
     title: str
     recipe: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    results: Mapping[str, Any]
+    info: RunInfo
+    results: RunResults
     fold_runs: tuple[FoldRunFiles, ...]
 
     @cached_property
     def clips(self) -> dict[str, dict[str, str]]:
         """Facts of every clip of the corpus, by id."""
-        path = self.folder / CLIPS
+        path = RunFolder(self.folder).clips_file
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 return {line["id"]: line for line in csv.DictReader(file)}
@@ -99,12 +82,12 @@ class Run:
     @property
     def labels(self) -> tuple[str, ...]:
         """The class set's names, in their order."""
-        return tuple(self.results["labels"])
+        return self.results.labels
 
     @property
     def protocol(self) -> str:
         """The name of the protocol that made the folds."""
-        return str(self.results["protocol"])
+        return self.results.protocol
 
 
 def read_runs(folders: Iterable[str | Path]) -> list[Run]:
@@ -134,7 +117,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
     for run in runs[1:]:
         for what, ours, theirs in (
             ("protocol", first.protocol, run.protocol),
-            ("class set", first.results["class_set"], run.results["class_set"]),
+            ("class set", first.results.class_set, run.results.class_set),
             ("classes", " ".join(first.labels), " ".join(run.labels)),
             ("prepared clips", _fingerprint(first), _fingerprint(run)),
         ):
@@ -147,12 +130,12 @@ def check_comparable(runs: Sequence[Run]) -> None:
 
 def _fingerprint(run: Run) -> str:
     """What decides the clips and folds of a run, shortened for people."""
-    return str(run.results.get("clips_fingerprint", run.results["fingerprint"]))[:12]
+    return run.results.clips_fingerprint[:12]
 
 
 def _find(folder: Path) -> list[tuple[Path, str | None]]:
     """Run folders and the names that their experiment gives them."""
-    if (folder / RECIPE).exists():
+    if RunFolder(folder).begun:
         return [(folder, None)]
     path = folder / EXPERIMENT
     if not path.exists():
@@ -163,40 +146,24 @@ def _find(folder: Path) -> list[tuple[Path, str | None]]:
         rows = [(folder / str(row["folder"]), str(row["name"])) for row in values["rows"]]
     except (KeyError, TypeError):
         raise EmohopError(f"{path} is damaged: {_AGAIN}") from None
-    begun = [(run, name) for run, name in rows if (run / RESULTS).exists()]
+    begun = [(run, name) for run, name in rows if RunFolder(run).results_file.exists()]
     if not begun:
         raise EmohopError(f"{folder} has no finished fold run yet: {_AGAIN}")
     return list(begun)
 
 
 def _read_run(folder: Path, title: str | None) -> Run:
-    results = _read_json(folder / RESULTS)
-    if results.get("version") != VERSION:
-        raise EmohopError(
-            f"{folder / RESULTS}: format {results.get('version')}, this emohop reads format "
-            f"{VERSION}: use the version of emohop that wrote it"
-        )
-    try:
-        fold_runs = [
-            FoldRunFiles(
-                folder / f"fold-{fold_run['fold']}" / f"seed-{fold_run['seed']}",
-                int(fold_run["fold"]),
-                int(fold_run["seed"]),
-                str(fold_run["name"]),
-            )
-            for fold_run in results["fold_runs"]
-        ]
-        name = title or str(results["model"])
-        if missing := _NEEDED - results.keys():
-            raise KeyError(min(missing))
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"is damaged, or of another version of emohop ({error!r})"
-        raise EmohopError(f"{folder / RESULTS} {reason}: {_AGAIN}") from None
-    for fold_run in fold_runs:
-        if not (fold_run.folder / METRICS).exists():
-            raise EmohopError(f"{fold_run.folder} is half written, it has no {METRICS}: {_AGAIN}")
-    recipe, facts = _read_yaml(folder / RECIPE), _read_json(folder / FACTS)
-    return Run(folder, name, recipe, facts, results, tuple(fold_runs))
+    files = RunFolder(folder)
+    results = RunResults.read(files.results_file)
+    fold_runs = tuple(
+        FoldRunFiles(files.fold_run(one.fold, one.seed), one.fold, one.seed, one.name)
+        for one in results.fold_runs
+    )
+    for one in fold_runs:
+        if not one.files.complete:
+            raise EmohopError(f"{one.files.path} is half written, it has no {METRICS}: {_AGAIN}")
+    recipe, info = _read_yaml(files.recipe_file), RunInfo.read(files.info_file)
+    return Run(folder, title or results.model, recipe, info, results, fold_runs)
 
 
 def _retitled(run: Run, shared: bool) -> Run:
@@ -204,14 +171,7 @@ def _retitled(run: Run, shared: bool) -> Run:
     if not shared:
         return run
     title = f"{run.title} ({run.folder.name})"
-    return Run(run.folder, title, run.recipe, run.facts, run.results, run.fold_runs)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise EmohopError(f"{path} is missing or damaged ({error}): {_AGAIN}") from None
+    return replace(run, title=title)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

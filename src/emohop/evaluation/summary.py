@@ -13,12 +13,11 @@ import numpy as np
 from emohop.errors import EmohopError
 from emohop.evaluation.calibration import apply_temperature, fit_temperature
 from emohop.evaluation.metrics import SCORES, expected_calibration_error, metrics
-from emohop.evaluation.results import PREDICTIONS, SPLITS, Predictions, read_predictions
+from emohop.evaluation.results import SPLITS, Predictions, read_predictions
+from emohop.evaluation.run_files import CalibrationScores, FoldRunScores, Interval, RunSummary
+from emohop.evaluation.run_folder import FoldRunFolder
 from emohop.evaluation.significance import RESAMPLES, cluster_intervals
 
-VERSION = 1
-RESULTS = "results.json"
-RESULT_LINES = "TEST_run_result.txt"
 AVERAGED = (*SCORES, "ece")
 
 
@@ -46,7 +45,7 @@ class FoldRunResult:
     @classmethod
     def read(cls, folder: Path, fold: int, seed: int, name: str) -> FoldRunResult:
         """The result of a fold run's folder, computed anew from its predictions."""
-        return cls.of(fold, seed, name, read_predictions(folder / PREDICTIONS))
+        return cls.of(fold, seed, name, read_predictions(FoldRunFolder(folder).predictions_file))
 
 
 def summarise(
@@ -55,8 +54,8 @@ def summarise(
     class_set: str,
     labels: Sequence[str],
     resamples: int = RESAMPLES,
-) -> dict[str, Any]:
-    """The content of results.json: each fold run, and the test scores over all of them.
+) -> RunSummary:
+    """The scores of results.json: each fold run, and the test scores over all of them.
 
     `mean` and `std` (n - 1 in the divisor; null for one) are over fold runs; `pooled` scores
     the test predictions of all fold runs together, and `interval_95` is its bootstrap over speakers
@@ -72,42 +71,34 @@ def summarise(
     calibrated = [apply_temperature(u.predictions.probabilities, u.temperature) for u in ordered]
     pooled = metrics(true, np.concatenate([part.probabilities for part in parts]))
     tests = {name: np.array([fold_run.test[name] for fold_run in ordered]) for name in AVERAGED}
-    intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
+    intervals: dict[str, Interval | None] = dict.fromkeys(SCORES)
     if None not in speakers and len(set(speakers)) > 1:
         said = np.concatenate([part.predicted_numbers for part in parts])
-        found = cluster_intervals(true, said, speakers, len(labels), resamples=resamples)
-        intervals.update({name: list(interval) for name, interval in found.items()})
-    return {
-        "version": VERSION,
-        "protocol": protocol,
-        "class_set": class_set,
-        "labels": list(labels),
-        "folds": sorted({fold_run.fold for fold_run in ordered}),
-        "seeds": sorted({fold_run.seed for fold_run in ordered}),
-        "speakers": len(set(speakers) - {None}),
-        "fold_runs": [
-            {
-                "fold": fold_run.fold,
-                "seed": fold_run.seed,
-                "name": fold_run.name,
-                "dev": fold_run.dev,
-                "test": fold_run.test,
-            }
-            for fold_run in ordered
-        ],
-        "mean": {name: float(values.mean()) for name, values in tests.items()},
-        "std": {
+        intervals.update(cluster_intervals(true, said, speakers, len(labels), resamples=resamples))
+    return RunSummary(
+        protocol=protocol,
+        class_set=class_set,
+        labels=tuple(labels),
+        folds=tuple(sorted({fold_run.fold for fold_run in ordered})),
+        seeds=tuple(sorted({fold_run.seed for fold_run in ordered})),
+        speakers=len(set(speakers) - {None}),
+        fold_runs=tuple(
+            FoldRunScores(fold=one.fold, seed=one.seed, name=one.name, dev=one.dev, test=one.test)
+            for one in ordered
+        ),
+        mean={name: float(values.mean()) for name, values in tests.items()},
+        std={
             name: float(values.std(ddof=1)) if len(values) > 1 else None
             for name, values in tests.items()
         },
-        "pooled": pooled,
-        "interval_95": intervals,
-        "calibration": {
-            "temperature": float(np.mean([fold_run.temperature for fold_run in ordered])),
-            "ece": pooled["ece"],
-            "ece_calibrated": expected_calibration_error(np.concatenate(calibrated), true),
-        },
-    }
+        pooled=pooled,
+        interval_95=intervals,
+        calibration=CalibrationScores(
+            temperature=float(np.mean([fold_run.temperature for fold_run in ordered])),
+            ece=pooled["ece"],
+            ece_calibrated=expected_calibration_error(np.concatenate(calibrated), true),
+        ),
+    )
 
 
 def result_lines(fold_runs: Sequence[FoldRunResult], data: str, run: str, time: str) -> list[str]:

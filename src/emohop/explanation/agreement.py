@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
+from emohop.explanation.results import Agreement, Entropy
 from emohop.prediction import AttentionMap
 
 AttentionMaps = Mapping[str, Sequence[AttentionMap]]
@@ -20,7 +20,7 @@ FEWEST_STEPS = 3
 """Of a clip whose weights are compared: the order of two is right half the time."""
 
 
-def entropies(targets: Sequence[AttentionMaps]) -> list[dict[str, Any]]:
+def entropies(targets: Sequence[AttentionMaps]) -> list[Entropy]:
     """Mean and deviation of each hop's entropy over clips with two steps or more."""
     found = []
     for hop, target in enumerate(_targets(targets)):
@@ -28,12 +28,13 @@ def entropies(targets: Sequence[AttentionMaps]) -> list[dict[str, Any]]:
         values = [look.entropy for look in looks if len(look.weights) > 1]
         if values:
             mean, spread = float(np.mean(values)), float(np.std(values))
-            entry = {"hop": hop + 1, "target": target.value, "clips": len(values)}
-            found.append({**entry, "mean": mean, "std": spread})
+            found.append(
+                Entropy(hop=hop + 1, target=target, clips=len(values), mean=mean, std=spread)
+            )
     return found
 
 
-def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[dict[str, Any]]:
+def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[Agreement]:
     """Spearman's correlation of weights on the same clips between the seeds of a fold.
 
     The mean over clips and pairs of seeds, hop by hop, then (hop None) of all hops that look at a
@@ -65,14 +66,14 @@ def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[dict[
             means = np.mean(shuffled, axis=0)
             low, high = np.quantile(means, (0.025, 0.975))
             found.append(
-                {
-                    "hop": hop,
-                    "target": target.value,
-                    "pairs": len(true),
-                    "spearman": float(np.mean(true)),
-                    "shuffled": float(means.mean()),
-                    "shuffled_95": [float(low), float(high)],
-                }
+                Agreement(
+                    hop=hop,
+                    target=target,
+                    pairs=len(true),
+                    spearman=float(np.mean(true)),
+                    shuffled=float(means.mean()),
+                    shuffled_95=(float(low), float(high)),
+                )
             )
     return found
 

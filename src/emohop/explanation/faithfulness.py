@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +16,24 @@ from numpy.typing import NDArray
 from emohop import processes
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import metrics
+from emohop.evaluation.run_files import Interval
 from emohop.evaluation.significance import mean_interval, paired_differences
 from emohop.explanation.agreement import agreement, entropies
 from emohop.explanation.curves import ORDERS, SHARES, Curves, curves_of
+from emohop.explanation.results import (
+    Area,
+    Deletion,
+    DeletionCurve,
+    ExplanationResults,
+    Uniform,
+    UniformScore,
+)
 from emohop.models.inference import BATCH_SIZE
 from emohop.prediction import AttentionMap
 from emohop.registry.models import names_where
 from emohop.robustness.targets import EvaluationTarget, models_of
 from emohop.storage import PreparedCorpus, open_prepared
 
-VERSION = 1
-"""Of the JSON."""
 DRAWS = 5
 """Random orders whose mean attention is compared with."""
 
@@ -60,7 +66,7 @@ def explain(
     seed: int = 0,
     jobs: int = 1,
     progress: processes.Progress | None = None,
-) -> dict[str, Any]:
+) -> ExplanationResults:
     """Check the attention of a model, or of all fold runs of a run, on the clips that test them.
 
     Each fold run is judged by its own test part (all clips of a corpus that it was not trained on),
@@ -91,20 +97,19 @@ def explain(
     folds: dict[tuple[int, ...], list[dict[str, tuple[AttentionMap, ...]]]] = {}
     for folder, target in zip(folders, targets, strict=True):
         folds.setdefault(target.rows, []).append(looks[folder])
-    return {
-        "version": VERSION,
-        "model": targets[0].predictor.settings.title,
-        "fold_runs": len(targets),
-        "clips": total,
-        "speakers": len({name for part in ordered for name in part.speakers} - {None}),
-        "draws": draws,
-        "seed": seed,
-        "shares": list(SHARES),
-        "deletion": _deletion(ordered),
-        "uniform": _uniform(ordered),
-        "agreement": agreement(list(folds.values()), seed),
-        "entropy": entropies(list(looks.values())),
-    }
+    return ExplanationResults(
+        model=targets[0].predictor.settings.title,
+        fold_runs=len(targets),
+        clips=total,
+        speakers=len({name for part in ordered for name in part.speakers} - {None}),
+        draws=draws,
+        seed=seed,
+        shares=tuple(SHARES),
+        deletion=tuple(_deletion(ordered)),
+        uniform=_uniform(ordered),
+        agreement=tuple(agreement(list(folds.values()), seed)),
+        entropy=tuple(entropies(list(looks.values()))),
+    )
 
 
 def _check_attends(target: EvaluationTarget, corpus: PreparedCorpus) -> None:
@@ -138,7 +143,7 @@ def _explained(task: _Task) -> _Part:
     )
 
 
-def _deletion(parts: Sequence[_Part]) -> list[dict[str, Any]]:
+def _deletion(parts: Sequence[_Part]) -> list[Deletion]:
     """Curves and the areas under them, of the clips that have a step to remove."""
     speakers = np.array([name for part in parts for name in part.speakers], dtype=object)
     found = []
@@ -158,11 +163,11 @@ def _deletion(parts: Sequence[_Part]) -> list[dict[str, Any]]:
         area = dict(zip(ORDERS, areas, strict=True))
         who = speakers[some].tolist()
         curves = {
-            order: {
-                "probability": likely[number].mean(-1).tolist(),
-                "accuracy": right[number].mean(-1).tolist(),
-                **_area(area[order], who),
-            }
+            order: DeletionCurve(
+                **dict(_area(area[order], who)),
+                probability=tuple(likely[number].mean(-1).tolist()),
+                accuracy=tuple(right[number].mean(-1).tolist()),
+            )
             for number, order in enumerate(ORDERS)
         }
         differences = {
@@ -170,20 +175,27 @@ def _deletion(parts: Sequence[_Part]) -> list[dict[str, Any]]:
             for one, other in (("attention", "random"), ("gradient", "random"),
                                ("attention", "gradient"))
         }  # fmt: skip
-        entry = {"target": target, "clips": int(some.sum()), "steps": float(steps[some].mean())}
-        found.append({**entry, "curves": curves, "differences": differences})
+        found.append(
+            Deletion(
+                target=target,
+                clips=int(some.sum()),
+                steps=float(steps[some].mean()),
+                curves=curves,
+                differences=differences,
+            )
+        )
     return found
 
 
-def _area(values: NDArray[np.float64], speakers: Sequence[str | None]) -> dict[str, Any]:
+def _area(values: NDArray[np.float64], speakers: Sequence[str | None]) -> Area:
     """The mean of clips' areas, and its interval where there are speakers to draw."""
     interval = None
     if _drawable(speakers):
-        interval = list(mean_interval(values, speakers))
-    return {"area": float(values.mean()), "interval_95": interval}
+        interval = mean_interval(values, speakers)
+    return Area(area=float(values.mean()), interval_95=interval)
 
 
-def _uniform(parts: Sequence[_Part]) -> dict[str, Any]:
+def _uniform(parts: Sequence[_Part]) -> Uniform:
     """What changes when every step is attended to alike."""
     true = np.concatenate([part.classes for part in parts])
     before, after = (
@@ -193,23 +205,24 @@ def _uniform(parts: Sequence[_Part]) -> dict[str, Any]:
     speakers = [name for part in parts for name in part.speakers]
     scores = {"trained": metrics(true, before), "uniform": metrics(true, after)}
     first, second = before.argmax(1), after.argmax(1)
-    intervals: dict[str, Any] = {}
+    intervals: dict[str, Interval] = {}
     if _drawable(speakers):
         gaps = paired_differences(true, first, second, speakers, before.shape[1])
-        intervals = {name: [gap.low, gap.high] for name, gap in gaps.items()}
-    return {
-        **{
-            name: {
-                "trained": scores["trained"][name],
-                "uniform": scores["uniform"][name],
-                "change": scores["uniform"][name] - scores["trained"][name],
-                "interval_95": intervals.get(name),
-            }
-            for name in ("accuracy", "balanced_accuracy")
-        },
-        "agreement": float((first == second).mean()),
-        "distance": float(np.abs(before - after).sum(1).mean() / 2),
+        intervals = {name: (gap.low, gap.high) for name, gap in gaps.items()}
+    kept = {
+        name: UniformScore(
+            trained=scores["trained"][name],
+            uniform=scores["uniform"][name],
+            change=scores["uniform"][name] - scores["trained"][name],
+            interval_95=intervals.get(name),
+        )
+        for name in ("accuracy", "balanced_accuracy")
     }
+    return Uniform(
+        **kept,
+        agreement=float((first == second).mean()),
+        distance=float(np.abs(before - after).sum(1).mean() / 2),
+    )
 
 
 def _drawable(speakers: Iterable[str | None]) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator
 
 from emohop.clips import Clip, LabelSet
-from emohop.config import FeatureSettings
+from emohop.config import FeatureSettings, settings_of
+from emohop.documents import Block, Document
 from emohop.errors import EmohopError
 from emohop.storage.backends import Place
 
@@ -39,35 +41,59 @@ def cut(clips: Sequence[Clip]) -> list[list[Clip]]:
     return groups
 
 
+class ClassSet(Block):
+    """The classes that clips are prepared for."""
+
+    name: str
+    labels: tuple[str, ...]
+    merged: dict[str, str]
+    """Labels of the corpus that count as another."""
+
+
+class PreparationPlan(Document):
+    """`plan.json`: what decides the bytes of the shards."""
+
+    remedy: ClassVar[str] = "choose a new folder or delete it"
+
+    version: Literal[1] = 1
+    corpus: str
+    class_set: ClassSet
+    features: Annotated[FeatureSettings, BeforeValidator(settings_of(FeatureSettings))]
+    clips: int
+    clips_sha256: str
+    """Of what is prepared of each clip: its id, label, times, transcript."""
+
+    def content(self) -> dict[str, Any]:
+        """What the plan says, without the version of its file."""
+        return self.model_dump(mode="json", exclude={"version"})
+
+
 def make_plan(
     corpus: str, labels: LabelSet, features: FeatureSettings, clips: Sequence[Clip]
-) -> dict[str, Any]:
+) -> PreparationPlan:
     """What decides the bytes of the shards; a folder is continued only under an equal plan."""
     facts = [
         [c.id, c.label, c.start, c.end, c.transcript, c.video and c.video.half, *c.previous_turns]
         for c in clips
     ]
-    return {
-        "corpus": corpus,
-        "class_set": asdict(labels),
-        "features": features.model_dump(mode="json"),
-        "clips": len(clips),
-        "clips_sha256": hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
-    }
+    return PreparationPlan(
+        corpus=corpus,
+        class_set=ClassSet(name=labels.name, labels=labels.labels, merged=dict(labels.merged)),
+        features=features,
+        clips=len(clips),
+        clips_sha256=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+    )
 
 
-def is_begun(out: Place, where: str, plan: Mapping[str, Any]) -> bool:
+def is_begun(out: Place, where: str, plan: PreparationPlan) -> bool:
     """Whether `out` holds a run of this plan; EmohopError when it holds something else."""
     files = {name for name in out.names() if not name.startswith(".")}
     if PLAN not in files:
         if files:
             raise EmohopError(f"{where} exists and is not a prepared corpus: choose a new folder")
         return False
-    try:
-        begun = json.loads(out.get(PLAN))
-        differing = [k for k in plan if begun.get(k) != json.loads(json.dumps(plan[k]))]
-    except (ValueError, AttributeError):
-        differing = [f"{PLAN} is damaged"]
+    begun, now = PreparationPlan.parse(out.get(PLAN), f"{where}/{PLAN}").content(), plan.content()
+    differing = [key for key in now if begun[key] != now[key]]
     if differing:
         what = ", ".join(differing)
         raise EmohopError(
@@ -76,7 +102,7 @@ def is_begun(out: Place, where: str, plan: Mapping[str, Any]) -> bool:
     return True
 
 
-def begin(out: Place, where: str, plan: Mapping[str, Any]) -> None:
+def begin(out: Place, where: str, plan: PreparationPlan) -> None:
     """Write the plan to `out`, or refuse what holds something else than a run of this plan."""
     if not is_begun(out, where, plan):
-        out.put(PLAN, (json.dumps(plan, indent=1) + "\n").encode())
+        out.put(PLAN, plan.to_bytes())

@@ -24,7 +24,7 @@ from emohop.errors import EmohopError
 from emohop.features.extraction import Extractor
 from emohop.features.trainable import read_record
 from emohop.files import csv_text
-from emohop.preparation.plan import begin, cut, is_begun, make_plan
+from emohop.preparation.plan import PreparationPlan, begin, cut, is_begun, make_plan
 from emohop.preparation.work import (
     Running,
     Task,
@@ -141,7 +141,7 @@ class _Job:
     source: Path
     where: str
     out: Place
-    plan: Mapping[str, Any]
+    plan: PreparationPlan
     labels: LabelSet
     features: FeatureSettings
     groups: Sequence[Sequence[Clip]]
@@ -152,7 +152,7 @@ class _Job:
         clips = tuple(self.groups[number])
         return Task(
             number, clips, self.labels, self.features, self.source, self.out, call, strict,
-            self.running, CORPORA[self.plan["corpus"]].rated,
+            self.running, CORPORA[self.plan.corpus].rated,
         )  # fmt: skip
 
 
@@ -264,24 +264,26 @@ def _finish(
         )
     names = map(shard_name, range(len(job.groups)))
     files = [name.removeprefix(f"{SHARDS}/") for name in names]
-    shards = tuple(Shard(f, len(notes[n].ids), notes[n].sha256) for n, f in enumerate(files))
+    shards = tuple(
+        Shard(file=f, clips=len(notes[n].ids), sha256=notes[n].sha256) for n, f in enumerate(files)
+    )
     index = [(id_, file) for n, file in enumerate(files) for id_ in notes[n].ids]
     job.out.put(INDEX, csv_text(("id", "shard"), index).encode())
     extractor = extractor_of(job.features, job.running)
     manifest = Manifest(
-        corpus=job.plan["corpus"],
+        corpus=job.plan.corpus,
         class_set=job.labels.name,
         labels=job.labels.labels,
         features=job.features,
         sizes=job.task(0, "", strict=False).sizes,
         layers={m.value: e.layers for m, e in extractor.encoders.items() if e.layers > 1},
         encoders={m.value: e.fingerprint for m, e in extractor.encoders.items() if e.fingerprint},
-        adapted=_adapted(job.plan["corpus"], extractor, [id_ for id_, _ in index]),
+        adapted=_adapted(job.plan.corpus, extractor, [id_ for id_, _ in index]),
         label_counts={label: found[label] for label in job.labels.labels},
         dropped=dict(sorted(job.dropped.items())),
         problems=len(problems),
         shards=shards,
-        fingerprint=fingerprint(job.plan, shards),
+        fingerprint=fingerprint(job.plan.content(), shards),
     )
     job.out.put(MANIFEST, manifest.to_bytes())
 

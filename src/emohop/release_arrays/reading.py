@@ -194,7 +194,7 @@ def _write(folder: Path, source: _Source, labels: LabelSet, progress: Progress |
             path = folder / "shards" / f"{len(shards):05d}.arrow"
             clips = list(source.rows(part, rows, labels))
             note = write_shard(path, clips, labels, features, sizes)
-            shards.append(Shard(path.name, len(rows), note.sha256))
+            shards.append(Shard(file=path.name, clips=len(rows), sha256=note.sha256))
             done += len(rows)
             if progress is not None:
                 progress(done, todo)
@@ -203,7 +203,7 @@ def _write(folder: Path, source: _Source, labels: LabelSet, progress: Progress |
         "corpus": CORPUS,
         "class_set": asdict(labels),
         "features": features.model_dump(mode="json"),
-        "word_vectors": asdict(vectors),
+        "word_vectors": vectors.model_dump(),
     }
     manifest = Manifest(
         corpus=CORPUS,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from emohop.robustness.evaluation import (
-    ROBUSTNESS,
-    evaluate_damaged,
-    modalities_of,
-    read_robustness,
-)
+from emohop.robustness.evaluation import evaluate_damaged, modalities_of
+from emohop.robustness.results import ConditionScores, RobustnessResults
 
-__all__ = ["ROBUSTNESS", "evaluate_damaged", "modalities_of", "read_robustness"]
+__all__ = ["ConditionScores", "RobustnessResults", "evaluate_damaged", "modalities_of"]

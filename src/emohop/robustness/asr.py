@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,16 @@ from emohop.features.text import Text
 from emohop.features.transcription import Transcriber
 from emohop.files import csv_text, write_text
 from emohop.media import read_audio
-from emohop.robustness.targets import EvaluationTarget, encoded, entry_of, scored, targets_of
+from emohop.robustness.evaluation import fingerprint_of
+from emohop.robustness.results import ConditionScores, RobustnessResults
+from emohop.robustness.targets import (
+    EvaluationTarget,
+    encoded,
+    entry_of,
+    models_of,
+    scored,
+    targets_of,
+)
 from emohop.storage import PreparedCorpus
 
 CLIPS_AT_ONCE = 16
@@ -37,7 +45,7 @@ def evaluate_heard(
     heard: Path | None = None,
     jobs: int = 1,
     progress: processes.Progress | None = None,
-) -> dict[str, Any]:
+) -> RobustnessResults:
     """Score a model, or all fold runs of a run, on their test words as given and as recognised.
 
     `source` is the corpus's folder, `name` a Whisper model. The result is as `evaluate_damaged`
@@ -71,8 +79,12 @@ def evaluate_heard(
         _entry("clean", targets, corpus, None),
         _entry(f"asr:{name}", targets, corpus, known),
     ]
-    entries[1]["wer"] = wrong
-    return {"clips": sum(len(target.rows) for target in targets), "conditions": entries}
+    recognised = entries[1].model_copy(update={"wer": wrong})
+    return RobustnessResults(
+        fingerprint=fingerprint_of(models_of(Path(model)), corpus),
+        clips=sum(len(target.rows) for target in targets),
+        conditions=(entries[0], recognised),
+    )
 
 
 def _entry(
@@ -80,7 +92,7 @@ def _entry(
     targets: Sequence[EvaluationTarget],
     corpus: PreparedCorpus,
     heard: Mapping[str, str] | None,
-) -> dict[str, Any]:
+) -> ConditionScores:
     tables = []
     for target in targets:
         rows = (corpus[i] for i in target.rows)
@@ -97,7 +109,8 @@ def _entry(
                 for row in rows
             )
         tables.append(scored(target, rows))
-    return entry_of(name, targets, corpus, np.concatenate(tables))
+    kind = "clean" if heard is None else "asr"
+    return entry_of(name, targets, corpus, np.concatenate(tables), kind)
 
 
 @dataclass(frozen=True)

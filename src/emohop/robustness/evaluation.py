@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,14 @@ from emohop import processes
 from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
-from emohop.evaluation.results import write_json
-from emohop.evaluation.runs import RECIPE
+from emohop.evaluation.run_folder import RunFolder
 from emohop.features.degradation import Condition, kept_pictures, wrong_words
 from emohop.features.pretrained import spec_of
 from emohop.features.text import Text
 from emohop.models.folder import ModelFolder
 from emohop.prediction import Predictor
 from emohop.robustness.media import CorruptedMedia
+from emohop.robustness.results import ConditionScores, RobustnessResults
 from emohop.robustness.targets import (
     EvaluationTarget,
     encoded,
@@ -34,10 +33,7 @@ from emohop.robustness.targets import (
 )
 from emohop.storage import PreparedCorpus, Row
 
-ROBUSTNESS = "robustness.json"
-VERSION = 1
-
-Done = Callable[[Mapping[str, Any]], None]
+Done = Callable[[ConditionScores], None]
 """Told of each condition's entry, as the file has it."""
 
 
@@ -51,7 +47,7 @@ def evaluate_damaged(
     jobs: int = 1,
     done: Done | None = None,
     progress: processes.Progress | None = None,
-) -> dict[str, Any]:
+) -> RobustnessResults:
     """Score a model, or all fold runs of a run, under each condition; what `robustness.json` holds.
 
     `model` is a model folder or a run folder. Each fold run is scored on its own test part (on all
@@ -64,15 +60,14 @@ def evaluate_damaged(
     path = Path(out) if out is not None else _place(Path(model))
     targets = targets_of(model, corpus)
     _check(targets, conditions, source)
-    fingerprint = _fingerprint(folders, corpus)
+    fingerprint = fingerprint_of(folders, corpus)
     known = _known(path, fingerprint)
     media = None
     if source is not None and any(condition.needs_media for condition in conditions):
         prosody = any(target.predictor.preprocessor.sizes.prosody for target in targets)
         media = CorruptedMedia.of(corpus, Path(source), prosody=prosody)
     clips = sum(len(target.rows) for target in targets)
-    result: dict[str, Any] = {"version": VERSION, "fingerprint": fingerprint, "clips": clips}
-    entries: dict[str, Any] = {}
+    entries: dict[str, ConditionScores] = {}
     for condition in conditions:
         name = str(condition)
         entry = known.get(name)
@@ -80,10 +75,14 @@ def evaluate_damaged(
             entry = _score(targets, condition, corpus, media, jobs, progress)
         entries[name] = entry
         if path is not None:
-            write_json(path, {**result, "conditions": list({**known, **entries}.values())})
+            everything = tuple({**known, **entries}.values())
+            RobustnessResults(fingerprint=fingerprint, clips=clips, conditions=everything).write(
+                path
+            )
         if done is not None:
             done(entry)
-    return {**result, "conditions": list(entries.values())}
+    conditions_scored = tuple(entries.values())
+    return RobustnessResults(fingerprint=fingerprint, clips=clips, conditions=conditions_scored)
 
 
 def modalities_of(model: str | Path) -> tuple[Modality, ...]:
@@ -91,24 +90,9 @@ def modalities_of(model: str | Path) -> tuple[Modality, ...]:
     return Predictor.load(models_of(Path(model))[0]).settings.uses
 
 
-def read_robustness(path: Path) -> list[dict[str, Any]]:
-    """The conditions in a `robustness.json`, clean first; EmohopError when it is damaged."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-        found = list(values["conditions"])
-        for entry in found:
-            entry["name"], entry["kind"], entry["level"], entry["interval_95"]["accuracy"]
-            float(entry["metrics"]["accuracy"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EmohopError(
-            f"{path} is missing or damaged ({error!r}): delete it and run `emohop evaluate "
-            "--degrade` again"
-        ) from None
-    return sorted(found, key=lambda entry: entry["name"] != "clean")
-
-
 def _place(model: Path) -> Path | None:
-    return model / ROBUSTNESS if (model / RECIPE).exists() else None
+    files = RunFolder(model)
+    return files.robustness_file if files.begun else None
 
 
 def _check(
@@ -136,20 +120,20 @@ def _check(
             )
 
 
-def _fingerprint(folders: Sequence[Path], corpus: PreparedCorpus) -> str:
+def fingerprint_of(folders: Sequence[Path], corpus: PreparedCorpus) -> str:
     """What the numbers depend on: the clips, their features and the weights or graphs."""
     parts = [corpus.manifest.fingerprint, *(ModelFolder(path).fingerprint() for path in folders)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _known(path: Path | None, fingerprint: str) -> dict[str, Any]:
+def _known(path: Path | None, fingerprint: str) -> dict[str, ConditionScores]:
     """Entries that were computed before of the same models and clips."""
     if path is None or not path.exists():
         return {}
-    conditions = read_robustness(path)
-    if json.loads(path.read_text("utf-8")).get("fingerprint") != fingerprint:
+    found = RobustnessResults.read(path)
+    if found.fingerprint != fingerprint:
         return {}
-    return {str(entry["name"]): entry for entry in conditions}
+    return {entry.name: entry for entry in found.ordered()}
 
 
 def _score(
@@ -159,7 +143,7 @@ def _score(
     media: CorruptedMedia | None,
     jobs: int,
     progress: processes.Progress | None,
-) -> dict[str, Any]:
+) -> ConditionScores:
     words = _words(corpus) if any(part.kind == "words" for part in condition.parts) else ()
     tables = []
     total, finished = sum(len(target.rows) for target in targets), 0
@@ -176,11 +160,14 @@ def _score(
         if progress is not None:
             progress(finished, total)
     single = condition.parts[0] if len(condition.parts) == 1 else None
-    return {
-        **entry_of(str(condition), targets, corpus, np.concatenate(tables)),
-        "kind": _kind(condition),
-        "level": None if single is None else single.level,
-    }
+    return entry_of(
+        str(condition),
+        targets,
+        corpus,
+        np.concatenate(tables),
+        _kind(condition),
+        None if single is None else single.level,
+    )
 
 
 def _kind(condition: Condition) -> str:

@@ -15,7 +15,9 @@ from emohop.clips import Modality
 from emohop.config import FeatureSettings, TextFeatures
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES, metrics
-from emohop.evaluation.runs import MODEL, RECIPE, read_runs
+from emohop.evaluation.run_files import Interval
+from emohop.evaluation.run_folder import RunFolder
+from emohop.evaluation.runs import read_runs
 from emohop.evaluation.significance import cluster_intervals
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.encoding import load_encoder
@@ -23,6 +25,7 @@ from emohop.features.text import Text
 from emohop.models.batch import Batch
 from emohop.models.inference import BATCH_SIZE, probabilities
 from emohop.prediction import Predictor
+from emohop.robustness.results import ConditionScores
 from emohop.storage import PreparedCorpus, Row
 
 
@@ -43,10 +46,10 @@ class EvaluationTarget:
 
 def models_of(model: Path) -> list[Path]:
     """The model folders of a run, or the one given."""
-    if not (model / RECIPE).exists():
+    if not RunFolder(model).begun:
         return [model]
     (run,) = read_runs([model])
-    return [target.folder / MODEL for target in run.fold_runs]
+    return [fold_run.files.model_folder for fold_run in run.fold_runs]
 
 
 def targets_of(model: str | Path, corpus: PreparedCorpus) -> list[EvaluationTarget]:
@@ -76,18 +79,21 @@ def entry_of(
     targets: Sequence[EvaluationTarget],
     corpus: PreparedCorpus,
     table: NDArray[np.float32],
-) -> dict[str, Any]:
+    kind: str,
+    level: float | None = None,
+) -> ConditionScores:
     """The scores of all fold runs' probabilities [rows, classes] together, with their intervals."""
     labels = targets[0].predictor.preprocessor.labels
     facts = {fact: corpus.metadata(fact) for fact in ("label", "speaker")}
     rows = [row for target in targets for row in target.rows]
     true = [labels.index(facts["label"][row]) for row in rows]
     speakers = [facts["speaker"][row] for row in rows]
-    intervals: dict[str, list[float] | None] = dict.fromkeys(SCORES)
+    intervals: dict[str, Interval | None] = dict.fromkeys(SCORES)
     if None not in speakers and len(set(speakers)) > 1:
-        found = cluster_intervals(true, table.argmax(axis=1), speakers, len(labels))
-        intervals.update({score: list(ends) for score, ends in found.items()})
-    return {"name": name, "metrics": metrics(true, table), "interval_95": intervals}
+        intervals.update(cluster_intervals(true, table.argmax(axis=1), speakers, len(labels)))
+    return ConditionScores(
+        name=name, metrics=metrics(true, table), interval_95=intervals, kind=kind, level=level
+    )
 
 
 def encoded(text: Text, features: FeatureSettings) -> Mapping[str, NDArray[Any]]:

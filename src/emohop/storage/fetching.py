@@ -9,7 +9,7 @@ from emohop.errors import EmohopError
 from emohop.processes import Progress
 from emohop.storage.backends import Folder, place
 from emohop.storage.locks import locked
-from emohop.storage.manifest import MANIFEST, Manifest, parse_manifest
+from emohop.storage.manifest import MANIFEST, Manifest
 
 
 def fetch(where: str | Path, folder: Path, progress: Progress | None = None) -> Manifest:
@@ -24,7 +24,7 @@ def fetch(where: str | Path, folder: Path, progress: Progress | None = None) -> 
         data = source.get(MANIFEST)
     except FileNotFoundError:
         raise EmohopError(f"no {MANIFEST} in {where}: it is not a finished corpus") from None
-    manifest = parse_manifest(data, f"{where}/{MANIFEST}")
+    manifest = Manifest.parse(data, f"{where}/{MANIFEST}")
     if manifest.parts:
         raise EmohopError(f"{where} only joins other corpora: fetch those")
     sums = manifest.checksums

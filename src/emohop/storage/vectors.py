@@ -6,7 +6,6 @@ import json
 import tokenize
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,9 @@ from numpy.typing import NDArray
 
 from emohop.errors import EmohopError, brief
 from emohop.files import replacing, sha256, write_text
+from emohop.storage.manifest import MATRIX, WORDS, VectorFiles
 
-WORDS = "words.json"
-MATRIX = "word_vectors.npy"
 _BAD_HEADER = (SyntaxError, tokenize.TokenError, EOFError, OverflowError, Warning)  # numpy's
-
-
-@dataclass(frozen=True)
-class VectorFiles:
-    """What the manifest says of a corpus's word vectors: how many words, numbers a word."""
-
-    words: int
-    size: int
-    words_sha256: str
-    matrix_sha256: str
 
 
 def write_vectors(folder: Path, words: Sequence[str], matrix: NDArray[np.float32]) -> VectorFiles:
@@ -36,7 +24,9 @@ def write_vectors(folder: Path, words: Sequence[str], matrix: NDArray[np.float32
     with replacing(folder / MATRIX) as file:
         np.save(file, np.ascontiguousarray(matrix, np.float32), allow_pickle=False)
     sums = [sha256(folder / name) for name in (WORDS, MATRIX)]
-    return VectorFiles(len(words), matrix.shape[1], *sums)
+    return VectorFiles(
+        words=len(words), size=matrix.shape[1], words_sha256=sums[0], matrix_sha256=sums[1]
+    )
 
 
 def read_vectors(folder: Path, files: VectorFiles) -> tuple[tuple[str, ...], NDArray[np.float32]]:

@@ -22,7 +22,8 @@ from emohop import processes
 from emohop.clips import MODALITIES
 from emohop.config import ModelSettings, Recipe, checked, flattened
 from emohop.errors import EmohopError
-from emohop.evaluation.runs import EXPERIMENT, RECIPE, is_taken
+from emohop.evaluation.run_files import RunResults
+from emohop.evaluation.run_folder import EXPERIMENT, RunFolder, is_taken
 from emohop.files import write_text
 from emohop.models import check, check_settings
 from emohop.recipes import put_chosen, put_over, read_recipe, read_settings
@@ -155,13 +156,13 @@ def train_rows(
     trackers: Sequence[str] = (),
     begun: Callable[[Sequence[FoldRun]], None] | None = None,
     ended: Callable[[Outcome], None] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[RunResults]:
     """Train every row on every fold and seed, all fold runs in one pool; their `results.json`.
 
     `begun` is told of all fold runs before the first is trained, `ended` of each as it ends. A
     folder that exists is continued; rows may be added. Raises EmohopError when it holds something
-    else or a row under other settings, and FoldRunsFailedError, after all others are done, when a fold run
-    cannot be fitted.
+    else or a row under other settings, and FoldRunsFailedError, after all others are done, when a
+    fold run cannot be fitted.
     """
     processes.check_engine(engine)
     check_trackers(trackers)
@@ -184,7 +185,7 @@ def train_rows(
             outcomes = train_fold_runs(fold_runs, jobs, engine, ended)
         finally:
             results = [
-                {**summarise_run(folder, corpus), "model": row.name}
+                summarise_run(folder, corpus).model_copy(update={"model": row.name})
                 for folder, row, part in zip(folders, experiment.rows, parts, strict=True)
                 if any(fold_run.complete for fold_run in part)
             ]
@@ -304,7 +305,7 @@ def _row_name(name: object, recipe: Recipe, choice: Mapping[str, Any]) -> str:
 
 def _check_folder(corpus: PreparedCorpus, out: Path, experiment: Experiment) -> None:
     """What cannot work is said of every row before anything is written."""
-    if (out / RECIPE).exists():
+    if RunFolder(out).begun:
         raise EmohopError(f"{out} holds a single run, not an experiment: choose a new folder")
     if not is_experiment(out) and is_taken(out):
         raise EmohopError(f"{out} exists and is not an experiment: choose a new folder")

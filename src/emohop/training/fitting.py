@@ -23,7 +23,7 @@ from emohop.config import Recipe, TrainingSettings
 from emohop.evaluation.calibration import fit_temperature
 from emohop.evaluation.metrics import vote_divergences
 from emohop.evaluation.results import Predictions, write_fold_run
-from emohop.evaluation.runs import HISTORY, MODEL
+from emohop.evaluation.run_folder import FoldRunFolder
 from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
 from emohop.features.text import UNKNOWN, embedding_matrix
@@ -40,8 +40,6 @@ from emohop.training.fold_run import Epoch, FoldRun
 from emohop.training.lightning_module import History, Patience, Training
 from emohop.training.loss import Objective
 from emohop.training.trackers import finish_trackers, make_trackers
-
-CHECKPOINTS = "checkpoints"
 
 
 def fit(fold_run: FoldRun) -> None:
@@ -77,12 +75,13 @@ def fit_network(
     that was stopped is taken up from there; `report` is called with each epoch's line.
     """
     settings = recipe.training
+    files = FoldRunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     preprocessor = Preprocessor.fit(corpus, train_rows, recipe)
     torch.manual_seed(seed)
     network = build(recipe.model, preprocessor.sizes)
     _start_from_glove(network, preprocessor, recipe, corpus)
-    history = History(folder / HISTORY, report)
+    history = History(files.history_file, report)
     train, dev = Clips(corpus, train_rows, preprocessor), Clips(corpus, dev_rows, preprocessor)
     counts = np.bincount(train.classes(), minlength=preprocessor.sizes.classes)
     objective = Objective(settings, torch.from_numpy(counts))
@@ -97,7 +96,7 @@ def fit_network(
         sampler = WithReplacement(len(train), *chance)
     with _quiet():
         trainer = _trainer(folder, settings, history, len(sampler), loggers)
-        last = folder / CHECKPOINTS / "last.ckpt"
+        last = files.checkpoints_folder / "last.ckpt"
         try:
             trainer.fit(
                 module,
@@ -111,7 +110,7 @@ def fit_network(
             raise KeyboardInterrupt from None
         finally:
             module.clipper.close()
-    _load_best(module, folder / CHECKPOINTS / "best.ckpt")
+    _load_best(module, files.checkpoints_folder / "best.ckpt")
     return network.cpu(), preprocessor
 
 
@@ -129,7 +128,7 @@ def _trainer(
     checkpoint = partial(
         ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    checkpoints = folder / CHECKPOINTS
+    checkpoints = FoldRunFolder(folder).checkpoints_folder
     return Trainer(
         max_epochs=min((limit for limit in limits if limit is not None), default=-1),
         accelerator="auto",
@@ -201,11 +200,11 @@ def _finish(
         fold=fold_run.fold.index,
         seed=fold_run.seed,
     )
-    ModelFolder(fold_run.folder / MODEL).write(network, config)
-    blocks = write_fold_run(
+    ModelFolder(fold_run.files.model_folder).write(network, config)
+    found = write_fold_run(
         fold_run.folder, predictions, _divergences(corpus, fold_run.fold, predictions)
     )
-    finish_trackers(loggers, blocks)
+    finish_trackers(loggers, found)
 
 
 def _divergences(

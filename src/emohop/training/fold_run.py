@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emohop.config import Recipe
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.evaluation.results import METRICS
+from emohop.evaluation.run_folder import FoldRunFolder
 from emohop.evaluation.splits import Fold
 
 TRACKERS = ("mlflow", "wandb")
@@ -40,7 +40,12 @@ class FoldRun:
     @property
     def complete(self) -> bool:
         """Whether everything that this fold run writes is there; the metrics are written last."""
-        return (self.folder / METRICS).exists()
+        return self.files.complete
+
+    @property
+    def files(self) -> FoldRunFolder:
+        """The names of its files."""
+        return FoldRunFolder(self.folder)
 
 
 def check_trackers(names: Sequence[str]) -> None:

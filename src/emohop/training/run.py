@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,8 +16,9 @@ from emohop import processes
 from emohop.clips import Modality
 from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
-from emohop.evaluation.results import METRICS, check_complete, write_json
-from emohop.evaluation.runs import CLIPS, FACTS, RECIPE, is_taken
+from emohop.evaluation.results import check_complete
+from emohop.evaluation.run_files import FoldRunMetrics, RunInfo, RunResults, VoteScores
+from emohop.evaluation.run_folder import RunFolder, is_taken
 from emohop.evaluation.splits import (
     Fold,
     check_unseen,
@@ -26,7 +26,7 @@ from emohop.evaluation.splits import (
     leak_of,
     make_folds,
 )
-from emohop.evaluation.summary import RESULT_LINES, RESULTS, FoldRunResult, result_lines, summarise
+from emohop.evaluation.summary import FoldRunResult, result_lines, summarise
 from emohop.files import csv_text, write_text
 from emohop.preprocessor import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
@@ -52,7 +52,7 @@ def train(
     report: Report | None = None,
     trackers: Sequence[str] = (),
     ended: Callable[[Outcome], None] | None = None,
-) -> dict[str, Any]:
+) -> RunResults:
     """Train and score every fold and seed; returns what `results.json` holds.
 
     `ended` is told of each fold run as it ends; `trackers` (mlflow, wandb) get its numbers. Raises
@@ -86,23 +86,25 @@ def begin(
     check_folder(corpus, out, recipe)
     out.mkdir(parents=True, exist_ok=True)
     clips = _clips_table(corpus)
-    facts = {
-        "emohop": emohop.__version__,
-        "data": corpus.folder.name,
-        "corpus": corpus.manifest.corpus,
-        "class_set": corpus.manifest.class_set,
-        "fingerprint": corpus.manifest.fingerprint,
-        "clips_fingerprint": hashlib.sha256(clips.encode()).hexdigest(),
-    }
-    write_text(out / CLIPS, clips)
-    write_json(out / FACTS, facts)
+    info = RunInfo(
+        emohop=emohop.__version__,
+        data=corpus.folder.name,
+        corpus=corpus.manifest.corpus,
+        class_set=corpus.manifest.class_set,
+        fingerprint=corpus.manifest.fingerprint,
+        clips_fingerprint=hashlib.sha256(clips.encode()).hexdigest(),
+    )
+    files = RunFolder(out)
+    write_text(files.clips_file, clips)
+    info.write(files.info_file)
     text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_text(out / RECIPE, text)
-    folder, data = out.absolute(), corpus.folder.absolute()  # a worker may sit somewhere else
+    write_text(files.recipe_file, text)
+    # a worker may sit somewhere else
+    files, data = RunFolder(out.absolute()), corpus.folder.absolute()
     return [
         FoldRun(
             prepared=data,
-            folder=folder / f"fold-{fold.index}" / f"seed-{seed}",
+            folder=files.fold_run(fold.index, seed).path,
             recipe=recipe_for_fold(recipe, fold.index),
             fold=fold,
             seed=seed,
@@ -141,7 +143,7 @@ def choose_folds(corpus: PreparedCorpus, recipe: Recipe) -> list[Fold]:
 
 def stored_recipe(out: Path) -> dict[str, Any] | None:
     """The settings of a run folder, or None where no run was begun."""
-    path = out / RECIPE
+    path = RunFolder(out).recipe_file
     if not path.exists():
         return None
     try:
@@ -171,7 +173,7 @@ def check_folder(corpus: PreparedCorpus, out: Path, recipe: Recipe) -> None:
             f"{out} holds a run with other settings ({'; '.join(differing)}): repeat its own "
             "command to continue it, or choose a new folder"
         )
-    if _run_facts(out).get("fingerprint") != corpus.manifest.fingerprint:
+    if RunInfo.read(RunFolder(out).info_file).fingerprint != corpus.manifest.fingerprint:
         raise EmohopError(f"{out} holds a run on another prepared corpus: choose a new folder")
 
 
@@ -197,35 +199,35 @@ def _clips_table(corpus: PreparedCorpus) -> str:
     return csv_text(_CLIP_FACTS, zip(*columns, strict=True))
 
 
-def summarise_run(out: Path, corpus: PreparedCorpus) -> dict[str, Any]:
+def summarise_run(out: Path, corpus: PreparedCorpus) -> RunResults:
     """Write `results.json` and `TEST_run_result.txt` from a run folder's complete fold runs."""
-    recipe, facts = checked(Recipe, stored_recipe(out)), _run_facts(out)
+    files = RunFolder(out)
+    recipe, info = checked(Recipe, stored_recipe(out)), RunInfo.read(files.info_file)
     protocol = recipe.protocol or default_protocol(corpus.metadata)
     folds = make_folds(protocol, corpus.metadata, recipe.fold_seed, recipe.groups)
     named = protocol if recipe.groups is None else f"{protocol} in {recipe.groups} groups"
     fold_runs = [
-        FoldRunResult.read(folder, fold.index, int(folder.name.removeprefix("seed-")), fold.name)
+        FoldRunResult.read(one.path, fold.index, one.seed, fold.name)
         for fold in folds
-        for folder in sorted((out / f"fold-{fold.index}").glob("seed-*"))
-        if (folder / METRICS).exists()
+        for one in files.complete_fold_runs(fold.index)
     ]
     ids = corpus.metadata("id")
     for fold_run in fold_runs:
         check_complete(fold_run.predictions, "test", (ids[i] for i in folds[fold_run.fold].test))
-    results = {
-        **summarise(fold_runs, named, facts["class_set"], corpus.manifest.labels),
-        "model": _title(recipe, corpus),
-        "corpus": facts["corpus"],
-        **_votes(out, fold_runs),
-        "leak": _leak(recipe, leak_of(protocol, folds, corpus.metadata)),
-        "fingerprint": facts["fingerprint"],
-        "clips_fingerprint": facts["clips_fingerprint"],
-        "emohop": facts["emohop"],
-    }
-    write_json(out / RESULTS, results)
+    results = RunResults(
+        **dict(summarise(fold_runs, named, info.class_set, corpus.manifest.labels)),
+        model=_title(recipe, corpus),
+        corpus=info.corpus,
+        votes=_votes(files, fold_runs),
+        leak=_leak(recipe, leak_of(protocol, folds, corpus.metadata)),
+        fingerprint=info.fingerprint,
+        clips_fingerprint=info.clips_fingerprint,
+        emohop=info.emohop,
+    )
+    results.write(files.results_file)
     time = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    lines = result_lines(fold_runs, facts["data"], out.name, time)
-    write_text(out / RESULT_LINES, "\n".join(lines) + "\n")
+    lines = result_lines(fold_runs, info.data, out.name, time)
+    write_text(files.result_lines_file, "\n".join(lines) + "\n")
     return results
 
 
@@ -244,19 +246,14 @@ def _leak(recipe: Recipe, leak: str | None) -> str | None:
     return adapted if leak is None else f"{leak}; {adapted}"
 
 
-def _votes(out: Path, fold_runs: Sequence[FoldRunResult]) -> dict[str, dict[str, float]]:
+def _votes(files: RunFolder, fold_runs: Sequence[FoldRunResult]) -> VoteScores | None:
     """The mean divergences of test from the raters' votes, where every fold run has them."""
     tests = [
-        json.loads((out / f"fold-{u.fold}" / f"seed-{u.seed}" / METRICS).read_text("utf-8"))["test"]
-        for u in fold_runs
+        FoldRunMetrics.read(files.fold_run(one.fold, one.seed).metrics_file).test
+        for one in fold_runs
     ]
     if not tests or not all("votes_kl" in test for test in tests):
-        return {}
-    return {"votes": {n: fmean(test[f"votes_{n}"] for test in tests) for n in ("kl", "js")}}
-
-
-def _run_facts(out: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((out / FACTS).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise EmohopError(f"{out / FACTS} is missing or damaged: choose a new run folder") from None
+        return None
+    return VoteScores(
+        kl=fmean(t["votes_kl"] for t in tests), js=fmean(t["votes_js"] for t in tests)
+    )

@@ -11,6 +11,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
 
+from emohop.evaluation.run_files import FoldRunMetrics
 from emohop.files import write_text
 from emohop.storage import PreparedCorpus
 from emohop.training.fold_run import FoldRun
@@ -29,11 +30,11 @@ def make_trackers(fold_run: FoldRun, corpus: PreparedCorpus) -> list[Logger]:
     return loggers
 
 
-def finish_trackers(loggers: Sequence[Logger], blocks: Mapping[str, Mapping[str, Any]]) -> None:
+def finish_trackers(loggers: Sequence[Logger], found: FoldRunMetrics) -> None:
     """Add the scores of the epoch that was kept, and close."""
     scores = {
         f"{split}_{name}": float(value)
-        for split, block in blocks.items()
+        for split, block in (("dev", found.dev), ("test", found.test))
         for name, value in block.items()
         if name != "n"
     }

@@ -7,21 +7,20 @@ for it (nested selection). The search is handed a corpus in which nothing is kno
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import yaml
 
 from emohop import processes
 from emohop.config import Recipe
+from emohop.documents import Document
 from emohop.errors import EmohopError, MissingExtraError
-from emohop.evaluation.results import write_json
-from emohop.evaluation.runs import is_taken
+from emohop.evaluation.run_folder import RunFolder, is_taken
 from emohop.files import csv_text, write_text
 from emohop.preprocessor import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
@@ -35,7 +34,23 @@ if TYPE_CHECKING:
 
 BEST = "best.yaml"
 TRIALS = "trials.csv"
-FACTS = "tuning.json"
+SEARCH = "tuning.json"
+
+
+class SearchFile(Document):
+    """`tuning.json`: what a folder searches."""
+
+    remedy: ClassVar[str] = "choose a new folder or delete this one"
+
+    version: Literal[1] = 1
+    fingerprint: str
+    """Of the prepared corpus's manifest."""
+    recipe: dict[str, Any]
+    """The recipe that is tuned."""
+    space: dict[str, Any]
+    """What is searched, by dotted name of the setting."""
+
+
 STUDY = "study.db"
 RANDOM_TRIALS = 8
 """Trials drawn by chance before the search learns from them, and before any is stopped early."""
@@ -155,7 +170,7 @@ def make_search(
     _, folds = resolve(corpus, recipe.model_copy(update={"folds": (fold,)}))
     train, dev = tuple(folds[0].train.tolist()), tuple(folds[0].dev.tolist())
     visible = corpus.only([*train, *dev])
-    return Search(visible, recipe, train, dev, space, out / f"fold-{fold}")
+    return Search(visible, recipe, train, dev, space, RunFolder(out).fold(fold))
 
 
 def _search(task: _Task) -> None:
@@ -174,7 +189,7 @@ def _search(task: _Task) -> None:
 
 def _tried(out: Path, recipe: Recipe, fold: int) -> list[Trial]:
     """All trials of one fold, those of earlier calls included."""
-    ended = _ended(_study(out / f"fold-{fold}", recipe))
+    ended = _ended(_study(RunFolder(out).fold(fold), recipe))
     return [_trial(fold, number, trial) for number, trial in enumerate(ended)]
 
 
@@ -267,23 +282,15 @@ def _trial(fold: int, number: int, trial: optuna.trial.FrozenTrial) -> Trial:
 def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> None:
     """Note what a folder searches, or check that it searches the same."""
     check_fit(corpus, recipe)
-    facts = {
-        "fingerprint": corpus.manifest.fingerprint,
-        "recipe": recipe.model_dump(mode="json", exclude={"folds"}),
-        "space": {key: part.model_dump(mode="json") for key, part in space.items()},
-    }
-    path = out / FACTS
+    search = SearchFile(
+        fingerprint=corpus.manifest.fingerprint,
+        recipe=recipe.model_dump(mode="json", exclude={"folds"}),
+        space={key: part.model_dump(mode="json") for key, part in space.items()},
+    )
+    path = out / SEARCH
     if path.exists():
-        try:
-            before = dict(json.loads(path.read_text("utf-8")))
-        except (ValueError, TypeError):
-            raise EmohopError(
-                f"{path} is damaged: choose a new folder or delete this one"
-            ) from None
-        differing = [
-            name for name in facts if before.get(name) != json.loads(json.dumps(facts[name]))
-        ]
-        if differing:
+        before, now = SearchFile.read(path).to_json(), search.to_json()
+        if differing := [name for name in now if before[name] != now[name]]:
             raise EmohopError(
                 f"{out} holds a search with another {' and '.join(differing)}: repeat its own "
                 "command to continue it, or choose a new folder"
@@ -291,7 +298,7 @@ def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> N
     elif is_taken(out):
         raise EmohopError(f"{out} exists and holds no search: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    write_json(path, facts)
+    search.write(path)
 
 
 def _write(out: Path, recipe: Recipe, trials: Sequence[Trial]) -> None:

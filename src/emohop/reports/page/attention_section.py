@@ -37,8 +37,8 @@ def attention_section(
             )
         return None
     corpus = open_prepared(prepared)
-    run = max(hopping, key=lambda one: float(one.results["pooled"][SCORES[1]]))
-    if corpus.manifest.fingerprint != run.results["fingerprint"]:
+    run = max(hopping, key=lambda one: float(one.results.pooled[SCORES[1]]))
+    if corpus.manifest.fingerprint != run.results.fingerprint:
         raise EmohopError(f"{prepared} is not the prepared corpus that {run.folder} was trained on")
     chosen = [_tested(run, name) for name in clips] or _telling(run)
     media = {}
@@ -48,7 +48,7 @@ def attention_section(
     made = []
     for number, (name, place) in enumerate(chosen):
         fold_run = run.fold_runs[place]
-        predictor = load(fold_run.folder / "model").adapted(corpus)
+        predictor = load(fold_run.files.model_folder).adapted(corpus)
         row = corpus[rows[name]]
         (looks,) = predictor.looks([row])
         test = fold_run.predictions.part("test")

@@ -12,13 +12,12 @@ from emohop import __version__
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
-from emohop.evaluation.runs import HISTORY, RECIPE, Run, read_runs
-from emohop.evaluation.summary import RESULTS
+from emohop.evaluation.run_folder import RunFolder
+from emohop.evaluation.runs import Run, read_runs
 from emohop.files import write_text
 from emohop.reports.figures.theme import as_svg, save
 from emohop.reports.page.attention_section import attention_section
 from emohop.reports.page.sections import (
-    SCORES,
     Plot,
     Section,
     calibration_section,
@@ -105,9 +104,9 @@ def make_report(
         ("seeds", ", ".join(map(str, comparison.seeds))),
         ("class set", f"{comparison.class_set}: {', '.join(comparison.labels)}"),
         ("test clips", str(comparison.rows[0].clips)),
-        ("speakers", str(first.results["speakers"])),
-        ("corpus", f"{first.results['corpus']}, fingerprint {first.results['fingerprint'][:12]}"),
-        ("emohop", f"{first.results['emohop']} trained, {__version__} made this page"),
+        ("speakers", str(first.results.speakers)),
+        ("corpus", f"{first.results.corpus}, fingerprint {first.results.fingerprint[:12]}"),
+        ("emohop", f"{first.results.emohop} trained, {__version__} made this page"),
     )
     names = [run.title for run in runs]
     title = names[0] if len(names) == 1 else f"{len(names)} runs"
@@ -119,7 +118,7 @@ def render(report: Report) -> str:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    folder = resources.files("emohop.reports")
+    folder = resources.files("emohop.reports.page")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -153,16 +152,11 @@ def _check_places(
 
 def _check_whole(run: Run) -> None:
     """EmohopError where a run's files lack what the page shows of them."""
-    with _told(run.folder / RECIPE):
+    with _told(RunFolder(run.folder).recipe_file):
         model, monitor = run.recipe["model"], run.recipe["training"]["monitor"]
         ModelSettings.model_validate(model)
-    with _told(run.folder / RESULTS):
-        for score in SCORES:
-            float(run.results["pooled"][score])
-        for name in ("speakers", "corpus", "emohop"):
-            run.results[name]
     for fold_run in run.fold_runs:
-        with _told(fold_run.folder / HISTORY):
+        with _told(fold_run.files.history_file):
             if not fold_run.history:
                 raise ValueError("no epoch")
             for line in fold_run.history:

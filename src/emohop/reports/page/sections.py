@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
 from emohop.config import ModelSettings
-from emohop.errors import EmohopError
 from emohop.evaluation.calibration import apply_temperature, reliability
 from emohop.evaluation.comparison import Comparison
 from emohop.evaluation.metrics import TITLES, confusion_matrix
+from emohop.evaluation.run_folder import RunFolder
 from emohop.evaluation.runs import Run
 from emohop.registry.models import MODELS
 from emohop.reports.figures import diagrams, plots
 from emohop.reports.figures.theme import Draw
 from emohop.reports.terminal.comparison import Grid, grids
-from emohop.robustness import ROBUSTNESS, read_robustness
+from emohop.robustness import RobustnessResults
 
 SCORES = ("accuracy", "balanced_accuracy")
 GROUPS = ("fold", "speaker", "gender")
@@ -145,7 +143,7 @@ def groups_section(runs: Sequence[Run]) -> Section | None:
         scores = {run.title: _accuracy_by(run, group) for run in shown}
         if not 2 <= len({name for found in scores.values() for name in found}) <= SHOWN_GROUPS:
             continue
-        wholes = {run.title: run.results["pooled"]["accuracy"] for run in shown}
+        wholes = {run.title: run.results.pooled["accuracy"] for run in shown}
         ends = {name: (min(found.values()), max(found.values())) for name, found in scores.items()}
         said = "; ".join(
             f"{name} from {low:.3f} to {high:.3f}" for name, (low, high) in ends.items()
@@ -211,9 +209,9 @@ def calibration_section(runs: Sequence[Run]) -> Section:
 def robustness_section(runs: Sequence[Run]) -> Section | None:
     """Scores under damage, where runs have them."""
     found = {
-        run.title: _conditions(run.folder / ROBUSTNESS)
+        run.title: RobustnessResults.read(RunFolder(run.folder).robustness_file).ordered()
         for run in runs
-        if (run.folder / ROBUSTNESS).exists()
+        if RunFolder(run.folder).robustness_file.exists()
     }
     if not found:
         return None
@@ -221,13 +219,15 @@ def robustness_section(runs: Sequence[Run]) -> Section | None:
     lines = []
     for title, conditions in found.items():
         for one in conditions:
-            ends = one.interval
+            ends, accuracy = one.interval_95[SCORES[0]], one.metrics[SCORES[0]]
             said = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
-            lines.append((title, one.name, f"{one.accuracy:.3f}{said}", f"{one.balanced:.3f}"))
+            lines.append(
+                (title, one.name, f"{accuracy:.3f}{said}", f"{one.metrics[SCORES[1]]:.3f}")
+            )
             if one.level is not None:
                 curve = kinds.setdefault(one.kind, {}).setdefault(title, [])
-                curve.append((one.level, one.accuracy, ends))
-    clean = {title: conditions[0].accuracy for title, conditions in found.items()}
+                curve.append((one.level, accuracy, ends))
+    clean = {title: conditions[0].metrics[SCORES[0]] for title, conditions in found.items()}
     score = SCORES[0]
     made = [
         Plot(
@@ -244,44 +244,6 @@ def robustness_section(runs: Sequence[Run]) -> Section | None:
     table = Grid("Test scores under damage", header, tuple(lines))
     text = _first_of(len(found))
     return Section("robustness", "Under damage", text, (table,), tuple(made))
-
-
-@dataclass(frozen=True)
-class _Condition:
-    """Test scores under one damage, as a robustness file has them."""
-
-    name: str
-    kind: str
-    level: float | None
-    accuracy: float
-    balanced: float
-    interval: plots.Interval | None
-
-
-def _conditions(path: Path) -> list[_Condition]:
-    """The conditions of a file, clean first; EmohopError when it lacks what is shown."""
-    try:
-        found = [_condition(entry) for entry in read_robustness(path)]
-        if not found or found[0].name != "clean":
-            raise ValueError("no condition is called clean")
-    except (KeyError, TypeError, ValueError) as error:
-        raise EmohopError(
-            f"{path} is damaged ({error!r}): delete it and run `emohop evaluate --degrade` again"
-        ) from None
-    return found
-
-
-def _condition(entry: Mapping[str, Any]) -> _Condition:
-    kind, level, ends = str(entry["kind"]), entry["level"], entry["interval_95"][SCORES[0]]
-    if not re.fullmatch("[a-z:+]+", kind):  # it names a file of --figures
-        raise ValueError(f"kind {kind!r}")
-    interval = None
-    if ends is not None:
-        low, high = ends
-        interval = (float(low), float(high))
-    accuracy, balanced = (float(entry["metrics"][score]) for score in SCORES)
-    level = None if level is None else float(level)
-    return _Condition(str(entry["name"]), kind, level, accuracy, balanced, interval)
 
 
 def _first_of(runs: int) -> str:
@@ -314,7 +276,7 @@ def learning_section(runs: Sequence[Run]) -> Section:
 def recipes_section(runs: Sequence[Run], command: str) -> Section:
     """Recipes and origins, folded."""
     details = [(f"Recipe of {run.title}", _yaml(run.recipe)) for run in runs]
-    details += [(f"Origin of {run.title}", _yaml(run.facts)) for run in runs]
+    details += [(f"Origin of {run.title}", _yaml(run.info.to_json())) for run in runs]
     text = f"This page was made by: {command}" if command else ""
     return Section("recipes", "How to repeat it", text, details=tuple(details))
 

@@ -18,7 +18,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from emohop.evaluation.runs import HISTORY
 from emohop.training.scheduler import RUNNING
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def _dev_scores(fold_run: FoldRun) -> list[float]:
     """The dev score of each epoch so far."""
     column = f"dev_{fold_run.recipe.training.monitor}"
     try:
-        with (fold_run.folder / HISTORY).open(encoding="utf-8", newline="") as file:
+        with fold_run.files.history_file.open(encoding="utf-8", newline="") as file:
             return [float(line[column]) for line in csv.DictReader(file)]
     except FileNotFoundError:
         return []

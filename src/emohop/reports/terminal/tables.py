@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from emohop.evaluation.metrics import TITLES
+from emohop.evaluation.run_files import RunResults
+from emohop.robustness.results import RobustnessResults
 
 if TYPE_CHECKING:
     from emohop.training.tuning import Trial
@@ -15,11 +17,11 @@ if TYPE_CHECKING:
 SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
 
 
-def results_table(results: Mapping[str, Any]) -> Table:
+def results_table(results: RunResults) -> Table:
     """Test scores of a run: a line a fold and seed, then mean ± deviation and the interval."""
     table = Table(
-        title=f"{results['model']}: test scores, protocol {results['protocol']}, "
-        f"{results['class_set']} ({len(results['labels'])} classes)",
+        title=f"{results.model}: test scores, protocol {results.protocol}, "
+        f"{results.class_set} ({len(results.labels)} classes)",
         caption="interval: bootstrap over the speakers of the pooled test clips"
         + _votes(results)
         + _leak(results),
@@ -31,29 +33,29 @@ def results_table(results: Mapping[str, Any]) -> Table:
     table.add_column("clips", justify="right")
     for name in SHOWN:
         table.add_column(TITLES[name], justify="right")
-    for fold_run in results["fold_runs"]:
-        scores = [f"{fold_run['test'][name]:.3f}" for name in SHOWN]
-        table.add_row(fold_run["name"], str(fold_run["seed"]), str(fold_run["test"]["n"]), *scores)
+    for fold_run in results.fold_runs:
+        scores = [f"{fold_run.test[name]:.3f}" for name in SHOWN]
+        table.add_row(fold_run.name, str(fold_run.seed), str(fold_run.test["n"]), *scores)
     table.add_section()
     table.add_row("mean ± std", "", "", *(_mean(results, name) for name in SHOWN))
-    pooled = results["pooled"]
+    pooled = results.pooled
     table.add_row("pooled", "", str(pooled["n"]), *(f"{pooled[name]:.3f}" for name in SHOWN))
     table.add_row("95 % interval", "", "", *(_interval(results, name) for name in SHOWN))
     return table
 
 
-def comparison_tables(runs: Sequence[Mapping[str, Any]]) -> list[Table]:
+def comparison_tables(runs: Sequence[RunResults]) -> list[Table]:
     """Runs below each other, a table for each protocol and class set: scores of two do not mix."""
-    kinds: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    kinds: dict[tuple[str, str], list[RunResults]] = {}
     for run in runs:
-        kinds.setdefault((run["protocol"], run["class_set"]), []).append(run)
+        kinds.setdefault((run.protocol, run.class_set), []).append(run)
     return [comparison_table(alike) for alike in kinds.values()]
 
 
-def comparison_table(runs: Sequence[Mapping[str, Any]]) -> Table:
+def comparison_table(runs: Sequence[RunResults]) -> Table:
     """Runs of one protocol and class set below each other: mean ± deviation and intervals."""
     table = Table(
-        title=f"test scores, protocol {runs[0]['protocol']}, {runs[0]['class_set']}: "
+        title=f"test scores, protocol {runs[0].protocol}, {runs[0].class_set}: "
         "mean ± std over folds, 95 % interval over speakers",
         caption=_leak(runs[0]).strip() or None,
         title_justify="left",
@@ -64,7 +66,7 @@ def comparison_table(runs: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(TITLES[name], justify="right")
     for run in runs:
         cells = [f"{_mean(run, name)}\n{_interval(run, name)}" for name in SHOWN]
-        table.add_row(run["model"], *cells)
+        table.add_row(run.model, *cells)
     return table
 
 
@@ -81,20 +83,20 @@ def metrics_table(blocks: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def robustness_table(result: Mapping[str, Any]) -> Table:
+def robustness_table(result: RobustnessResults) -> Table:
     """Test scores under each condition, with what each loses against the first, clean one."""
     table = Table(
-        title=f"test scores of {result['clips']} clips under damage; in brackets, against clean",
+        title=f"test scores of {result.clips} clips under damage; in brackets, against clean",
         title_justify="left",
     )
     table.add_column("condition")
     for name in SHOWN:
         table.add_column(TITLES[name], justify="right")
-    clean = result["conditions"][0]["metrics"]
-    for entry in result["conditions"]:
-        scores = entry["metrics"]
+    clean = result.conditions[0].metrics
+    for entry in result.conditions:
+        scores = entry.metrics
         cells = [f"{scores[name]:.3f} ({scores[name] - clean[name]:+.3f})" for name in SHOWN]
-        table.add_row(entry["name"], *cells)
+        table.add_row(entry.name, *cells)
     return table
 
 
@@ -116,28 +118,28 @@ def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], monitor: st
     return table
 
 
-def _leak(results: Mapping[str, Any]) -> str:
+def _leak(results: RunResults) -> str:
     """What has to be said of a run's protocol in every table, on a line of its own."""
-    leak = results.get("leak")
-    return f"\nNote: protocol {results['protocol']}: {leak}." if leak else ""
+    leak = results.leak
+    return f"\nNote: protocol {results.protocol}: {leak}." if leak else ""
 
 
-def _votes(results: Mapping[str, Any]) -> str:
+def _votes(results: RunResults) -> str:
     """How far a run's probabilities are from the raters' votes, on a line of its own."""
-    votes = results.get("votes")
+    votes = results.votes
     if not votes:
         return ""
     return (
-        f"\nfrom the raters' votes: Kullback-Leibler {votes['kl']:.3f}, Jensen-Shannon "
-        f"{votes['js']:.3f} nats"
+        f"\nfrom the raters' votes: Kullback-Leibler {votes.kl:.3f}, Jensen-Shannon "
+        f"{votes.js:.3f} nats"
     )
 
 
-def _mean(results: Mapping[str, Any], name: str) -> str:
-    std = results["std"][name]
-    return f"{results['mean'][name]:.3f}" + ("" if std is None else f" ± {std:.3f}")
+def _mean(results: RunResults, name: str) -> str:
+    std = results.std[name]
+    return f"{results.mean[name]:.3f}" + ("" if std is None else f" ± {std:.3f}")
 
 
-def _interval(results: Mapping[str, Any], name: str) -> str:
-    interval = results["interval_95"][name]
+def _interval(results: RunResults, name: str) -> str:
+    interval = results.interval_95[name]
     return "unknown" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
