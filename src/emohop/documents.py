@@ -39,6 +39,8 @@ class Document(Block):
 
     remedy: ClassVar[str] = "use the version of emohop that wrote it"
     """What to do next, as the end of an error."""
+    computed: ClassVar[tuple[str, ...]] = ()
+    """Keys that the file has for its readers and that follow from the others."""
 
     @classmethod
     def parse(cls: type[_Document], data: bytes, where: str | Path) -> _Document:
@@ -62,6 +64,8 @@ class Document(Block):
                 f"{where}: version {brief(found)}, this emohop reads version {known}: use the "
                 f"version of emohop that wrote it, or {cls.remedy}"
             )
+        if cls.computed and isinstance(values, dict):
+            data = json.dumps({k: v for k, v in values.items() if k not in cls.computed}).encode()
         try:
             return cls.model_validate_json(data, strict=True)
         except UnknownNameError as error:

@@ -8,6 +8,7 @@ from emohop.cli import (  # noqa: F401  (they register)
     explain,
     export,
     finetune,
+    listing,
     predict,
     report,
     serve,

@@ -18,6 +18,13 @@ from emohop.cli.commands import (
     given_only,
     processes,
 )
+from emohop.clips import Modality
+from emohop.registry.corpora import CORPORA
+from emohop.registry.features import feature_names
+
+
+def _names(modality: Modality) -> str:
+    return ", ".join(feature_names(modality))
 
 
 @command
@@ -46,7 +53,7 @@ def synthesize(
 Corpus = Annotated[
     str,
     typer.Argument(
-        help="iemocap, meld, ravdess, crema-d, emodb or folder (your own clips).", metavar="CORPUS"
+        help=f"{', '.join(CORPORA.names())}; folder reads your own clips.", metavar="CORPUS"
     ),
 ]
 Seating = Annotated[
@@ -68,18 +75,6 @@ Layer = Annotated[
 Outside = Annotated[
     bool, typer.Option("--allow-outside", help="A table may name files outside its folder.")
 ]
-
-
-@command
-def corpora(
-    name: Annotated[str | None, typer.Argument(help="One of them, in full.")] = None,
-) -> None:
-    """List the corpora that emohop reads: what they hold, their classes, licences."""
-    from emohop.registry.corpora import CORPORA
-    from emohop.reports.terminal.console import show
-    from emohop.reports.terminal.corpora import corpora_table, corpus_table
-
-    show(corpora_table(CORPORA.values()) if name is None else corpus_table(CORPORA[name]))
 
 
 @command
@@ -123,7 +118,6 @@ def check(
 
 
 def _check_prepared(folder: str) -> None:
-    from emohop.registry.corpora import CORPORA
     from emohop.storage.verification import verify
 
     if folder in CORPORA and not Path(folder).exists():
@@ -162,23 +156,23 @@ def prepare(
     audio: Annotated[
         str | None,
         typer.Option(
-            help="mfcc120, mfcc39, a Hugging Face speech model (whisper-base, wavlm-large, … by "
-            "short name, hub name or folder), or none."
+            help=f"{_names(Modality.AUDIO)}, a Hugging Face speech model (whisper-base, "
+            "wavlm-large, … by short name, hub name or folder), or none."
         ),
     ] = None,
     text: Annotated[
         str | None,
         typer.Option(
-            help="words, a Hugging Face language model (minilm, roberta-base, …, hub name or "
-            "folder), or none."
+            help=f"{_names(Modality.TEXT)}, a Hugging Face language model (minilm, roberta-base, "
+            "…, hub name or folder), or none."
         ),
     ] = None,
     video: Annotated[
         str | None,
         typer.Option(
-            help="resnet101 (as published; from the Hugging Face hub), hog (needs no weights), "
-            "any other image or video model (clip-vit-b32, dinov2-small, …, hub name or folder), "
-            "or none."
+            help=f"resnet101 (as published; from the Hugging Face hub), {_names(Modality.VIDEO)} "
+            "(needs no weights), any other image or video model (clip-vit-b32, dinov2-small, …, "
+            "hub name or folder), or none."
         ),
     ] = None,
     crop: Annotated[

@@ -82,6 +82,7 @@ class Manifest(Document):
     """
 
     remedy: ClassVar[str] = "run `emohop prepare` again"
+    computed: ClassVar[tuple[str, ...]] = ("clips",)
 
     version: Literal[2] = 2
     corpus: str
@@ -108,14 +109,6 @@ class Manifest(Document):
     """By modality, the ids of those clips that its encoder was finetuned on, or chosen by."""
     parts: tuple[Part, ...] = ()
     """Of a joined corpus, whose `shards` are those of its parts, one part behind the other."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_clips(cls, values: Any) -> Any:
-        """The sum of the shards' clips, which the file has for its readers, is computed."""
-        if isinstance(values, dict):
-            return {key: value for key, value in values.items() if key != "clips"}
-        return values
 
     @model_validator(mode="after")
     def _parts_have_the_shards(self) -> Manifest:
