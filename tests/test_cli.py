@@ -48,7 +48,8 @@ def test_train_and_evaluate(prepared: Path, tmp_path: Path) -> None:
     assert "epoch" not in again
     model = out / "fold-0/seed-0/model"
     blocks = json.loads(run("evaluate", model, prepared, "--json"))
-    assert blocks == json.loads((out / "fold-0/seed-0/metrics.json").read_text())
+    stored = json.loads((out / "fold-0/seed-0/metrics.json").read_text())
+    assert {"version": 1, **blocks} == stored
     assert "accuracy (WA)" in run("evaluate", model, prepared)
     both = run("train", prepared, out, "--fold", "all", "--jobs", 1)
     assert both.count("epoch   1/2") == 1  # only the fold that was left

@@ -68,6 +68,6 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 def test_nan_is_not_written(tmp_path: Path) -> None:
     note = Note.model_construct(name="a", score=float("nan"))
-    with pytest.raises(ValueError, match="JSON"):
+    with pytest.raises(EmohopError, match="would hold NaN or infinity"):
         note.write(tmp_path / "note.json")
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,12 @@ Split = Literal["train", "dev", "test"]
 
 
 class Modality(str, Enum):
-    """What a model takes as input. The order audio < text < video is the papers' order."""
+    """What a model takes as input. The order audio < text < video is the papers' order.
+
+    Example:
+        >>> emohop.Modality("audio")
+        <Modality.AUDIO: 'audio'>
+    """
 
     AUDIO = "audio"
     TEXT = "text"
@@ -43,6 +48,10 @@ class Span:
     """A stretch of a media file: `start` and `end` in seconds, `end=None` for the whole rest.
 
     `half` names the side of the frame that shows the speaker; None is the whole frame.
+
+    Example:
+        >>> emohop.Span(Path("film.mp4"), start=2.0, end=5.5).half is None
+        True
     """
 
     path: Path
@@ -58,6 +67,10 @@ class Clip:
     `label` is the corpus's own label, before any `LabelSet` is applied. `audio` and `video`
     say where the media are; they may be the same file. `previous_turns` are the transcripts of the
     turns before it, the earliest first, where the text features use them.
+
+    Example:
+        >>> emohop.Clip("take-1", label="happy", transcript="It worked!").speaker is None
+        True
     """
 
     id: str
@@ -86,6 +99,10 @@ class LabelSet:
 
     `merged` maps further corpus labels onto a class (`exc` counted as `hap`, say). A corpus label
     that is neither a class nor merged is outside the set: such clips are dropped and counted.
+
+    Example:
+        >>> emohop.LabelSet("mine", ("hap", "sad"), {"exc": "hap"}).class_of("exc")
+        'hap'
     """
 
     name: str

@@ -18,6 +18,11 @@ class EmohopError(Exception):
     """Something outside the program is wrong: a path, a file, a setting.
 
     The message is one line that says what came, what is accepted and what to do next.
+
+    Example:
+        >>> emohop.load("nowhere")
+        Traceback (most recent call last):
+        emohop.errors.EmohopError: nowhere is not a model folder, it has no model.json: ...
     """
 
 

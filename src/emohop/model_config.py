@@ -38,6 +38,10 @@ class InputDims:
     `steps` maps audio and video to the numbers in a frame and text to the size of the vocabulary,
     or with `text_states` to the numbers in a word's vector. Of a modality in `layers`, so many
     hidden states of that size stand side by side in a frame.
+
+    Example:
+        >>> emohop.InputDims(7, {emohop.Modality.AUDIO: 120}).width(emohop.Modality.AUDIO)
+        120
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")

@@ -238,12 +238,15 @@ def test_run_folders_that_cannot_be_read(tmp_path: Path) -> None:
         read_runs([])
     for change, message in (
         (lambda f: shutil.rmtree(f / "fold-1/seed-0"), "half written, it has no metrics.json"),
-        (lambda f: (f / "results.json").write_text("{"), r"results\.json is missing or damaged"),
-        (lambda f: (f / "results.json").unlink(), r"results\.json is missing or damaged"),
-        (lambda f: edit_results(f, version=9), "format 9, this emohop reads format 1"),
-        (lambda f: edit_results(f, fold_runs=[{}]), "is damaged, or of another version"),
+        (lambda f: (f / "results.json").write_text("{"), r"results\.json is damaged \(not JSON"),
+        (lambda f: (f / "results.json").unlink(), r"results\.json cannot be read"),
+        (lambda f: edit_results(f, version=9), "version 9, this emohop reads version 2"),
+        (
+            lambda f: edit_results(f, fold_runs=[{}]),
+            r"is damaged \(fold_runs\.0\.fold: field required",
+        ),
         (lambda f: (f / "recipe.yaml").unlink(), "is not a run folder"),
-        (lambda f: (f / "run.json").write_text("3"), r"run\.json is missing or damaged"),
+        (lambda f: (f / "run.json").write_text("3"), r"run\.json is damaged"),
     ):
         broken = Path(shutil.copytree(whole, tmp_path / "broken"))
         change(broken)

@@ -102,7 +102,7 @@ def test_only_the_last_layers_change_and_what_is_saved_is_what_was_trained(
 
 def test_all_layers(tmp_path: Path) -> None:
     name = save_language(tmp_path)
-    one, every = (len(opened(name, Modality.TEXT, last=n).parameters) for n in (1, None))
+    one, every = (len(opened(name, Modality.TEXT, last_layers=n).parameters) for n in (1, None))
     assert every == LAYERS * one
 
 
@@ -138,7 +138,7 @@ def test_a_long_text_and_nothing_at_all(tmp_path: Path) -> None:
 
 
 def test_too_many_layers(tmp_path: Path) -> None:
-    with pytest.raises(EmohopError, match=f"^last = 9: .* has {LAYERS} layers$"):
+    with pytest.raises(EmohopError, match=f"^last_layers = 9: .* has {LAYERS} layers$"):
         opened(save_language(tmp_path), Modality.TEXT, last_layers=9)
 
 

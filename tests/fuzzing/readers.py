@@ -161,7 +161,7 @@ def read_model(path: Path) -> None:
     _all(
         lambda: (predictor.temperature, predictor.settings),
         lambda: predictor.evaluate(corpus),
-        lambda: predictor.looks([corpus[0], corpus[1]]),
+        lambda: predictor.attention_maps([corpus[0], corpus[1]]),
     )
 
 

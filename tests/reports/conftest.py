@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emohop.evaluation.metrics import SCORES
 from emohop.evaluation.run_folder import ROBUSTNESS
+from emohop.robustness import ConditionScores, RobustnessResults
 from emohop.training.experiment import Experiment, make_experiment, train_rows
 from tests.prepared import write_prepared
 
@@ -24,12 +25,14 @@ def write_robustness(folder: Path) -> None:
         ("missing:audio", "missing", None),
     ):
         score = 0.5 if level is None else 0.4 + level / 100
-        metrics = {"accuracy": score, "balanced_accuracy": score - 0.1}
-        ends = {"accuracy": [score - 0.05, score + 0.05]}
-        entry = {"name": name, "kind": kind, "level": level}
-        conditions.append({**entry, "metrics": metrics, "interval_95": ends})
-    values = {"version": 1, "fingerprint": "x", "clips": 60, "conditions": conditions}
-    (folder / ROBUSTNESS).write_text(json.dumps(values))
+        metrics = {"n": 60, **dict.fromkeys(SCORES, score - 0.1), "accuracy": score, "ece": 0.1}
+        ends = {**dict.fromkeys(SCORES), "accuracy": (score - 0.05, score + 0.05)}
+        entry = ConditionScores(
+            name=name, kind=kind, level=level, metrics=metrics, interval_95=ends
+        )
+        conditions.append(entry)
+    found = RobustnessResults(fingerprint="x", clips=60, conditions=tuple(conditions))
+    found.write(folder / ROBUSTNESS)
 
 
 @pytest.fixture(scope="session")

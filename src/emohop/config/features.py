@@ -63,6 +63,10 @@ class FeatureSettings(Settings):
 
     A modality is its settings, the name of its encoder alone, or None (in words, none) to leave it
     out.
+
+    Example:
+        >>> emohop.FeatureSettings(video="hog", prosody=False).video.frames_per_second
+        3.0
     """
 
     audio: AudioFeatures | None = AudioFeatures()

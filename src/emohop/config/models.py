@@ -58,7 +58,12 @@ class VideoEncoderSettings(EncoderSettings):
 
 
 class ModelSettings(Settings):
-    """The network, apart from what the data decide (feature sizes, vocabulary, classes)."""
+    """The network, apart from what the data decide (feature sizes, vocabulary, classes).
+
+    Example:
+        >>> emohop.ModelSettings(name="mdrea").uses
+        (<Modality.AUDIO: 'audio'>, <Modality.TEXT: 'text'>)
+    """
 
     name: str = "amh"
     """The model, by its name: `emohop models` lists them, as docs/models.md does."""

@@ -16,7 +16,12 @@ EXPERIMENT_KEYS = ("extends", "rows", "vary")
 
 
 class Recipe(Settings):
-    """A whole experiment on a prepared corpus."""
+    """A whole experiment on a prepared corpus.
+
+    Example:
+        >>> emohop.Recipe(seeds=(0, 1)).model.name
+        'amh'
+    """
 
     also: ClassVar[tuple[str, ...]] = EXPERIMENT_KEYS
 

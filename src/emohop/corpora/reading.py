@@ -23,6 +23,11 @@ def read(name: str, folder: str | Path, **options: Any) -> list[Clip]:
 
     Raises:
         CorpusError: the name or an option is unknown, or the folder is not that corpus.
+
+    Example:
+        >>> clips = emohop.read_corpus("iemocap", "demo/corpus")
+        >>> clips[0].id.startswith("Ses01")
+        True
     """
     function = _function(CORPORA[name].reader, "read", name, options)
     clips: list[Clip] = function(Path(folder), **options)
@@ -38,6 +43,10 @@ def check(
 
     Raises:
         CorpusError: as for `read`.
+
+    Example:
+        >>> emohop.check_corpus("iemocap", "demo/corpus").usable
+        True
     """
     checker = CORPORA[name].checker
     if checker is None:

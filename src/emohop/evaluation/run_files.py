@@ -109,7 +109,13 @@ class RunSummary(Block):
 
 
 class RunResults(RunSummary, Document):
-    """`results.json`: what a run's complete fold runs come to."""
+    """`results.json`: what a run's complete fold runs come to.
+
+    Example:
+        >>> results = emohop.RunResults.read(Path("demo/runs/amh/results.json"))
+        >>> results.model
+        'amh-3 audio+text+video'
+    """
 
     remedy: ClassVar[str] = _AGAIN
 

@@ -118,7 +118,7 @@ def _check_attends(target: EvaluationTarget, corpus: PreparedCorpus) -> None:
             "an exported model has no gradients to compare its attention with: give the model "
             "folder that it was made from"
         )
-    if not target.predictor.looks([corpus[target.rows[0]]])[0]:
+    if not target.predictor.attention_maps([corpus[target.rows[0]]])[0]:
         raise EmohopError(
             f"{target.predictor.settings.title} has no attention weights over steps, so there is "
             f"nothing to check: take a model that has, {names_where('attends')}"
@@ -139,7 +139,7 @@ def _explained(task: _Task) -> _Part:
         tuple(row.speaker for row in rows),
         batch.classes.numpy(),
         curves_of(predictor.network, batch, stacks, task.draws, task.seed),
-        tuple(predictor.looks(rows)),
+        tuple(predictor.attention_maps(rows)),
     )
 
 

@@ -44,7 +44,7 @@ class FeatureEncoder:
         >>> import numpy as np
         >>> def loudness(sounds):
         ...     return [{"audio": abs(s[: len(s) // 160 * 160]).reshape(-1, 160)} for s in sounds]
-        >>> encoder = FeatureEncoder(loudness, width=160, steps_per_second=100)
+        >>> encoder = emohop.FeatureEncoder(loudness, width=160, steps_per_second=100)
         >>> encoder.encode([np.zeros(16_000, np.float32)])[0]["audio"].shape
         (100, 160)
     """

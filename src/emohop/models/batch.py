@@ -36,6 +36,12 @@ class Batch:
     [batch]; one that it does not name is there in every clip. `votes` are the raters' by class,
     float32 [batch, classes], or None. `ids` are the clips' names. Of a modality that `encoded`
     names, a model with encoders takes that in place of what its encoder would make of the sequence.
+
+    Example:
+        >>> import torch
+        >>> frames, lengths = torch.zeros(2, 5, 120), torch.tensor([5, 3])
+        >>> len(emohop.Batch(("a", "b"), {"audio": frames}, {"audio": lengths}))
+        2
     """
 
     ids: tuple[str, ...]
@@ -85,6 +91,13 @@ class Hop:
 
     `weights` is float [batch, time] (0 for a clip without a step), `query` and `context` are
     float [batch, size of the target's outputs].
+
+    Example:
+        >>> import torch
+        >>> weights = torch.tensor([[0.25, 0.75]])
+        >>> hop = emohop.Hop(emohop.Modality.AUDIO, torch.zeros(1, 4), weights, torch.zeros(1, 4))
+        >>> hop.target
+        <Modality.AUDIO: 'audio'>
     """
 
     target: Modality
@@ -98,6 +111,11 @@ class Output:
     """Logits, float [batch, classes], and the hops in their order (none for most models).
 
     `alone` has the logits of each modality by itself, for a model that trains these.
+
+    Example:
+        >>> import torch
+        >>> emohop.Output(torch.zeros(2, 7)).hops
+        ()
     """
 
     logits: Tensor

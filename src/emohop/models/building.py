@@ -18,6 +18,10 @@ def build(settings: ModelSettings, sizes: InputDims) -> nn.Module:
     """A network with fresh weights, drawn from torch's global generator.
 
     Raises EmohopError as `check` does.
+
+    Example:
+        >>> dims = emohop.InputDims(7, {"audio": 120, "text": 50, "video": 2048})
+        >>> network = emohop.build_model(emohop.ModelSettings(hops=3), dims)
     """
     check(settings, sizes.steps, prosody=sizes.prosody > 0)
     network: nn.Module = resolve(settings.spec.build)(settings, sizes)

@@ -46,6 +46,15 @@ class InputLayer(nn.Module):
 
     Word numbers become word vectors, hidden states side by side one of them, frames are stacked,
     and a residual encoder's are projected.
+
+    Example:
+        >>> import torch
+        >>> dims = emohop.InputDims(7, {emohop.Modality.AUDIO: 120})
+        >>> settings = emohop.ModelSettings(name="are")
+        >>> layer = emohop.InputLayer.of(settings, dims, emohop.Modality.AUDIO)
+        >>> rows, layout = layer(torch.zeros(2, 5, 120), torch.tensor([5, 3]))
+        >>> layout.pad(rows).shape
+        torch.Size([2, 5, 120])
     """
 
     def __init__(
@@ -144,6 +153,13 @@ class Encoders(nn.Module):
 
     A modality's *vector* is what a model compares and classifies: for audio with prosody joined
     it is the sequence vector (state or context) with the 35 functionals behind it.
+
+    Example:
+        >>> audio = emohop.Modality.AUDIO
+        >>> dims = emohop.InputDims(7, {audio: 120})
+        >>> encoders = emohop.Encoders(emohop.ModelSettings(name="are"), dims, [audio])
+        >>> encoders.vector_size(audio)
+        200
     """
 
     def __init__(

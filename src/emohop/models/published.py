@@ -56,6 +56,13 @@ def load_published(
 
     Variables of its optimiser are passed over. EmohopError names a variable that is missing, not
     of this model, of another shape or not finite; the network is left alone then.
+
+    Example:
+        >>> settings = emohop.make_recipe("published-tre").model
+        >>> network = emohop.build_model(settings, emohop.InputDims(7, {emohop.Modality.TEXT: 50}))
+        >>> emohop.load_published(network, settings, {})
+        Traceback (most recent call last):
+        emohop.errors.EmohopError: variable embed_layer/embed_matrix is missing ...
     """
     names = variable_names(settings)
     plain = {_plain(name): values for name, values in variables.items()}

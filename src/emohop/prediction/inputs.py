@@ -45,7 +45,9 @@ class Source:
         return self.sound is not None or self.pictures is not None
 
 
-def source_of_file(path: str | Path, text: str | None = None, before: Sequence[str] = ()) -> Source:
+def source_of_file(
+    path: str | Path, text: str | None = None, previous_turns: Sequence[str] = ()
+) -> Source:
     """The whole of a file; its transcript is `text`, or in a file beside it.
 
     Raises:
@@ -60,7 +62,7 @@ def source_of_file(path: str | Path, text: str | None = None, before: Sequence[s
             id=str(path),
             end=media.duration,
             transcript=None if transcript is None else transcript.text,
-            previous_turns=tuple(before),
+            previous_turns=tuple(previous_turns),
             audio=Span(file) if media.has_audio else None,
             video=None if media.video_duration is None else Span(file),
         ),
@@ -68,9 +70,9 @@ def source_of_file(path: str | Path, text: str | None = None, before: Sequence[s
     )
 
 
-def source_of_words(text: str, before: Sequence[str] = ()) -> Source:
+def source_of_words(text: str, previous_turns: Sequence[str] = ()) -> Source:
     """Words alone."""
-    clip = Clip(id=WORDS_ALONE, transcript=text, previous_turns=tuple(before))
+    clip = Clip(id=WORDS_ALONE, transcript=text, previous_turns=tuple(previous_turns))
     return Source(clip, Transcript(text))
 
 
@@ -79,7 +81,7 @@ def source_of_arrays(
     sample_rate: int,
     pictures_per_second: float,
     text: str | None = None,
-    before: Sequence[str] = (),
+    previous_turns: Sequence[str] = (),
 ) -> Source:
     """Sound `[n]` or `[n, channels]`, or a mapping of `sound` and `pictures`.
 
@@ -97,7 +99,7 @@ def source_of_arrays(
     if pictures is not None:
         seconds.append(len(pictures) / pictures_per_second)
     return Source(
-        Clip(id="array", end=max(seconds), transcript=text, previous_turns=tuple(before)),
+        Clip(id="array", end=max(seconds), transcript=text, previous_turns=tuple(previous_turns)),
         None if text is None else Transcript(text),
         None if sound is None else (sound, sample_rate),
         pictures,

@@ -45,7 +45,13 @@ from emohop.storage import PreparedCorpus, Row
 
 @dataclass(frozen=True)
 class Predictor:
-    """A network with what it needs to read clips as it was trained to."""
+    """A network with what it needs to read clips as it was trained to.
+
+    Example:
+        >>> model = emohop.Predictor.load("demo/runs/amh/fold-1/seed-0/model")
+        >>> model(text="Oh no!").used
+        (<Modality.TEXT: 'text'>,)
+    """
 
     network: nn.Module
     preprocessor: Preprocessor
@@ -121,25 +127,25 @@ class Predictor:
         source: str | Path | Sound | Mapping[str, Any] | None = None,
         text: str | None = None,
         *,
-        before: Sequence[str] = (),
+        previous_turns: Sequence[str] = (),
         sample_rate: int = SAMPLE_RATE_HZ,
     ) -> Prediction:
         """The emotion of one clip: a file, an array of sound, a mapping of arrays, or words alone.
 
         `text` is what is said; without it, a transcript beside the file is taken, if there is one.
-        `before` are the turns before it, the earliest first, for a model that was trained with
+        `previous_turns` are said before it, the earliest first, for a model that was trained with
         context. Arrays are as in `source_of_arrays`. Raises EmohopError when there is nothing to
         look at, or it cannot be read.
         """
         if source is None:
             if text is None:
                 raise EmohopError("nothing to predict: give a file, an array or text")
-            wanted = source_of_words(text, before)
+            wanted = source_of_words(text, previous_turns)
         elif isinstance(source, (str, Path)):
-            wanted = source_of_file(source, text, before)
+            wanted = source_of_file(source, text, previous_turns)
         else:
             rate = (self.preprocessor.features.video or VideoFeatures()).frames_per_second
-            wanted = source_of_arrays(source, sample_rate, rate, text, before)
+            wanted = source_of_arrays(source, sample_rate, rate, text, previous_turns)
         ((_, found),) = self.predict([wanted])
         if isinstance(found, MediaError):
             raise found
@@ -275,7 +281,7 @@ class Predictor:
         """Frames in a step, by modality."""
         return {m: self.settings.encoder(m).stack_frames for m in self.preprocessor.max_length}
 
-    def looks(self, rows: Sequence[Row]) -> list[tuple[AttentionMap, ...]]:
+    def attention_maps(self, rows: Sequence[Row]) -> list[tuple[AttentionMap, ...]]:
         """Where each hop looked in each of these clips; nothing for models without attention."""
         batch = self.preprocessor.batch(rows, labelled=False)
         with torch.inference_mode():

@@ -45,7 +45,13 @@ class Hop(_Answer):
 
 
 class Prediction(_Answer):
-    """A clip's emotion, by one model."""
+    """A clip's emotion, by one model.
+
+    Example:
+        >>> found = emohop.load("demo/runs/amh/fold-1/seed-0/model")(text="Oh no!")
+        >>> round(sum(found.probabilities.values()), 6)
+        1.0
+    """
 
     version: int = VERSION
     """Of this format."""

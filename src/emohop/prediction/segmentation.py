@@ -34,7 +34,7 @@ TABLES = (".csv", ".rttm", ".srt", ".vtt")
 def clips_of(
     path: str | Path,
     text: str | None = None,
-    before: Sequence[str] = (),
+    previous_turns: Sequence[str] = (),
     segments: str | None = None,
 ) -> Iterator[Source]:
     """A file as one clip, or cut into several: by `segments`, or if it is long.
@@ -42,7 +42,7 @@ def clips_of(
     Errors are those of `source_of_file` and `segments_of`; a `text` cannot be cut.
     """
     if segments is None:
-        whole = source_of_file(path, text, before)
+        whole = source_of_file(path, text, previous_turns)
         if (whole.clip.end or 0.0) <= LONG_SECONDS:
             yield whole
             return
@@ -53,10 +53,12 @@ def clips_of(
             "--text is one clip's, and this is a recording of several: put an .srt or .vtt file "
             "beside it, or say --asr"
         )
-    yield from segments_of(path, segments or SPEECH, before)
+    yield from segments_of(path, segments or SPEECH, previous_turns)
 
 
-def segments_of(path: str | Path, segments: str, before: Sequence[str] = ()) -> Iterator[Source]:
+def segments_of(
+    path: str | Path, segments: str, previous_turns: Sequence[str] = ()
+) -> Iterator[Source]:
     """The clips of a file, by their starts; `segments` is `speech`, a number of seconds, or a file.
 
     Such a file is a table (.csv with start and end, and speaker and text if they are known), .rttm,
@@ -89,7 +91,7 @@ def segments_of(path: str | Path, segments: str, before: Sequence[str] = ()) -> 
                 start=round(cue.start, 3),
                 end=round(end, 3),
                 transcript=None if transcript is None else transcript.text,
-                previous_turns=tuple(before),
+                previous_turns=tuple(previous_turns),
                 audio=Span(file, cue.start, end) if media.has_audio else None,
                 video=_picture(file, media, cue.start, end),
             ),

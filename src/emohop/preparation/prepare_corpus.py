@@ -96,6 +96,12 @@ def prepare(
     says where pretrained encoders run. `reading` goes to the corpus reader.
     Raises EmohopError when nothing can be read, `out` was begun with other settings, or another
     process works on it.
+
+    Example:
+        >>> settings = emohop.FeatureSettings(video=None, prosody=False)
+        >>> done = emohop.prepare("iemocap", "demo/corpus", "prepared", features=settings)
+        >>> done.manifest.sizes["audio"]
+        120
     """
     processes.check_engine(engine)
     settings = features or FeatureSettings()

@@ -97,7 +97,12 @@ def make_recipe(
     settings: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """A checked recipe: the file, then `key=value` settings, then `overrides` by dotted key."""
+    """A checked recipe: the file, then `key=value` settings, then `overrides` by dotted key.
+
+    Example:
+        >>> emohop.make_recipe("published-amh", ["model.hops=3"]).model.title
+        'amh-3 audio+text+video'
+    """
     values = read_recipe(name_or_file)
     if {"rows", "vary"} & values.keys():
         raise EmohopError(

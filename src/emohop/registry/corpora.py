@@ -18,6 +18,10 @@ class CorpusSpec:
     `reader` is a module with `read(folder, **options) -> list[Clip]` and `CLASS_SETS`, a tuple of
     `LabelSet` with the default first; `checker` is one with
     `check(folder, *, frames_folder=None, **options) -> CheckReport`.
+
+    Example:
+        >>> emohop.CORPORA["emodb"].modalities
+        (<Modality.AUDIO: 'audio'>, <Modality.TEXT: 'text'>)
     """
 
     name: str

@@ -14,6 +14,10 @@ class FeatureSpec:
 
     `load(settings, device)` takes the settings of its modality (`config.AudioFeatures`, say) and a
     device that is there, and gives a `features.encoding.FeatureEncoder`.
+
+    Example:
+        >>> emohop.FEATURES["hog"].options
+        ('crop', 'frames_per_second')
     """
 
     name: str

@@ -15,6 +15,10 @@ class ModelSpec:
 
     `build(settings, dims)` takes `config.ModelSettings` and `model_config.InputDims` and gives a
     `torch.nn.Module` from `models.batch.Batch` to `models.batch.Output`.
+
+    Example:
+        >>> emohop.MODELS["sap"].attends
+        True
     """
 
     name: str

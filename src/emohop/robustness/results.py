@@ -31,7 +31,7 @@ class RobustnessResults(Document):
 
     remedy: ClassVar[str] = "delete it and run `emohop evaluate` with --degrade or --asr again"
 
-    version: Literal[2] = 2
+    version: Literal[1] = 1
     fingerprint: str
     """SHA-256 of what the numbers depend on: the clips, their features, the weights."""
     clips: int

@@ -29,7 +29,13 @@ from emohop.storage.vectors import read_vectors
 
 @dataclass(frozen=True)
 class PreparedCorpus(Sequence[Row]):
-    """The rows of a prepared corpus, in the corpus's order."""
+    """The rows of a prepared corpus, in the corpus's order.
+
+    Example:
+        >>> corpus = emohop.open_prepared("demo/prepared")
+        >>> corpus[0].arrays["audio"].dtype
+        dtype('float32')
+    """
 
     folder: Path
     manifest: Manifest
@@ -122,7 +128,13 @@ class PreparedCorpus(Sequence[Row]):
 
 
 def open_prepared(folder: str | Path) -> PreparedCorpus:
-    """Open a prepared corpus: a sequence of `Row`s. EmohopError when it is not complete."""
+    """Open a prepared corpus: a sequence of `Row`s. EmohopError when it is not complete.
+
+    Example:
+        >>> corpus = emohop.open_prepared("demo/prepared")
+        >>> len(corpus) == corpus.manifest.clips
+        True
+    """
     if is_url(folder):
         raise EmohopError(
             f"{folder} is not on this machine, where rows are read by memory map: "

@@ -58,6 +58,11 @@ def train(
     `ended` is told of each fold run as it ends; `trackers` (mlflow, wandb) get its numbers. Raises
     EmohopError when `out` holds another experiment, and FoldRunsFailedError, after all others are
     done, when a fold run cannot be fitted.
+
+    Example:
+        >>> recipe = emohop.make_recipe("demo", ["training.max_epochs=1", "folds=[1]"])
+        >>> emohop.train("demo/prepared", "run", recipe).protocol
+        'session'
     """
     processes.check_engine(engine)
     corpus, out = open_prepared(prepared), Path(out)

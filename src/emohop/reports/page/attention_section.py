@@ -50,7 +50,7 @@ def attention_section(
         fold_run = run.fold_runs[place]
         predictor = load(fold_run.files.model_folder).adapted(corpus)
         row = corpus[rows[name]]
-        (looks,) = predictor.looks([row])
+        (looks,) = predictor.attention_maps([row])
         test = fold_run.predictions.part("test")
         at = test.id.index(name)
         sure = float(test.probabilities[at].max())
