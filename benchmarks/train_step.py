@@ -34,7 +34,7 @@ from emohop.models import build
 from emohop.models.batch import Batch, Output
 from emohop.models.gru import Layer
 from emohop.models.hopping import ModalityHopping
-from emohop.models.ragged import step_mask
+from emohop.models.kernels import step_mask
 
 A, T, V = Modality.AUDIO, Modality.TEXT, Modality.VIDEO
 SIZES = InputDims(classes=7, steps={A: 120, T: 3747, V: 2048})
@@ -80,7 +80,7 @@ class Plain(nn.Module):
         self.targets, self.packed = ours.targets, packed
         self.project, self.classify = ours.project, ours.classify
         encoders = {m: ours.get_submodule(f"encoders.encoders.{m}") for m in (A, T, V)}
-        self.embedding = encoders[T].get_submodule("embedding")
+        self.embedding = encoders[T].get_submodule("steps.embedding")
         self.dropout = {m: ModelSettings().encoder(m).dropout for m in encoders}
         self.grus = nn.ModuleDict()
         for m, encoder in encoders.items():
@@ -191,12 +191,12 @@ def take_turns(
     return seconds
 
 
-def on_cpu(threads: int, rounds: int) -> None:
+def on_cpu(threads: int, rounds: int, clips: int) -> None:
     """The table of one number of threads, in Markdown."""
     torch.set_num_threads(threads)
     device = torch.device("cpu")
     check_plain(device)
-    batch = draw_batch(128)
+    batch = draw_batch(clips)
     after = network(reset_after=True, device=device)
     contestants = [
         Contestant("plain", Plain(after, packed=False)),
@@ -237,13 +237,13 @@ def gpu_clock(step: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def on_gpu(rounds: int) -> None:
+def on_gpu(rounds: int, clips_of_batches: Sequence[int], *, compiled: bool) -> None:
     """Steps a second on a GPU, and the share of its time in matrix products, in Markdown."""
     device = torch.device("cuda")
     check_plain(device)
     print("\n| batch | precision | network | median | steps/s | clips/s | in matrix products |")
     print("|---|---|---|---|---|---|---|")
-    for clips in (128, 16 * 128):
+    for clips in clips_of_batches:
         batch = draw_batch(clips).to(device)
         for bfloat16 in (False, True):
             contestants = []
@@ -251,8 +251,11 @@ def on_gpu(rounds: int) -> None:
                 name = f"ours, reset {'after' if reset_after else 'before'}"
                 eager = network(reset_after=reset_after, device=device)
                 contestants.append(Contestant(name, eager, bfloat16))
-            compiled: Any = torch.compile(network(reset_after=True, device=device))
-            contestants.append(Contestant("ours, reset after, compiled", compiled, bfloat16))
+            if compiled:  # minutes: the rows of every batch are cut otherwise
+                network_of_graphs: Any = torch.compile(network(reset_after=True, device=device))
+                contestants.append(
+                    Contestant("ours, reset after, compiled", network_of_graphs, bfloat16)
+                )
             plain = Plain(network(reset_after=True, device=device), packed=False).to(device)
             contestants.append(Contestant("plain", plain, bfloat16))
             seconds = take_turns(contestants, batch, rounds, gpu_clock)
@@ -262,7 +265,8 @@ def on_gpu(rounds: int) -> None:
                 print(
                     f"| {clips} | {'bfloat16' if bfloat16 else 'float32'} | {contestant.name} "
                     f"| {median * 1000:.1f} ms | {1 / median:.1f} | {clips / median:.0f} "
-                    f"| {share:.0%} |"
+                    f"| {share:.0%} |",
+                    flush=True,
                 )
 
 
@@ -283,15 +287,21 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", default="1,2", help="numbers of threads, on the CPU")
     parser.add_argument("--rounds", type=int, default=10, help="steps of each that count")
+    parser.add_argument("--clips", help="in a batch; default 128, and on a GPU 128,2048")
+    parser.add_argument("--compiled", action="store_true", help="torch.compile too, on a GPU")
     options = parser.parse_args()
     print(f"torch {torch.__version__}, Python {platform.python_version()}", end="")
     if options.device == "cuda":
         print(f", {torch.cuda.get_device_name()}")
-        on_gpu(options.rounds)
+        on_gpu(
+            options.rounds,
+            [int(n) for n in (options.clips or "128,2048").split(",")],
+            compiled=options.compiled,
+        )
         return
     print(f", {torch.backends.cpu.get_cpu_capability()}")
     for threads in options.threads.split(","):
-        on_cpu(int(threads), options.rounds)
+        on_cpu(int(threads), options.rounds, int(options.clips or 128))
 
 
 if __name__ == "__main__":

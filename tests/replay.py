@@ -28,8 +28,8 @@ from emohop.errors import EmohopError
 from emohop.model_config import InputDims
 from emohop.models import build
 from emohop.models.batch import Batch, Output
+from emohop.models.kernels import Ragged
 from emohop.models.published import load_published, published_variables
-from emohop.models.ragged import Ragged
 from emohop.registry.models import MODELS
 from emohop.training.adam import make_optimizer
 from emohop.training.clipping import Clipper

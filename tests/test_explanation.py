@@ -25,7 +25,7 @@ from emohop.explanation.results import Area
 from emohop.models import build
 from emohop.models.attention import attend, uniform_attention
 from emohop.models.batch import Batch, Hop, Output
-from emohop.models.ragged import Ragged
+from emohop.models.kernels import Ragged
 from emohop.prediction import AttentionMap
 from emohop.recipes import make_recipe
 from emohop.reports.terminal.explanation import explanation_tables, finding

@@ -8,7 +8,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from emohop.models.attention import attend
-from emohop.models.ragged import Ragged
+from emohop.models.kernels import Ragged
 
 LENGTHS = st.lists(st.integers(0, 5), min_size=1, max_size=5)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emohop.models.dropout import dropout
+from emohop.models.kernels import dropout
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])

@@ -12,8 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from emohop.config import EncoderSettings
 from emohop.models.gru import GRU, Layer
-from emohop.models.ragged import Ragged
-from emohop.models.recurrence import Recurrence
+from emohop.models.kernels import Ragged, Recurrence
 
 LENGTHS = torch.tensor([4, 7, 0, 1, 7])
 BOTH_FORMS = pytest.mark.parametrize("reset_after", [True, False], ids=["after", "before"])
@@ -64,7 +63,7 @@ def packed(layer: nn.Module, steps: Tensor) -> tuple[Tensor, Tensor]:
 
 def by_definition(layer: Layer, steps: Tensor, length: int, reset_after: bool) -> Tensor:
     """Outputs [time, hidden] of one clip, step by step as the equations have it."""
-    state, outputs = torch.zeros(layer.hidden), []
+    state, outputs = steps.new_zeros(layer.hidden), []
     inputs, recurrent = layer.candidate.weight.split([layer.size, layer.hidden], 1)
     for x in steps[:length]:
         r, u = layer.gates(torch.cat([x, state])).sigmoid().chunk(2)
@@ -74,7 +73,7 @@ def by_definition(layer: Layer, steps: Tensor, length: int, reset_after: bool) -
             c = torch.tanh(layer.candidate(torch.cat([x, r * state])))
         state = u * state + (1 - u) * c
         outputs.append(state)
-    outputs += [torch.zeros(layer.hidden)] * (len(steps) - length)
+    outputs += [steps.new_zeros(layer.hidden)] * (len(steps) - length)
     return torch.stack(outputs)
 
 
@@ -242,49 +241,57 @@ def test_clips_without_any_step() -> None:
 
 
 @BOTH_FORMS
-@pytest.mark.parametrize("threads", [2, 3])
-def test_threads_share_the_clips(
-    reset_after: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rows_together", [1, 5, 4096])
+def test_the_gradient_is_carried_between_stretches(
+    reset_after: bool, rows_together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emohop.models.recurrence.ROWS_TOGETHER", 5)  # several stretches
-    monkeypatch.setattr("emohop.models.recurrence.ROWS_TO_SHARE", 1)
-    monkeypatch.setattr("emohop.models.recurrence.CLIPS_A_SHARE", 1)
-    steps, results = torch.randn(5, 7, 5), []
-    before = torch.get_num_threads()
-    try:
-        for number in (1, threads):
-            torch.set_num_threads(number)
-            gru, inputs = make(reset_after), steps.clone().requires_grad_()
-            outputs, states = run(gru, inputs)
-            (outputs.square().sum() + states.sum()).backward()
-            assert torch.get_num_threads() == number
-            results.append([outputs, states, inputs.grad, *(p.grad for p in gru.parameters())])
-    finally:
-        torch.set_num_threads(before)
-    for alone, together in zip(*results, strict=True):
-        torch.testing.assert_close(alone, together)
+    """However the backward pass is cut, it is autograd's through the equations, in float64."""
+    monkeypatch.setattr("emohop.models.kernels.recurrence.ROWS_TOGETHER", rows_together)
+    gru, steps = make(reset_after).double(), torch.randn(5, 7, 5, dtype=torch.float64)
+    (layer,) = gru.forward_stack
+    assert isinstance(layer, Layer)
+    weight = torch.randn(5, 7, 4, dtype=torch.float64)
+    ours, inputs = steps.clone().requires_grad_(), steps.clone().requires_grad_()
+    (run(gru, ours)[0] * weight).sum().backward()
+    found = [ours.grad, *(p.grad for p in layer.parameters())]
+    layer.zero_grad()
+    expected = [
+        by_definition(layer, inputs[clip], length, reset_after)
+        for clip, length in enumerate(LENGTHS.tolist())
+    ]
+    (torch.stack(expected) * weight).sum().backward()
+    for mine, theirs in zip(
+        found, [inputs.grad, *(p.grad for p in layer.parameters())], strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
 
 
-def test_threads_share_the_clips_where_nothing_is_to_be_differentiated(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("emohop.models.recurrence.ROWS_TO_SHARE", 1)
-    monkeypatch.setattr("emohop.models.recurrence.CLIPS_A_SHARE", 1)
-    gru, steps = make(), torch.randn(5, 7, 5)
-    expected, _ = run(gru, steps)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        for mode in (torch.inference_mode, torch.no_grad):
-            with mode():
-                torch.testing.assert_close(run(gru, steps)[0], expected)
-    finally:
-        torch.set_num_threads(before)
+def test_torch_in_float64_in_both_directions() -> None:
+    gru = make(bidirectional=True).double()
+    forward, backward = gru.forward_stack[0], (gru.backward_stack or [])[0]
+    assert isinstance(forward, Layer)
+    assert isinstance(backward, Layer)
+    steps = torch.randn(5, 7, 5, dtype=torch.float64)
+    theirs, last = packed(torch_gru(forward, backward).double(), steps)
+    outputs, states = run(gru, steps)
+    torch.testing.assert_close(outputs, theirs)
+    torch.testing.assert_close(states, last)
+
+
+def test_no_pass_changes_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(number: int) -> None:
+        raise AssertionError(f"set_num_threads({number})")
+
+    monkeypatch.setattr(torch, "set_num_threads", refuse)
+    steps = torch.randn(200, 40, 5, requires_grad=True)
+    outputs, states = run(make(), steps, torch.full((200,), 40))
+    (outputs.sum() + states.sum()).backward()
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @BOTH_FORMS
-def test_a_gpu_gives_the_same(reset_after: bool) -> None:
+def test_a_gpu_gives_the_same(reset_after: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # which has 10 bits of mantissa
     steps, results = torch.randn(5, 7, 5), []
     for device in ("cpu", "cuda"):
         gru = make(reset_after, bidirectional=True, layers=2).to(device)

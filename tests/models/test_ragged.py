@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emohop.models.ragged import Ragged, step_mask
+from emohop.models.kernels import Ragged, step_mask
 
 LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=5)
 

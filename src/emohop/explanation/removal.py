@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emohop.clips import Modality
 from emohop.models.batch import Batch
-from emohop.models.ragged import step_mask
+from emohop.models.kernels import step_mask
 
 
 def steps_of(batch: Batch, modality: Modality, stack: int) -> NDArray[np.int64]:

@@ -13,10 +13,9 @@ from emohop.config import ModelSettings
 from emohop.errors import EmohopError
 from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Output
-from emohop.models.dropout import dropout
 from emohop.models.encoder import InputLayer
+from emohop.models.kernels import dropout, step_mask
 from emohop.models.missing import Absent
-from emohop.models.ragged import step_mask
 
 FEED_FORWARD = 4
 """The inner layer of a block, in widths."""

@@ -13,10 +13,10 @@ from emohop.config import EncoderSettings, ModelSettings, TextEncoderSettings
 from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Encoded
 from emohop.models.gru import GRU
+from emohop.models.kernels import step_mask
 from emohop.models.linear import draw_normal, embedding
 from emohop.models.missing import Absent
 from emohop.models.padded import Layout, laid_out
-from emohop.models.ragged import step_mask
 
 PADDING = 0
 """The token number of padding; its word vector is 0 and stays so."""

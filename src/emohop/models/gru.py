@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from emohop.config import EncoderSettings
-from emohop.models.dropout import dropout
+from emohop.models.kernels import Ragged, Recurrence, continued, dropout
 from emohop.models.padded import Layout, Padded, gru
-from emohop.models.ragged import Ragged
-from emohop.models.recurrence import Recurrence, continued
 
 
 class GRU(nn.Module):
@@ -127,21 +125,20 @@ class Layer(nn.Module):
         """The same by torch's own GRU over padded clips: cuDNN's where there is a GPU."""
         weights = torch.cat([self.gates.weight, self.candidate.weight])
         bias = torch.cat([self.gates.bias, self.candidate.bias])
-        parameters = [
-            weights[:, : self.size],
-            weights[:, self.size :],
-            bias,
-            torch.zeros_like(bias),
-        ]
+        apart = [weights[:, : self.size], weights[:, self.size :], bias, torch.zeros_like(bias)]
+        # one piece of memory, as cuDNN wants them; else it copies them at every call, and warns
+        together = torch.cat([part.reshape(-1) for part in apart])
+        pieces = together.split([part.numel() for part in apart])
+        parameters = [piece.view_as(part) for piece, part in zip(pieces, apart, strict=True)]
         start = rows.new_zeros(1, len(ragged.lengths), self.hidden)
         outputs, _ = torch.gru(
             ragged.pad(rows),
             start,
-            [p.contiguous() for p in parameters],
+            parameters,
             has_biases=True,
             num_layers=1,
             dropout=0.0,
-            train=self.training,
+            train=True,  # what cuDNN calls it when there may be gradients; it has no dropout
             bidirectional=False,
             batch_first=True,
         )

@@ -14,8 +14,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-from emohop.models.ragged import Ragged, step_mask
-from emohop.models.recurrence import Recurrence
+from emohop.models.kernels import Ragged, Recurrence, step_mask
 
 _PADDING: ContextVar[bool] = ContextVar("padding", default=False)
 

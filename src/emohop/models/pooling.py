@@ -14,8 +14,8 @@ from emohop.config import EncoderSettings, ModelSettings
 from emohop.model_config import InputDims
 from emohop.models.attention import levelled
 from emohop.models.batch import Batch, Hop, Output
-from emohop.models.dropout import dropout
 from emohop.models.encoder import InputLayer
+from emohop.models.kernels import dropout
 from emohop.models.linear import draw_normal
 from emohop.models.missing import Absent
 from emohop.models.padded import Layout

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from emohop.clips import Modality
 from emohop.models.batch import Encoded
 from emohop.models.encoder import Encoders, RecurrentEncoder
-from emohop.models.ragged import Ragged
+from emohop.models.kernels import Ragged
 
 
 class GrowingEncoder:

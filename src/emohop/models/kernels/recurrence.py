@@ -3,15 +3,12 @@
 At each step only the clips that are still going are worked on. The products with the inputs are
 one product before the first step; on the way back, what a step's gradient needs of the
 activations alone and the gradients of the weights are computed for stretches of steps together.
-Where torch has several threads, each takes its share of the clips through all steps.
 Under autocast the matrix products are made in its lower precision, everything else is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +18,6 @@ from torch.autograd.function import once_differentiable
 
 ROWS_TOGETHER = 4096
 """Rows of one stretch of the backward pass: few enough that its memory is not asked for anew."""
-ROWS_TO_SHARE, CLIPS_A_SHARE = 4096, 32
-"""Rows from which on it pays to share the clips among threads, and clips that keep one busy."""
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
@@ -67,8 +62,7 @@ class Recurrence(Function):
             # what the reset gate acts on; before the product that is the state itself
             inner = torch.empty_like(states) if reset_after else states.new_empty(0, hidden)
             recurrent = weights[:, size:].t()
-            shares = _shares(rows, counts)
-            _shared(shares, _steps_forward, active, states, inner, counts, recurrent, products)
+            _steps_forward(active, states, inner, counts, recurrent, products)
         ctx.save_for_backward(rows, gates, candidate, active, states, inner)
         ctx.counts, ctx.reset_after, ctx.products = counts, reset_after, products
         return states
@@ -82,36 +76,45 @@ class Recurrence(Function):
         hidden, size = len(candidate), rows.shape[1]
         recurrent = products.cast(torch.cat([gates[:, size:], candidate[:, size:]]))
         by_input = products.cast(torch.cat([gates[:, :size], candidate[:, :size]]))
-        d_rows = states.new_empty(rows.shape) if ctx.needs_input_grad[0] else None
-        d_input, d_bias = states.new_zeros(3 * hidden, size), states.new_zeros(3 * hidden)
-        d_gate, d_state = states.new_zeros(2 * hidden, hidden), states.new_zeros(hidden, hidden)
-        shares = _shares(rows, counts)
-        carried = states[:0]  # to the last state of a stretch from the step after it
+        grad_rows = states.new_empty(rows.shape) if ctx.needs_input_grad[0] else None
+        grad_by_input, grad_bias = states.new_zeros(3 * hidden, size), states.new_zeros(3 * hidden)
+        grad_by_gate = states.new_zeros(2 * hidden, hidden)
+        grad_by_state = states.new_zeros(hidden, hidden)
+        grad_carried = states[:0]  # to the last state of a stretch from the step after it
         for steps, part in _stretches(counts):
             act, sizes = active[part], counts[steps]
             before = _before(states[: part.stop], counts[: steps.stop], steps.start)
-            slope = _factors(act, inner[part] if after else before, before)
-            flow = grads[0][part].clone()
-            flow[len(flow) - sizes[-1] :][: len(carried)] += carried
+            grad_active = _factors(act, inner[part] if after else before, before)
+            grad_state = grads[0][part].clone()
+            grad_state[len(grad_state) - sizes[-1] :][: len(grad_carried)] += grad_carried
             # the gradient that reaches c before its activation by way of the state
-            inward = torch.empty_like(before) if after else inner
-            carried = torch.zeros_like(before[: sizes[0]])
-            steps_of = (slope, act, flow, inward, carried, sizes, recurrent, products)
-            _shared(shares, _steps_backward, *steps_of)
-            d_bias += slope.sum(0)
-            cast = products.cast(slope)
-            products.add(d_input, cast.t(), rows[part])
-            if d_rows is not None:
-                d_rows[part] = cast @ by_input
+            grad_inner = torch.empty_like(before) if after else inner
+            grad_carried = torch.zeros_like(before[: sizes[0]])
+            _steps_backward(
+                grad_active, act, grad_state, grad_inner, grad_carried, sizes, recurrent, products
+            )
+            grad_bias += grad_active.sum(0)
+            cast = products.cast(grad_active)
+            products.add(grad_by_input, cast.t(), rows[part])
+            if grad_rows is not None:
+                grad_rows[part] = cast @ by_input
             gate, c = cast[:, : 2 * hidden].t(), cast[:, 2 * hidden :].t()
-            products.add(d_gate, gate, products.cast(before))
+            products.add(grad_by_gate, gate, products.cast(before))
             if after:
-                products.add(d_state, inward.t(), products.cast(before))
+                products.add(grad_by_state, grad_inner.t(), products.cast(before))
             else:
-                products.add(d_state, c, products.cast(before.mul_(act[:, :hidden])))
-        d_gates = torch.cat([d_input[: 2 * hidden], d_gate], dim=1)
-        d_candidate = torch.cat([d_input[2 * hidden :], d_state], dim=1)
-        return d_rows, d_gates, d_bias[: 2 * hidden], d_candidate, d_bias[2 * hidden :], None, None
+                products.add(grad_by_state, c, products.cast(before.mul_(act[:, :hidden])))
+        grad_gates = torch.cat([grad_by_input[: 2 * hidden], grad_by_gate], dim=1)
+        grad_candidate = torch.cat([grad_by_input[2 * hidden :], grad_by_state], dim=1)
+        return (
+            grad_rows,
+            grad_gates,
+            grad_bias[: 2 * hidden],
+            grad_candidate,
+            grad_bias[2 * hidden :],
+            None,
+            None,
+        )
 
 
 def continued(
@@ -133,12 +136,11 @@ def continued(
         states = torch.empty_like(active[:, :hidden])
         inner = torch.empty_like(states) if reset_after else states.new_empty(0, hidden)
         recurrent, counts = weights[:, size:].t(), [1] * len(rows)
-        _steps_forward(slice(None), active, states, inner, counts, recurrent, products, start)
+        _steps_forward(active, states, inner, counts, recurrent, products, start)
     return states
 
 
 def _steps_forward(
-    share: slice,
     active: Tensor,
     states: Tensor,
     inner: Tensor,
@@ -154,11 +156,11 @@ def _steps_forward(
     """
     hidden = len(recurrent)
     by_gate, by_state = recurrent[:, : 2 * hidden], recurrent[:, 2 * hidden :]
-    inside = _blocks(inner, counts, share) if len(inner) else None
+    inside = _blocks(inner, counts) if len(inner) else None
     if start is None:
         start = states.new_zeros(counts[0] if counts else 0, hidden)
-    previous = start[share]
-    blocks = (_blocks(x, counts, share) for x in (active, states))
+    previous = start
+    blocks = (_blocks(x, counts) for x in (active, states))
     for step, (block, state) in enumerate(zip(*blocks, strict=True)):
         gate, c = block[:, : 2 * hidden], block[:, 2 * hidden :]
         reset, update = gate[:, :hidden], gate[:, hidden:]
@@ -177,80 +179,47 @@ def _steps_forward(
 
 
 def _steps_backward(
-    share: slice,
-    slope: Tensor,
+    grad_active: Tensor,
     active: Tensor,
-    flow: Tensor,
-    inward: Tensor,
-    carried: Tensor,
+    grad_state: Tensor,
+    grad_inner: Tensor,
+    grad_carried: Tensor,
     counts: Sequence[int],
     recurrent: Tensor,
     products: _Products,
 ) -> None:
     """From the states' gradients, turn factors into gradients before the activations (in place).
 
-    What reaches the state before the first step is added to `carried`. `inward` is empty where
-    the reset gate acts on the state itself.
+    What reaches the state before the first step is added to `grad_carried`. `grad_inner` is empty
+    where the reset gate acts on the state itself.
     """
     hidden = recurrent.shape[1]
     by_gate, by_state = recurrent[: 2 * hidden], recurrent[2 * hidden :]
-    slopes, acts, flows = (_blocks(x, counts, share) for x in (slope, active, flow))
-    inside = _blocks(inward, counts, share) if len(inward) else None
-    for step in range(len(slopes) - 1, -1, -1):
-        block, act, down = slopes[step], acts[step], flows[step]
+    grad_actives, acts, grad_states = (
+        _blocks(x, counts) for x in (grad_active, active, grad_state)
+    )
+    inside = _blocks(grad_inner, counts) if len(grad_inner) else None
+    for step in range(len(grad_actives) - 1, -1, -1):
+        block, act, grad_step = grad_actives[step], acts[step], grad_states[step]
         reset, update = act[:, :hidden], act[:, hidden : 2 * hidden]
-        d_reset, dc = block[:, :hidden], block[:, 2 * hidden :]
-        block[:, hidden:].unflatten(1, (2, hidden)).mul_(down[:, None])
-        up = flows[step - 1] if step else carried[share]
-        up = up[: len(block)].addcmul_(down, update)
+        grad_reset, grad_c = block[:, :hidden], block[:, 2 * hidden :]
+        block[:, hidden:].unflatten(1, (2, hidden)).mul_(grad_step[:, None])
+        grad_before = grad_states[step - 1] if step else grad_carried
+        grad_before = grad_before[: len(block)].addcmul_(grad_step, update)
         if inside is not None:
-            d_reset.mul_(dc)
-            products.add(up, torch.mul(dc, reset, out=inside[step]), by_state)
+            grad_reset.mul_(grad_c)
+            products.add(grad_before, torch.mul(grad_c, reset, out=inside[step]), by_state)
         else:
-            product = products.of(dc, by_state)
-            d_reset.mul_(product)
-            up.addcmul_(product, reset)
-        products.add(up, block[:, : 2 * hidden], by_gate)
+            product = products.of(grad_c, by_state)
+            grad_reset.mul_(product)
+            grad_before.addcmul_(product, reset)
+        products.add(grad_before, block[:, : 2 * hidden], by_gate)
 
 
-def _blocks(rows: Tensor, counts: Sequence[int], share: slice) -> list[Tensor]:
-    """A share of the clips, step by step, as long as it has one that is still going."""
-    return [block[share] for block in rows.split(counts) if len(block) > (share.start or 0)]
-
-
-def _shares(rows: Tensor, counts: Sequence[int]) -> list[slice]:
-    """The clips of each thread: with two threads, every second one."""
-    threads = min(torch.get_num_threads(), max(counts, default=0) // CLIPS_A_SHARE)
-    if threads < 2 or rows.device.type != "cpu" or len(rows) < ROWS_TO_SHARE:
-        return [slice(None)]
-    return [slice(number, None, threads) for number in range(threads)]
-
-
-def _shared(shares: Sequence[slice], work: Callable[..., None], *arguments: Any) -> None:
-    """Do the work, each share in a thread of its own."""
-    if len(shares) == 1:
-        work(shares[0], *arguments)
-        return
-    threads = torch.get_num_threads()
-    inference = torch.is_inference_mode_enabled()
-
-    def one(share: slice) -> None:
-        with torch.inference_mode(inference), torch.no_grad():  # each thread has its own
-            work(share, *arguments)
-
-    torch.set_num_threads(1)
-    try:
-        others = [_pool(len(shares)).submit(one, share) for share in shares[1:]]
-        one(shares[0])
-        for other in others:
-            other.result()
-    finally:
-        torch.set_num_threads(threads)
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads - 1, thread_name_prefix="recurrence")
+def _blocks(rows: Tensor, counts: Sequence[int]) -> tuple[Tensor, ...]:
+    """The rows of each step."""
+    blocks: tuple[Tensor, ...] = rows.split(counts)
+    return blocks
 
 
 class _Products:
@@ -309,10 +278,10 @@ def _before(states: Tensor, counts: Sequence[int], first: int) -> Tensor:
 def _factors(active: Tensor, reset: Tensor, before: Tensor) -> Tensor:
     """What the gradients of r, u and c before their activations are multiples of."""
     hidden = before.shape[1]
-    slope = torch.empty_like(active)
+    grad_active = torch.empty_like(active)
     r, u, c = active.split(hidden, 1)
-    dr, du, dc = slope.split(hidden, 1)
-    _sigmoid_backward(reset, r, grad_input=dr)
-    _sigmoid_backward(before - c, u, grad_input=du)
-    _tanh_backward(1 - u, c, grad_input=dc)
-    return slope
+    grad_r, grad_u, grad_c = grad_active.split(hidden, 1)
+    _sigmoid_backward(reset, r, grad_input=grad_r)
+    _sigmoid_backward(before - c, u, grad_input=grad_u)
+    _tanh_backward(1 - u, c, grad_input=grad_c)
+    return grad_active
