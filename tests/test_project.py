@@ -104,6 +104,33 @@ def test_every_import_contract_closes_on_a_planted_import(tmp_path: Path) -> Non
     assert set(lint(tmp_path)) == set(contracts)
 
 
+def test_a_circle_inside_a_package_is_seen(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    path = tmp_path / "src/emohop/models/batch.py"
+    path.write_text(f"{path.read_text('utf-8')}\nimport emohop.models.encoder\n", "utf-8")
+    assert lint(tmp_path) == ["No import circles, inside packages too"]
+
+
+def test_private_operators_stay_behind_one_door() -> None:
+    kernels = ROOT / "src/emohop/models/kernels"
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        if kernels not in path.parents:
+            text = path.read_text("utf-8")
+            assert "torch.ops.aten" not in text, path
+            assert not re.search(r"emohop\.models\.kernels\.\w+ import", text), path
+
+
+def test_files_that_the_documentation_names_are_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        text = page.read_text("utf-8")
+        for name in re.findall(r"(?<![\w/.])((?:[\w-]+/)+[\w-]+\.py)\b", text):
+            homes = (ROOT, ROOT / "src/emohop", ROOT / "src")
+            there = any((home / name).exists() for home in homes)
+            assert there or name.startswith("emohop_example/"), f"{page.name} names {name}"
+
+
 def lint(folder: Path) -> list[str]:
     """The names of the contracts that are broken in a copy of the project."""
     command = Path(sys.executable).with_name("lint-imports")
