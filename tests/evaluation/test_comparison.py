@@ -268,3 +268,26 @@ def test_runs_of_one_title_get_their_folder_s_name(tmp_path: Path) -> None:
     titles = [run.title for run in read_runs([tmp_path / "a", tmp_path / "b"])]
     assert titles == ["amh-3 audio+text+video (a)", "amh-3 audio+text+video (b)"]
     assert SESSIONS[0] == "Ses01"
+
+
+def test_mcnemar_is_of_the_first_seed(tmp_path: Path) -> None:
+    """With several seeds a clip counts once, by both runs' predictions of the same, first seed."""
+    for name, skill in (("a", 0.5), ("b", 1.5)):
+        write_run(tmp_path / name, skill=skill, seeds=(3, 7))
+    runs = read_runs([tmp_path / "a", tmp_path / "b"])
+    (pair,) = compare(runs, resamples=50).pairs
+    found = {}
+    for seed in (3, 7):
+        hits: list[dict[str, bool]] = []
+        for run in runs:
+            tests = [one.predictions.part("test") for one in run.fold_runs if one.seed == seed]
+            right = [
+                (clip, true == said)
+                for test in tests
+                for clip, true, said in zip(test.id, test.label, test.predicted, strict=True)
+            ]
+            hits.append(dict(right))
+        a, b = hits
+        found[seed] = (sum(a[c] and not b[c] for c in a), sum(b[c] and not a[c] for c in a))
+    assert found[3] != found[7]  # or the test could not tell them apart
+    assert (pair.mcnemar.only_a, pair.mcnemar.only_b) == found[3]

@@ -153,8 +153,9 @@ def test_every_protocol_is_checked_for_shared_speakers(monkeypatch: pytest.Monke
     leaky = Fold(0, "leak", np.array([0]), np.array([1]), np.array([2]))
     monkeypatch.setitem(PROTOCOLS, "leaky", lambda known, seed: [leaky])
     assert make_folds("leaky", metadata(speaker=["x", "y", "z"])) == [leaky]
-    with pytest.raises(EmohopError, match="fold leak: speaker x is in two"):
-        make_folds("leaky", metadata(speaker=["x", "y", "x"]))
+    for speakers in (["x", "y", "x"], ["x", "x", "y"], ["y", "x", "x"]):
+        with pytest.raises(EmohopError, match="fold leak: speaker x is in two"):
+            make_folds("leaky", metadata(speaker=speakers))
 
 
 def test_a_fold_refuses_shared_clips_and_empty_parts() -> None:

@@ -16,7 +16,7 @@ from emohop.prediction import Prediction, Predictor
 from emohop.prediction.inputs import Source
 from emohop.prediction.segmentation import clips_of, segments_of
 from tests.features.test_activity import RECORDING, silence, voice
-from tests.media.making import write_video
+from tests.media.making import tone, write_video
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,23 @@ def test_where_somebody_speaks(recording: Path) -> None:
 )
 def test_evenly(seconds: str, edges: list[float], recording: Path) -> None:
     assert spans(list(segments_of(recording, seconds))) == list(pairwise(edges))
+
+
+def test_the_sound_goes_on_after_the_picture(tmp_path: Path) -> None:
+    """A segment's picture ends with the picture, and a segment after its end has none."""
+    pictures = [np.zeros((32, 32, 3), np.uint8)] * 10
+    film = write_video(tmp_path / "a.mkv", pictures, Fraction(5), sound=tone(6.0))
+    first, second, third = segments_of(film, write_cues(tmp_path))
+    assert [one.clip.audio and one.clip.audio.end for one in (first, second, third)] == [1, 3, 5]
+    assert first.clip.video is not None
+    assert first.clip.video.end == 1
+    assert second.clip.video is not None
+    assert second.clip.video.end == pytest.approx(2, abs=0.21)  # of its ten pictures at 5 a second
+    assert third.clip.video is None
+
+
+def write_cues(folder: Path) -> str:
+    return write(folder / "cues.csv", "start,end\n0,1\n1,3\n3,5\n")
 
 
 def test_a_table(recording: Path, tmp_path: Path) -> None:

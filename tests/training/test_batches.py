@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import pytest
 
-from emohop.training.batches import BucketSampler, InOrder, WithReplacement
+from emohop.training.batches import Balanced, BucketSampler, InOrder, WithReplacement
 
 
 @pytest.mark.parametrize(
-    ("count", "batch", "rounds"), [(1000, 128, 3), (4000, 128, 10), (5, 128, 1), (427, 1, 129)]
+    ("count", "batch", "rounds"),
+    [
+        (1000, 128, 3),
+        (4000, 128, 10),
+        (5, 128, 1),
+        (427, 1, 129),
+        (800, 128, 2),  # 1.875 batches: cut off, neither rounded nor made up to a whole one
+        (1280, 128, 4),  # 3 batches and one more
+    ],
 )
 def test_a_round_is_as_long_as_the_originals(count: int, batch: int, rounds: int) -> None:
     sampler = WithReplacement(count, batch, seed=0, epoch=lambda: 0)
@@ -28,9 +38,17 @@ def test_draws_are_with_replacement_and_even() -> None:
     assert counts.max() < 1.15 * counts.mean()
 
 
-def test_seed_and_round_decide() -> None:
+SAMPLERS: dict[str, Callable[[int, Callable[[], int]], Iterable[list[int]]]] = {
+    "replacement": lambda seed, epoch: WithReplacement(50, 40, seed, epoch),
+    "epochs": lambda seed, epoch: BucketSampler(np.arange(50), 8, seed, epoch),
+    "balanced": lambda seed, epoch: Balanced(np.arange(50) % 3, 8, seed, epoch),
+}
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_seed_and_epoch_decide(kind: str) -> None:
     def draw(seed: int, epoch: int) -> list[list[int]]:
-        return list(WithReplacement(50, 40, seed, lambda: epoch))
+        return list(SAMPLERS[kind](seed, lambda: epoch))
 
     assert draw(1, 2) == draw(1, 2)
     assert len({str(draw(s, e)) for s in (1, 2) for e in (0, 1)}) == 4

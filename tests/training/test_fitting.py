@@ -18,6 +18,8 @@ from emohop.reports.terminal.console import print_epoch
 from emohop.storage import PreparedCorpus, open_prepared
 from emohop.training import fitting
 from emohop.training.fold_run import FoldRun
+from emohop.training.lightning_module import Training
+from emohop.training.loss import Objective
 from tests.prepared import write_prepared
 
 WHOLE = [f"model.{m}.dropout=0" for m in ("audio", "text", "video")]
@@ -143,3 +145,21 @@ def test_nothing_watches_the_network_that_is_kept(
     words = [m for m in kept[0].modules() if isinstance(m, nn.Embedding)]
     assert words
     assert not any(m._forward_hooks for m in words)
+
+
+def test_dropout_is_seeded_by_seed_and_epoch() -> None:
+    """At the first batch of each epoch, so that a resumed epoch draws as an undisturbed one."""
+    drawn = {}
+    for seed in (0, 1):
+        for epoch in (0, 1):
+            settings = make_recipe("demo").training
+            objective = Objective(settings, torch.ones(3))
+            module = Training(torch.nn.Linear(2, 3), settings, objective, seed, lambda e=epoch: e)
+            module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
+            first = torch.rand(4).tolist()
+            module.on_train_batch_start(None, 1)  # type: ignore[arg-type]
+            assert torch.rand(4).tolist() != first  # it goes on within the epoch
+            module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
+            assert torch.rand(4).tolist() == first
+            drawn[seed, epoch] = str(first)
+    assert len(set(drawn.values())) == 4
