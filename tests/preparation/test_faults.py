@@ -52,6 +52,14 @@ def test_retry_reads_only_what_was_bad(source: Path, tmp_path: Path) -> None:
     assert tree(out) == tree(tmp_path / "whole")
 
 
+def test_a_place_on_a_network_is_held_by_its_own_name() -> None:
+    with locked("memory://one/out"):
+        with locked("memory://two/out"):
+            pass
+        with pytest.raises(EmohopError, match="in use"), locked("memory://one/out"):
+            pass
+
+
 def test_two_runs_do_not_share_a_folder(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with (
@@ -59,6 +67,8 @@ def test_two_runs_do_not_share_a_folder(source: Path, tmp_path: Path) -> None:
         pytest.raises(EmohopError, match="out is in use by another emohop"),
     ):
         run(source, out)
+    with locked(out):  # it was let go of
+        pass
     run(source, out)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(EmohopError, match="a file is in the way"), locked(tmp_path / "file"):

@@ -141,6 +141,37 @@ def test_the_search_can_come_by_no_test_label(tmp_path: Path) -> None:
     assert set(known) <= texts_of(whole)
 
 
+@pytest.mark.parametrize(("monitor", "score"), [("accuracy", 0.9), ("loss", 0.2)])
+def test_a_trial_is_worth_its_best_epoch(
+    monitor: str, score: float, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The highest dev score of any epoch, the lowest of a loss; neither the last nor the first."""
+    recipe = make_recipe("demo", [*QUICK, f"training.monitor={monitor}"])
+    search = make_search(open_prepared(prepared), recipe, 0, SPACE, tmp_path / "out")
+
+    def fit(*words: Any) -> None:
+        for number, value in enumerate((0.4, 0.9, 0.2, 0.5)):
+            words[-1]({"epoch": number + 1, f"dev_{monitor}": value})
+
+    monkeypatch.setattr("emohop.training.fitting.fit_network", fit)
+    told: list[float] = []
+    found = search.score({}, tmp_path / "trial", lambda line: told.append(line[f"dev_{monitor}"]))
+    assert found == score
+    assert told == [0.4, 0.9, 0.2, 0.5]
+
+
+def test_of_several_equal_trials_the_first_is_best() -> None:
+    trials = [
+        Trial(0, number, state, score, {"number": number})
+        for number, (state, score) in enumerate(
+            [("complete", 0.5), ("pruned", 0.9), ("complete", 0.7), ("complete", 0.7)]
+        )
+    ]
+    assert best_trials(make_recipe("demo"), trials)[0].number == 2
+    by_loss = make_recipe("demo", ["training.monitor=loss"])
+    assert best_trials(by_loss, trials)[0].number == 0
+
+
 def test_scrambled_test_labels_change_nothing(
     found: tuple[Path, list[Trial]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
