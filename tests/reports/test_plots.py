@@ -102,7 +102,7 @@ def test_learning_curves_stay_small(epochs: int) -> None:
 def test_reliability_with_empty_bins() -> None:
     nothing = np.array([0, 5, 0, 5])
     means = np.array([np.nan, 0.4, np.nan, 0.9])
-    bins = Reliability(nothing, means, means - 0.1)
+    bins = Reliability(nothing, means, means - 0.1, error=0.1)
     svg = drawn(diagrams.reliability_diagram(bins, bins, "amh"))
     assert "as it came: error 0.100" in texts(svg)
 

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from emohop.evaluation.metrics import (
     CALIBRATION_BINS,
+    by_confidence,
     checked_probabilities,
     class_numbers,
+    expected_calibration_error,
 )
 
 COLDEST, HOTTEST = 0.05, 20.0
@@ -31,13 +33,8 @@ class Reliability:
     count: NDArray[np.int64]
     confidence: NDArray[np.float64]
     accuracy: NDArray[np.float64]
-
-    @property
-    def error(self) -> float:
-        """The expected calibration error: mean distance of the two, by clips."""
-        seen = self.count > 0
-        gaps = np.abs(self.accuracy[seen] - self.confidence[seen])
-        return float((gaps * self.count[seen]).sum() / self.count.sum())
+    error: float
+    """`metrics.expected_calibration_error` of the same bins."""
 
 
 def fit_temperature(probabilities: ArrayLike, true: ArrayLike) -> float:
@@ -78,14 +75,12 @@ def reliability(
     probabilities: ArrayLike, true: ArrayLike, bins: int = CALIBRATION_BINS
 ) -> Reliability:
     """Clips by the confidence of their prediction; `probabilities` [n, classes], `true` [n]."""
-    table = checked_probabilities(probabilities)
-    truth = class_numbers(true, table.shape[1], "true")
-    confidence = table.max(axis=1)
-    which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    which, confidence, correct = by_confidence(probabilities, true, bins)
     count = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):
         return Reliability(
             count=count.astype(np.int64),
             confidence=np.bincount(which, confidence, bins) / count,
-            accuracy=np.bincount(which, table.argmax(axis=1) == truth, bins) / count,
+            accuracy=np.bincount(which, correct, bins) / count,
+            error=expected_calibration_error(probabilities, true, bins),
         )

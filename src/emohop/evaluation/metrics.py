@@ -102,14 +102,22 @@ def expected_calibration_error(
     (k / bins, (k + 1) / bins]; the error is sum_k n_k / n * |accuracy_k - mean confidence_k|.
     `probabilities` is [n, classes], `true` [n].
     """
+    which, confidence, correct = by_confidence(probabilities, true, bins)
+    gap = np.bincount(which, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gap).sum() / len(which))
+
+
+def by_confidence(
+    probabilities: ArrayLike, true: ArrayLike, bins: int = CALIBRATION_BINS
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Each clip's bin of confidence, its confidence and whether it is right, all [n]."""
     table = checked_probabilities(probabilities)
     truth = class_numbers(true, table.shape[1], "true")
     _same_length(table, truth)
-    confidence = table.max(axis=1)
-    correct = table.argmax(axis=1) == truth
+    confidence: NDArray[np.float64] = table.max(axis=1)
+    correct: NDArray[np.bool_] = table.argmax(axis=1) == truth
     which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=correct - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(truth))
+    return which, confidence, correct
 
 
 def metrics(true: ArrayLike, probabilities: ArrayLike) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from emohop.config import AudioFeatures
 from emohop.errors import MediaError
 from emohop.features.arrays import Arrays
 from emohop.features.encoder import FeatureEncoder
+from emohop.media import INT16_SCALE
 
 __all__ = [
     "AUDIO_FEATURES",
@@ -51,7 +52,6 @@ FFT_SAMPLES = 512  # the next power of two above WINDOW_SAMPLES
 
 PRE_EMPHASIS = 0.97
 LIFTER = 22
-INT16_SCALE = 32_768.0  # Kaldi and HTK count amplitudes as 16-bit integers do
 
 KALDI_COEFFICIENTS = 40
 KALDI_MEL_BINS = 40  # at least as many as coefficients: Kaldi's default, 23, is too few

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import MissingExtraError
-from emohop.features.audio import INT16_SCALE, SAMPLE_RATE_HZ, sound_16k
+from emohop.features.audio import SAMPLE_RATE_HZ, sound_16k
+from emohop.media import INT16_SCALE
 
 __all__ = ["PROSODY_NAMES", "prosody"]
 
@@ -40,7 +41,7 @@ PROSODY_NAMES: tuple[str, ...] = tuple(f"{c}_{f}" for c in CONTOURS for f in FUN
 
 PITCH_WINDOW_SECONDS = 0.055
 PITCH_WINDOW_SAMPLES = round(PITCH_WINDOW_SECONDS * SAMPLE_RATE_HZ)
-LOUDEST = np.float32(1 - 1 / INT16_SCALE)  # openSMILE gets 16-bit samples, where 1.0 wraps to -1.0
+_MOST = np.float32(1 - 1 / INT16_SCALE)  # openSMILE gets 16-bit samples, where 1.0 wraps to -1.0
 
 
 def prosody(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
@@ -58,7 +59,7 @@ def prosody(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     smile = _smile()
     if len(sound) < PITCH_WINDOW_SAMPLES:
         return np.zeros(len(PROSODY_NAMES), dtype=np.float32)
-    values = smile(np.clip(sound, -1, LOUDEST), SAMPLE_RATE_HZ)
+    values = smile(np.clip(sound, -1, _MOST), SAMPLE_RATE_HZ)
     return np.asarray(values, dtype=np.float32).reshape(len(PROSODY_NAMES))
 
 

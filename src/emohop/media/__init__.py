@@ -7,11 +7,13 @@ network are refused, and whatever is wrong with a file is a `MediaError` of one 
 
 from __future__ import annotations
 
-from emohop.media.audio import read_audio, read_audio_spans
+from emohop.media.audio import INT16_SCALE, LOUDEST, read_audio, read_audio_spans
 from emohop.media.container import SAMPLE_RATES_HZ, Media, check_rate, probe
 from emohop.media.video import frames_at
 
 __all__ = [
+    "INT16_SCALE",
+    "LOUDEST",
     "SAMPLE_RATES_HZ",
     "Media",
     "check_rate",

@@ -36,7 +36,11 @@ from emohop.media.container import (
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
 BLOCK_SAMPLES = 1 << 20
-LOUDEST = 1e12  # full scale is 1; the squares of such samples are still numbers
+INT16_SCALE = 32_768.0
+"""What 1 is as a whole number of 16 bits."""
+
+LOUDEST = 1e12
+"""The largest sample that is taken for sound; full scale is 1, and its square is a number still."""
 
 Audio = tuple[NDArray[np.float32], int]
 """Samples `[samples]` and their rate in Hz."""

@@ -21,11 +21,7 @@ from emohop.models.missing import Absent
 from emohop.models.padded import Layout
 
 VARIANCE_FLOOR = 1e-5
-"""Added to variances before the root, whose slope has no end at 0."""
-
-
-Pooled = tuple[Tensor, Hop | None]
-"""Vectors [batch, size], and the weights of the steps where there are any."""
+"""Added to variances: it keeps the gradient of the square root finite at 0."""
 
 
 class Statistics(nn.Module):

@@ -14,15 +14,13 @@ from emohop.clips import Clip, Span
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import sound_16k
 from emohop.features.transcription import Transcriber
-from emohop.media import check_rate, probe, read_audio
+from emohop.media import LOUDEST, check_rate, probe, read_audio
 from emohop.prediction.schema import Word
 from emohop.prediction.transcripts import Transcript, transcript_beside
 
 Sound = NDArray[np.floating[Any]]
 Pictures = NDArray[np.uint8]
 ARRAYS = ("sound", "pictures")
-LOUDEST = 1e6
-"""What is louder is no sound."""
 WORDS_ALONE = "text"
 """The source of a prediction on words alone."""
 

@@ -12,14 +12,13 @@ import numpy as np
 
 from emohop.clips import Modality
 from emohop.errors import EmohopError
+from emohop.media import INT16_SCALE
 from emohop.prediction.streaming import Stream, Update
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.requests import FULL
 from emohop.serving.schemas import StreamAnswer
 
 SAMPLES: Mapping[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
-LOUDEST = 32_768.0
-"""What 1 is as a whole number of 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ class Listening:
             )
         samples = np.frombuffer(heard.value, mine.kind).astype(np.float32)
         if mine.kind.kind == "i":
-            samples /= np.float32(LOUDEST)
+            samples /= np.float32(INT16_SCALE)
         return _told(mine, mine.stream.add(samples))
 
 
