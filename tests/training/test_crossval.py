@@ -18,6 +18,7 @@ from lightning.pytorch import Trainer
 
 from emohop.config import Recipe
 from emohop.errors import EmohopError
+from emohop.evaluation.calibration import fit_temperature
 from emohop.evaluation.results import read_predictions
 from emohop.prediction import Predictor
 from emohop.recipes import make_recipe
@@ -110,6 +111,19 @@ def test_history_has_the_best_epoch_that_was_kept(run: Path) -> None:
     best = max(float(line["dev_balanced_accuracy"]) for line in lines)
     kept = json.loads((folder / "metrics.json").read_text())["dev"]["balanced_accuracy"]
     assert kept == pytest.approx(best, abs=1e-6)
+
+
+def test_the_temperature_of_a_model_is_fitted_on_dev(run: Path) -> None:
+    for folder in sorted(run.glob("fold-*/seed-0")):
+        said = read_predictions(folder / "predictions.parquet")
+        best = {
+            split: fit_temperature(part.probabilities, part.true_numbers)
+            for split in ("dev", "test")
+            for part in [said.part(split)]
+        }
+        assert best["dev"] != pytest.approx(best["test"], rel=1e-3)
+        kept = json.loads((folder / "model/model.json").read_text())["calibration"]
+        assert kept == {"temperature": pytest.approx(best["dev"], rel=1e-6)}
 
 
 def test_evaluating_the_model_gives_the_runs_numbers(run: Path, prepared: Path) -> None:
