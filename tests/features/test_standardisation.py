@@ -55,8 +55,7 @@ def test_of_what_a_speaker_lacks_it_gets_the_global_numbers() -> None:
     rows = [*ROWS, ("c", "D", {"prosody": np.ones(4, np.float32)})]
     array = stacked("audio").astype(np.float32)
     own, overall = (
-        Standardiser.fit(kind, rows, ["audio", "prosody"])  # type: ignore[arg-type]
-        for kind in ("train_speaker", "global")
+        Standardiser.fit(kind, rows, ["audio", "prosody"]) for kind in ("train_speaker", "global")
     )
     assert np.array_equal(own("audio", array, "D"), overall("audio", array, "D"))
 

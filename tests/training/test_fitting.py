@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def test_dropout_is_seeded_by_seed_and_epoch() -> None:
         for epoch in (0, 1):
             settings = make_recipe("demo").training
             objective = Objective(settings, torch.ones(3))
-            module = Training(torch.nn.Linear(2, 3), settings, objective, seed, lambda e=epoch: e)
+            module = Training(torch.nn.Linear(2, 3), settings, objective, seed, partial(int, epoch))
             module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
             first = torch.rand(4).tolist()
             module.on_train_batch_start(None, 1)  # type: ignore[arg-type]
