@@ -7,18 +7,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from emohop.clips import Clip
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import make_folds
 from emohop.storage import open_prepared
 from emohop.storage.fetching import fetch
 from emohop.storage.joining import join
-from emohop.storage.manifest import Manifest, read_manifest, write_manifest
+from emohop.storage.manifest import Manifest, VectorFiles, read_manifest, write_manifest
 from emohop.storage.verification import verify
+from tests import prepared as tests_prepared
 from tests.prepared import write_prepared
 
 
@@ -53,6 +56,7 @@ def test_rows_are_the_parts_rows(corpora: tuple[Path, Path, Path], tmp_path: Pat
         assert np.array_equal(row.audio, single.audio)
     assert len(set(joined.metadata("id"))) == 93
     assert joined.metadata("session")[0] == "made-a/Ses01"
+    assert joined.metadata("dialog")[0] == "made-a/Ses01_d"
     hidden = joined.only([0, 40])
     assert hidden.metadata("id").count(None) == 91
     assert hidden[40].id == joined[40].id
@@ -75,11 +79,53 @@ def test_train_on_two_and_test_on_the_third(
     assert other.dev.tolist() != fold.dev.tolist()
 
 
+def test_what_the_parts_hold_is_added_up(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, c = corpora
+    rename(a, dropped={"xxx": 2}, problems=1, adapted={"audio": ("u", "v")})
+    rename(b, dropped={"xxx": 1, "fru": 3}, problems=2, adapted={"audio": ("u",), "text": ("w",)})
+    manifest = join([a, b], [c], tmp_path / "corpus")
+    assert manifest.dropped == {"fru": 3, "xxx": 3}
+    assert manifest.problems == 3
+    assert manifest.adapted == {
+        "audio": ("made-a/u", "made-a/v", "made-b/u"), "text": ("made-b/w",),
+    }  # fmt: skip
+
+
+def test_the_fingerprint_is_of_names_and_clips_and_what_is_tested(
+    corpora: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    a, b, c = corpora
+    found = [join([a, b], [c], tmp_path / "0").fingerprint]
+    assert join([a, b], [c], tmp_path / "again").fingerprint == found[0]
+    found.append(join([a], [b, c], tmp_path / "1").fingerprint)
+    rename(b, corpus="other")
+    found.append(join([a, b], [c], tmp_path / "2").fingerprint)
+    rename(b, fingerprint="0" * 64)
+    found.append(join([a, b], [c], tmp_path / "3").fingerprint)
+    assert len(set(found)) == 4
+
+
+def test_parts_of_its_own_do_not_count_and_the_unknown_stay_unknown(
+    corpora: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(**facts: Any) -> Clip:
+        return Clip(**{**facts, "speaker": None, "split": "test"})
+
+    monkeypatch.setattr(tests_prepared, "Clip", nobody)
+    rename(write_prepared(tmp_path / "d", clips=30), corpus="made-d")
+    join([tmp_path / "d"], [corpora[0]], tmp_path / "corpus")
+    joined = open_prepared(tmp_path / "corpus")
+    assert joined.metadata("split") == [None] * 30 + ["test"] * 30
+    assert joined.metadata("speaker")[:30] == [None] * 30
+
+
 def test_the_whole_may_be_moved(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
     a, b, _ = corpora
     join([a], [b], tmp_path / "run/corpus")
     first = open_prepared(tmp_path / "run/corpus")[0].id
     shutil.copytree(tmp_path, tmp_path.parent / "moved")
+    for left in (a, b):
+        shutil.rmtree(left)
     assert open_prepared(tmp_path.parent / "moved/run/corpus")[0].id == first
 
 
@@ -99,16 +145,25 @@ def test_the_whole_may_be_moved(corpora: tuple[Path, Path, Path], tmp_path: Path
             {"features": FeatureSettings(video={"encoder": "hog", "frames_per_second": 1})},
             "frames_per_second = 1.0",
         ),
+        (
+            {"features": FeatureSettings(video="hog", prosody=False)},
+            "a was prepared with prosody, .*b without",
+        ),
         ({"sizes": {"audio": 7}}, "b has features of"),
+        (
+            {"word_vectors": VectorFiles(words=1, size=1, words_sha256="", matrix_sha256="")},
+            "b brings word vectors of its own",
+        ),
     ],
 )
 def test_disagreements_by_name(
     corpora: tuple[Path, Path, Path], tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
-    a, b, _ = corpora
+    a, b, c = corpora
     rename(b, **changes)
-    with pytest.raises(EmohopError, match=message):
-        join([a, b], [], tmp_path / "out")
+    for folders, tests in (([a, c, b], []), ([a, c], [b])):
+        with pytest.raises(EmohopError, match=message):
+            join(folders, tests, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -118,7 +173,7 @@ def test_names_and_folders_that_are_taken(corpora: tuple[Path, Path, Path], tmp_
     manifest = join([a, b], [], tmp_path / "one")
     assert [part.name for part in manifest.parts] == ["a", "b"]
     with pytest.raises(EmohopError, match="two corpora are named a"):
-        join([a, b / "../a"], [], tmp_path / "two")
+        join([b, a, b / "../a"], [], tmp_path / "two")
     with pytest.raises(EmohopError, match="joins other corpora"):
         join([a, c], [], tmp_path / "one")
     join([a, c], [], tmp_path / "one", replace=True)

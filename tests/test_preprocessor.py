@@ -98,6 +98,46 @@ def test_the_vocabulary_is_that_of_the_training_rows(corpus: PreparedCorpus) -> 
     assert set(preprocessor.vocabulary.tokens) == {"_PAD_", "_UNK_", *words}
 
 
+def test_the_statistics_are_those_of_the_training_rows(
+    corpus: PreparedCorpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of every feature, and a clip without sound has no prosody to count."""
+    whole = PreparedCorpus.__getitem__
+
+    def without_sound(self: PreparedCorpus, i: Any) -> Any:
+        row = whole(self, i)
+        return row.without(Modality.AUDIO) if int(i) % 2 else row
+
+    heard = corpus[0:10:2]
+    monkeypatch.setattr(PreparedCorpus, "__getitem__", without_sound)
+    fitted = Preprocessor.fit(corpus, range(10), recipe("model.prosody=true"))
+    for name in ("audio", "prosody"):
+        array = np.concatenate([np.atleast_2d(row[name]) for row in heard]).astype(np.float64)
+        for found, expected in zip(
+            fitted.standardiser.overall[name], (array.mean(0), array.std(0)), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_per_speaker_is_by_all_of_a_speaker_s_clips_that_may_be_seen(
+    corpus: PreparedCorpus,
+) -> None:
+    wanted = recipe("training.standardise=per_speaker", "model.prosody=true")
+    speakers = corpus.metadata("speaker")
+    for seen in (range(60), range(50)):
+        known = corpus if len(seen) == 60 else corpus.only(seen)
+        fitted = Preprocessor.fit(known, range(20), wanted)
+        tested = [i for i in seen if speakers[i] == "Ses03F"]  # not of the training rows
+        assert len(tested) == (10 if len(seen) == 60 else 5)
+        batch = fitted.batch([known[i] for i in tested])
+        assert batch.prosody is not None
+        steps, lengths = batch.sequences[Modality.AUDIO], batch.lengths[Modality.AUDIO]
+        audio = torch.cat([s[:n] for s, n in zip(steps, lengths.tolist(), strict=True)])
+        for array in (audio, batch.prosody):
+            assert array.mean(0).numpy() == pytest.approx(0, abs=1e-5)
+            assert array.std(0, correction=0).numpy() == pytest.approx(1, abs=1e-4)
+
+
 def test_a_corpus_s_own_words_are_the_vocabulary(imported: PreparedCorpus) -> None:
     assert imported.word_vectors is not None
     words = imported.word_vectors[0]

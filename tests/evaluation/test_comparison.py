@@ -180,6 +180,8 @@ def test_pairs(comparison: Comparison) -> None:
     assert better.mcnemar.only_a + better.mcnemar.only_b <= 60  # a clip counts once
     assert equal.difference is not None
     assert list(equal.difference["accuracy"]) == [0, 0, 0, 1]
+    assert equal.holm is not None
+    assert equal.holm["accuracy"] == 1
     assert equal.mcnemar.p == 1
     assert worse.difference is not None
     assert worse.difference["accuracy"].value == -better.difference["accuracy"].value

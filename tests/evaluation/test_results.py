@@ -201,6 +201,9 @@ def test_summary(seeds: tuple[int, ...]) -> None:
         assert summary.interval_95[name] == wanted[name]
         low, high = wanted[name]
         assert low < summary.pooled[name] < high
+    heat = [u.temperature for u in fold_runs]
+    assert len(set(heat)) == len(heat)
+    assert summary.calibration.temperature == pytest.approx(sum(heat) / len(heat))
 
 
 def test_summary_of_one_unit_has_no_spread_and_of_unknown_speakers_no_interval() -> None:
@@ -230,6 +233,8 @@ def test_what_does_not_belong_in_one_summary() -> None:
         summarise([fold_run(1), fold_run(1)], "session", "c", LABELS)
     with pytest.raises(EmohopError, match="clip Ses0_0 is tested in folds 0 and 1 of seed 0"):
         summarise([fold_run(0), replace(fold_run(0), fold=1)], "session", "c", LABELS)
+    other_seed = replace(fold_run(0, seed=1), fold=1)  # a seed may have folds of its own
+    assert summarise([fold_run(0), other_seed], "session", "c", LABELS).folds == (0, 1)
     with pytest.raises(EmohopError, match="different class sets do not mix"):
         summarise([fold_run(0)], "session", "c", ("ang", "hap", "neu"))
 

@@ -185,6 +185,21 @@ def test_cross_keeps_dev_speakers_apart_and_takes_marked_ones() -> None:
         make_folds("cross", metadata(split=[None, "dev"], speaker=["a", "b"], label=["x", "x"]))
 
 
+@pytest.mark.parametrize(
+    ("speakers", "count"),
+    [
+        ([f"s{i // 5}" for i in range(45)], 10),  # of 9: whole speakers, up to a quarter more
+        ([None] * 20, 5),  # of 4: each counts as a speaker of its own
+    ],
+)
+def test_cross_draws_about_a_fifth_for_dev(speakers: list[str | None], count: int) -> None:
+    n = len(speakers)
+    known = metadata(split=[None] * n + ["test"], speaker=[*speakers, "t"], label=["x"] * (n + 1))
+    drawn = [make_folds("cross", known, seed)[0].dev.tolist() for seed in range(4)]
+    assert [len(dev) for dev in drawn] == [count] * 4
+    assert len({str(dev) for dev in drawn}) > 1
+
+
 def test_speaker_folds_where_there_are_no_sessions() -> None:
     plain = metadata(split=[None] * 3, speaker=["a", "b", "c"], session=[None] * 3, label=["x"] * 3)
     assert default_protocol(plain) == "speaker"

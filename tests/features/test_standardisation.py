@@ -51,6 +51,25 @@ def test_a_training_speaker_has_its_own_and_others_the_global_ones() -> None:
         )
 
 
+def test_of_what_a_speaker_lacks_it_gets_the_global_numbers() -> None:
+    rows = [*ROWS, ("c", "D", {"prosody": np.ones(4, np.float32)})]
+    array = stacked("audio").astype(np.float32)
+    own, overall = (
+        Standardiser.fit(kind, rows, ["audio", "prosody"]) for kind in ("train_speaker", "global")
+    )
+    assert np.array_equal(own("audio", array, "D"), overall("audio", array, "D"))
+
+
+def test_per_speaker_keeps_no_speaker_for_the_next_corpus() -> None:
+    fitted = Standardiser.fit("per_speaker", ROWS, ["audio"])
+    assert fitted.speakers == {}
+    adapted = fitted.adapted(ROWS, ["audio"])
+    of_b = stacked("audio", "B").astype(np.float32)
+    np.testing.assert_allclose(adapted("audio", of_b, "B").std(0), 1, atol=1e-5)
+    assert adapted.to_config() == fitted.to_config()
+    assert adapted.to_config().speakers == {}
+
+
 def test_none_changes_nothing() -> None:
     array = stacked("audio").astype(np.float32)
     assert Standardiser.fit("none", ROWS, ["audio"])("audio", array, "A") is array
@@ -60,6 +79,7 @@ def test_constant_features_are_only_centred() -> None:
     rows = [("c", "A", {"audio": np.full((5, 2), 7.0, np.float32)})]
     standardiser = Standardiser.fit("global", rows, ["audio"])
     assert not standardiser("audio", rows[0][2]["audio"], "A").any()
+    assert (standardiser("audio", np.full((1, 2), 9.0, np.float32), "A") == 2).all()
 
 
 @pytest.mark.parametrize("kind", ["global", "train_speaker", "none"])

@@ -164,6 +164,7 @@ def test_embedding_has_zeros_vectors_and_uniform_numbers() -> None:
     assert rest.std() == pytest.approx(0.5 / 12**0.5, rel=0.03)
     assert len(np.unique(rest)) > 5900
     assert covered(vocabulary, ones("w0001", "other", "w0007", "_UNK_")) == 2
+    assert (embedding_matrix(vocabulary, ones("w0001", "_PAD_", "_UNK_"), 3, seed=1) == table).all()
 
 
 def test_embedding_of_a_word_without_vector_does_not_depend_on_the_others() -> None:

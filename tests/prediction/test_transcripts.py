@@ -49,6 +49,12 @@ def test_other_line_ends_and_no_empty_lines(text: str, tmp_path: Path) -> None:
 def test_plain_text_has_no_times(tmp_path: Path) -> None:
     found = read(tmp_path / "a.txt", " Kids\n are  talking.\n")
     assert found == Transcript("Kids are talking.", "a.txt")
+    assert read(tmp_path / "b.txt", "\ufeffKids").text == "Kids"
+
+
+def test_times_of_hours_and_of_parts_of_a_second(tmp_path: Path) -> None:
+    (word,) = read(tmp_path / "a.srt", "00:59:00,5 --> 01:01:02.25\nwhat\n").words
+    assert (word.start, word.end) == (3540.5, 3662.25)
 
 
 @pytest.mark.parametrize("line", ["1 --> 2", "00:00:02,0 --> 00:00:01,0", "x --> 00:00:01,0"])
@@ -73,6 +79,8 @@ def test_the_file_beside_a_clip(tmp_path: Path) -> None:
     (tmp_path / "clip.srt").write_text(SRT)
     assert (transcript_beside(tmp_path / "clip.wav") or Transcript("")).origin == "clip.srt"
     assert (transcript_beside(tmp_path / "clip.srt") or Transcript("")).origin == "clip.txt"
+    (tmp_path / "clip.vtt").write_text(SRT)
+    assert (transcript_beside(tmp_path / "clip.wav") or Transcript("")).origin == "clip.srt"
 
 
 def test_a_part_has_its_own_words_and_times(tmp_path: Path) -> None:
@@ -81,7 +89,10 @@ def test_a_part_has_its_own_words_and_times(tmp_path: Path) -> None:
     assert part.words[0].start == 0.0
     assert part.words[0].end == pytest.approx(0.4)
     assert part.words[1].start == pytest.approx(0.9)
+    assert read(tmp_path / "a.srt", SRT).part(1.6, 2.7).words[1].end == pytest.approx(1.1)  # cut
     assert Transcript("all of it").part(3, 4).text == "all of it"
+    untimed = Transcript("all of it", words=tuple(Word(text=w) for w in ("all", "of", "it")))
+    assert untimed.part(3, 4) == untimed
 
 
 def words(text: str) -> list[Word]:
@@ -94,6 +105,7 @@ def words(text: str) -> list[Word]:
         (["ca", "n't", "you", "?"], "Can't you?", [0, 0, 1, 1]),
         (["``", "no", "''"], '"No"', [0, 0, 0]),
         (["a", "b"], "a", [0, 0]),  # more letters than were said: the last word
+        (["gimme", "that"], "gim me that", [0, 2]),  # where its first letter is
         (["..."], "", [None]),
         ([], "a b", []),
     ],

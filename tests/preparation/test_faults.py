@@ -75,6 +75,23 @@ def test_two_runs_do_not_share_a_folder(source: Path, tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_is_made_to_be_held_where_that_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with locked(tmp_path / "new/deep"):
+        assert (tmp_path / "new/deep").is_dir()
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(EmohopError, match="a file is in the way"), locked(tmp_path / "file/deep"):
+        pass
+
+    def cannot(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", cannot)
+    with pytest.raises(EmohopError, match="its file system has no locks"), locked(tmp_path):
+        pass
+
+
 def test_a_folder_of_other_things_is_left_as_it_is(source: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")

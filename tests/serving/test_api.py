@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import tempfile
@@ -12,7 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from fastapi import HTTPException
+from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 import emohop
 from emohop.config import ServingSettings
@@ -20,6 +24,8 @@ from emohop.errors import EmohopError
 from emohop.prediction import Prediction
 from emohop.serving.api import create_app
 from emohop.serving.messages import Answer, PredictRequest
+from emohop.serving.metrics import Metrics
+from emohop.serving.middleware import BodyLimit, Log
 from emohop.serving.pool import ClosingError, FullError
 from emohop.serving.worker import WorkerDiedError
 from tests.features.test_activity import RECORDING
@@ -153,6 +159,7 @@ def test_silence_is_an_answer(client: TestClient, tmp_path: Path) -> None:
         ({"data": {"text": "a", "segments": "nan"}}, 422, "segments: "),
         ({"files": {"file": ("a.wav", b"0" * 2_200_000)}}, 413, "up to 2 MB are accepted"),
         ({"data": {"text": "a"}, "headers": {"Authorization": "Bearer x"}}, 401, "send the token"),
+        ({"data": {"text": "a"}, "headers": {"Authorization": "Basic secret"}}, 401, "the token"),
         ({"data": {"text": "a"}, "headers": {"Authorization": "é"}}, 401, "send the token"),
     ],
 )
@@ -162,6 +169,59 @@ def test_limits(asked: dict[str, Any], status: int, said: str, client: TestClien
     answer = client.post("/v1/predict", **asked)
     assert answer.status_code == status
     assert said in answer.json()["error"]
+
+
+def test_what_is_as_long_as_it_may_be_is_taken(client: TestClient) -> None:
+    assert client.post("/v1/predict", data={"text": "a" * 500}).status_code == 200
+    read: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        read.append(len((await receive())["body"]))
+        await Response("taken")(scope, receive, send)
+
+    asking = TestClient(BodyLimit(app, most=10))
+    for size, status, seen in ((10, 200, [10]), (11, 413, [])):  # what is too long is not read
+        read.clear()
+        answer = asking.post("/", content=b"0" * size)
+        assert (answer.status_code, read) == (status, seen)
+
+
+def test_pieces_of_a_body_are_added_up() -> None:
+    more = iter([True, True, False])
+
+    async def app(_: Scope, receive: Receive, __: Send) -> None:
+        while (await receive())["more_body"]:
+            pass
+
+    async def piece() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"0" * 6, "more_body": next(more)}
+
+    with pytest.raises(HTTPException, match="the request is too large") as error:
+        asyncio.run(BodyLimit(app, most=10)({"type": "http", "headers": []}, piece, _deaf))
+    assert error.value.status_code == 413
+
+
+async def _deaf(_: object) -> None:
+    pass
+
+
+def test_what_breaks_is_counted_as_broken() -> None:
+    noted: list[tuple[str, int]] = []
+
+    class Noting(Metrics):
+        def note(self, path: str, status: int, seconds: float) -> None:
+            del seconds
+            noted.append((path, status))
+
+    async def app(*_: object) -> None:
+        raise InterruptedError
+
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    with pytest.raises(InterruptedError):
+        asyncio.run(Log(app, Noting())({"type": "http", "method": "GET"}, nothing, _deaf))
+    assert noted == [("other", 500)]
 
 
 def test_a_body_without_a_length_is_counted(client: TestClient) -> None:

@@ -98,6 +98,53 @@ def test_too_many_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     run(body, monkeypatch, max_queue=2, max_batch=1)
 
 
+def test_as_many_wait_as_may_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool) -> None:
+        await asyncio.sleep(0)  # the worker waits for work
+        asked = [asyncio.create_task(pool.ask(job(f"{n}"))) for n in range(5)]
+        await asyncio.sleep(0)  # all have asked, and the worker has taken none yet
+        assert not pool.ready
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(one, FullError) for one in found] == [False, False, True, True, True]
+        assert pool.ready
+
+    assert not run(body, monkeypatch, max_queue=2).ready  # it is closed
+
+
+def test_what_workers_have_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool) -> None:
+        asked = [asyncio.create_task(pool.ask(job(f"{n}"))) for n in range(3)]
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert pool.running == 3
+        await asyncio.gather(*asked)
+        assert pool.running == 0
+
+    run(body, monkeypatch)
+
+
+def test_every_worker_has_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool) -> None:
+        await asyncio.sleep(0)
+        await asyncio.gather(*(pool.ask(job(f"{n}")) for n in range(2)))
+        assert [worker.seen for worker in pool._workers.values()] == [[1], [1]]  # type: ignore[attr-defined]
+
+    run(body, monkeypatch, workers=2, max_batch=1)
+
+
+def test_a_dead_worker_is_replaced_before_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def body(pool: Pool) -> None:
+        with pytest.raises(WorkerDiedError):
+            await pool.ask(job("die"))
+        for _ in range(200):
+            await asyncio.sleep(0 if pool.ready else 0.01)
+        assert pool.ready
+
+    run(body, monkeypatch)
+
+
 @pytest.mark.parametrize("how", ["die", "hang"])
 def test_one_that_kills_its_worker_harms_no_other(
     how: str, monkeypatch: pytest.MonkeyPatch

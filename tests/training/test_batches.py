@@ -61,5 +61,11 @@ def test_an_epoch_has_every_clip_once() -> None:
     assert [len(batch) for batch in drawn].count(8) >= 12
 
 
+def test_batches_are_of_clips_of_like_length() -> None:
+    steps = np.random.default_rng(1).permutation(64)  # one bucket
+    drawn = [sorted(steps[batch].tolist()) for batch in BucketSampler(steps, 8, 0, lambda: 0)]
+    assert sorted(drawn) == [list(range(first, first + 8)) for first in range(0, 64, 8)]
+
+
 def test_in_order() -> None:
     assert list(InOrder(5, 2)) == [[0, 1], [2, 3], [4]]

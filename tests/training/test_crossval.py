@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,14 @@ from lightning.pytorch import Trainer
 
 from emohop.config import Recipe
 from emohop.errors import EmohopError
-from emohop.evaluation.results import read_predictions
+from emohop.evaluation.calibration import fit_temperature
+from emohop.evaluation.results import read_predictions, write_predictions
 from emohop.prediction import Predictor
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
 from emohop.training import fitting
 from emohop.training.fold_run import Epoch, FoldRun
-from emohop.training.run import train
+from emohop.training.run import _leak, summarise_run, train
 from tests.prepared import LABELS, write_prepared
 
 RESULT_FILES = (
@@ -110,6 +113,19 @@ def test_history_has_the_best_epoch_that_was_kept(run: Path) -> None:
     best = max(float(line["dev_balanced_accuracy"]) for line in lines)
     kept = json.loads((folder / "metrics.json").read_text())["dev"]["balanced_accuracy"]
     assert kept == pytest.approx(best, abs=1e-6)
+
+
+def test_the_temperature_of_a_model_is_fitted_on_dev(run: Path) -> None:
+    for folder in sorted(run.glob("fold-*/seed-0")):
+        said = read_predictions(folder / "predictions.parquet")
+        best = {
+            split: fit_temperature(part.probabilities, part.true_numbers)
+            for split in ("dev", "test")
+            for part in [said.part(split)]
+        }
+        assert best["dev"] != pytest.approx(best["test"], rel=1e-3)
+        kept = json.loads((folder / "model/model.json").read_text())["calibration"]
+        assert kept == {"temperature": pytest.approx(best["dev"], rel=1e-6)}
 
 
 def test_evaluating_the_model_gives_the_runs_numbers(run: Path, prepared: Path) -> None:
@@ -240,9 +256,30 @@ def test_folds_and_seeds_may_be_added(prepared: Path, tmp_path: Path) -> None:
     assert both.fold_runs[0] == first.fold_runs[0]
 
 
+def test_features_adapted_to_test_speakers_are_said() -> None:
+    own = recipe("training.standardise=per_speaker")
+    assert str(_leak(own, None)).startswith("features are standardised by each test speaker's own")
+    assert str(_leak(own, "more")).startswith("more; features are standardised")
+    assert (_leak(recipe(), None), _leak(recipe(), "more")) == (None, "more")
+
+
+def test_a_fold_run_that_lacks_a_clip_is_not_summed_up(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    out = Path(shutil.copytree(run, tmp_path / "run"))
+    path = out / "fold-0/seed-0/predictions.parquet"
+    said = read_predictions(path)
+    columns = ("split", "id", "speaker", "label", "predicted", "probabilities")
+    write_predictions(path, replace(said, **{name: getattr(said, name)[:-1] for name in columns}))
+    with pytest.raises(EmohopError, match=f"test: clip {said.id[-1]} .*is not predicted"):
+        summarise_run(out, open_prepared(prepared))
+
+
 def test_another_experiment_is_kept_out(run: Path, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(EmohopError, match=r"other settings \(model.hops was 3, now 2\)"):
         train(prepared, run, recipe("model.hops=2"))
+    with pytest.raises(EmohopError, match=r"other settings \(fold_seed was 0, now 1\)"):
+        train(prepared, run, recipe("fold_seed=1"))
     other = write_prepared(tmp_path / "other", seed=1)
     with pytest.raises(EmohopError, match="another prepared corpus"):
         train(other, run, recipe())

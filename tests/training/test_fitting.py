@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from emohop.prediction import Predictor
 from emohop.recipes import make_recipe
 from emohop.reports.terminal.console import print_epoch
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training import fitting
+from emohop.training import fitting, lightning_module
 from emohop.training.fold_run import FoldRun
 from emohop.training.lightning_module import Training
 from emohop.training.loss import Objective
@@ -155,8 +156,7 @@ def test_dropout_is_seeded_by_seed_and_epoch() -> None:
         for epoch in (0, 1):
             settings = make_recipe("demo").training
             objective = Objective(settings, torch.ones(3))
-            network = torch.nn.Linear(2, 3)
-            module = Training(network, settings, objective, seed, partial(int, epoch))
+            module = Training(torch.nn.Linear(2, 3), settings, objective, seed, partial(int, epoch))
             module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
             first = torch.rand(4).tolist()
             module.on_train_batch_start(None, 1)  # type: ignore[arg-type]
@@ -165,3 +165,63 @@ def test_dropout_is_seeded_by_seed_and_epoch() -> None:
             assert torch.rand(4).tolist() == first
             drawn[seed, epoch] = str(first)
     assert len(set(drawn.values())) == 4
+
+
+@pytest.mark.parametrize("kind", ["epochs", "balanced", "replacement"])
+def test_batches_are_drawn_by_the_seed_of_a_fold_run(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    drawn: list[list[list[int]]] = []
+
+    def draw(_: object, sampler: Iterable[list[int]]) -> None:
+        drawn.append(list(sampler))
+        raise InterruptedError
+
+    monkeypatch.setattr(fitting, "loader", draw)
+    one = fold_run(prepared, tmp_path, f"training.sampling={kind}", "training.batch_size=4")
+    parts = one.fold.train.tolist(), one.fold.dev.tolist()
+    for seed in (0, 1, 1):
+        with pytest.raises(InterruptedError):
+            fitting.fit_network(open_prepared(prepared), one.recipe, *parts, seed, one.folder)
+    assert drawn[0] != drawn[1] == drawn[2]
+
+
+def test_the_network_is_that_of_its_first_best_epoch(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weights(*scores: float) -> torch.Tensor:
+        left = iter(scores)
+        monkeypatch.setattr(lightning_module, "metrics", lambda *_: {"f1_weighted": next(left)})
+        one = fold_run(prepared, tmp_path / f"{scores}", f"training.max_epochs={len(scores)}")
+        parts = one.fold.train.tolist(), one.fold.dev.tolist()
+        network, _ = fitting.fit_network(open_prepared(prepared), one.recipe, *parts, 0, one.folder)
+        return torch.cat([one.flatten() for one in network.parameters()])
+
+    assert torch.equal(weights(0.5, 0.5, 0.1), weights(0.5))
+    assert torch.equal(weights(0.1, 0.5, 0.5), weights(0.1, 0.5))
+    assert not torch.equal(weights(0.2), weights(0.2, 0.3))
+
+
+def test_each_epoch_of_a_fold_run_has_dropout_of_its_own(prepared: Path, tmp_path: Path) -> None:
+    one = fold_run(prepared, tmp_path)
+    parts = one.fold.train.tolist(), one.fold.dev.tolist()
+    seeds: list[int] = []
+
+    def told(_: object) -> None:
+        seeds.append(torch.initial_seed())
+
+    fitting.fit_network(open_prepared(prepared), one.recipe, *parts, 7, one.folder, told)
+    assert seeds == [int(np.random.SeedSequence([7, n]).generate_state(1)[0]) for n in (0, 1)]
+
+
+def test_classes_are_weighed_by_the_training_part(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def weigh(_: object, counts: torch.Tensor) -> None:
+        assert counts.tolist() == [3, 1, 0]
+        raise InterruptedError
+
+    monkeypatch.setattr(fitting, "Objective", weigh)
+    recipe = fold_run(prepared, tmp_path).recipe
+    with pytest.raises(InterruptedError):  # rows 0, 3 and 6 are of the first class
+        fitting.fit_network(open_prepared(prepared), recipe, [0, 1, 3, 6], [2, 4], 0, tmp_path)

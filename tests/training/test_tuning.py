@@ -172,6 +172,30 @@ def test_of_several_equal_trials_the_first_is_best() -> None:
     assert best_trials(by_loss, trials)[0].number == 0
 
 
+def test_every_trial_of_every_fold_draws_its_own() -> None:
+    drawn = set()
+    for seed, fold, ended in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        study = optuna.create_study(sampler=tuning._sampler(seed, fold, ended))
+        drawn.add(study.ask().suggest_float("x", 0, 1))
+    assert len(drawn) == 4
+
+
+def test_a_trial_that_was_cut_off_is_tried_again_first(tmp_path: Path) -> None:
+    study = tuning._study(tmp_path / "fold-0", make_recipe("demo"))
+    (tmp_path / "fold-0/trial-0").mkdir()
+    cut = study.ask().suggest_float("x", 0, 1)
+    tuning._sweep(study, tmp_path / "fold-0")
+    assert not (tmp_path / "fold-0/trial-0").exists()
+    assert study.ask().suggest_float("x", 0, 1) == cut
+    assert study.ask().suggest_float("x", 0, 1) != cut
+
+
+@pytest.mark.parametrize(("monitor", "way"), [("loss", "MINIMIZE"), ("accuracy", "MAXIMIZE")])
+def test_which_way_is_better(monitor: str, way: str, tmp_path: Path) -> None:
+    recipe = make_recipe("demo", [f"training.monitor={monitor}"])
+    assert tuning._study(tmp_path, recipe).direction.name == way
+
+
 def test_scrambled_test_labels_change_nothing(
     found: tuple[Path, list[Trial]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +276,7 @@ def test_trials_that_lag_are_stopped_and_those_that_fail_are_told(
     states = [trial.state for trial in trials]
     assert {"complete", "pruned", "failed"} == set(states)
     assert "pruned" not in states[: tuning.RANDOM_TRIALS]
+    assert all((trial.score is None) == (trial.state != "complete") for trial in trials)
     failed = [trial for trial in trials if trial.state == "failed"]
     assert all(trial.reason == "training diverged" for trial in failed)
     assert all(trial.settings["x"] < 2 for trial in failed)
