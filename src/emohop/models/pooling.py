@@ -24,10 +24,6 @@ VARIANCE_FLOOR = 1e-5
 """Added to variances before the root, whose slope has no end at 0."""
 
 
-Pooled = tuple[Tensor, Hop | None]
-"""Vectors [batch, size], and the weights of the steps where there are any."""
-
-
 class Statistics(nn.Module):
     """The mean and the standard deviation of each number over a clip's steps.
 
