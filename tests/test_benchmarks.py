@@ -31,3 +31,5 @@ def test_a_training_step() -> None:
     assert done.returncode == 0, done.stderr
     for name in ("plain", "ours, reset after", "ours, reset before", "packed (one step)"):
         assert f"| {name} |" in done.stdout
+    (plain,) = (line for line in done.stdout.splitlines() if line.startswith("| plain |"))
+    assert float(plain.split("|")[-2].removesuffix("s ")) > 0  # its matrix products

@@ -32,15 +32,19 @@ def test_attention_by_hand() -> None:
 
 @given(LENGTHS)
 def test_equals_padded_attention(lengths: list[int]) -> None:
+    """And its gradients those of autograd."""
     query, rows, ragged = drawn(lengths)
     outputs = ragged.pad(rows)
     scores = torch.einsum("bs,bts->bt", query, outputs).masked_fill(~ragged.valid, -1e9)
-    expected = torch.softmax(scores, dim=-1) * ragged.valid
-    context, weights = attend(query, rows, ragged)
-    torch.testing.assert_close(weights, expected)
-    torch.testing.assert_close(context, torch.einsum("bt,bts->bs", expected, outputs))
+    plain = torch.softmax(scores, dim=-1) * ragged.valid
+    expected = torch.einsum("bt,bts->bs", plain, outputs), plain
+    found = attend(query, rows, ragged)
+    torch.testing.assert_close(found, expected)
     for clip, length in enumerate(lengths):
-        assert abs(weights[clip].sum().item() - (length > 0)) < 1e-12
+        assert abs(found[1][clip].sum().item() - (length > 0)) < 1e-12
+    coming = [torch.randn_like(tensor) for tensor in found]
+    theirs = torch.autograd.grad(expected, (query, rows), coming)
+    torch.testing.assert_close(torch.autograd.grad(found, (query, rows), coming), theirs)
 
 
 @limits(max_examples=10, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from emohop.models.kernels import dropout
 
@@ -21,6 +22,19 @@ def test_a_share_is_dropped_and_the_rest_is_scaled(share: float) -> None:
     assert kept.any(0).all()
     assert kept.any(1).all()
     assert not kept.all(0).any()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_what_is_kept_is_what_torch_makes_of_it(share: float) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(301, 999)
+    ours, theirs = dropout(rows, share, training=True), functional.dropout(rows, share)
+    both = (ours != 0) & (theirs != 0)
+    assert both.float().mean().item() == pytest.approx((1 - share) ** 2, abs=0.005)
+    torch.testing.assert_close(ours[both], theirs[both], rtol=1e-4, atol=0)
+    # a share is so many 65,536ths, and the scale is that of the share that is dropped
+    kept = 1 - round(share * 65_536) / 65_536
+    torch.testing.assert_close(ours[both], rows[both] / kept, rtol=1e-6, atol=0)
 
 
 def test_the_seed_decides() -> None:

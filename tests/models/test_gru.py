@@ -32,7 +32,13 @@ def run(gru: GRU, steps: Tensor, lengths: Tensor = LENGTHS) -> tuple[Tensor, Ten
 
 def torch_gru(layer: Layer, reverse: Layer | None = None) -> nn.GRU:
     """torch's GRU with the weights of our layers."""
-    gru = nn.GRU(layer.size, layer.hidden, batch_first=True, bidirectional=reverse is not None)
+    gru = nn.GRU(
+        layer.size,
+        layer.hidden,
+        batch_first=True,
+        bidirectional=reverse is not None,
+        dtype=layer.gates.weight.dtype,
+    )
     parameters = dict(gru.named_parameters())
     with torch.no_grad():
         for ours, suffix in ((layer, ""), (reverse, "_reverse")):
@@ -90,27 +96,30 @@ def test_equals_its_equations(reset_after: bool) -> None:
         torch.testing.assert_close(states[clip], last)
 
 
-def test_equals_torch_and_its_gradients() -> None:
-    gru, steps = make(), torch.randn(5, 7, 5)
-    (layer,) = gru.forward_stack
-    assert isinstance(layer, Layer)
-    reference = torch_gru(layer)
-    theirs, last = packed(reference, inputs := steps.clone().requires_grad_())
-    outputs, states = run(gru, steps.requires_grad_())
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forwards", "both"])
+def test_equals_torch_and_its_gradients(bidirectional: bool) -> None:
+    """In float64: outputs, last states, and the gradients of inputs, weights and biases."""
+    gru = make(bidirectional=bidirectional).double()
+    layers = [module for module in gru.modules() if isinstance(module, Layer)]
+    reference = torch_gru(*layers)
+    steps = torch.randn(5, 7, 5, dtype=torch.float64, requires_grad=True)
+    inputs = steps.detach().clone().requires_grad_()
+    outputs, states = run(gru, steps)
+    theirs, last = packed(reference, inputs)
     torch.testing.assert_close(outputs, theirs)
     torch.testing.assert_close(states, last)
-    weight = torch.randn_like(theirs)
-    (theirs * weight).sum().backward()
-    (outputs * weight).sum().backward()
+    weight, of_last = torch.randn_like(theirs), torch.randn_like(last)
+    ((outputs * weight).sum() + (states * of_last).sum()).backward()
+    ((theirs * weight).sum() + (last * of_last).sum()).backward()
     torch.testing.assert_close(steps.grad, inputs.grad)
-    assert layer.gates.weight.grad is not None
-    assert layer.candidate.weight.grad is not None
-    assert layer.candidate.bias.grad is not None
-    ours = torch.cat([layer.gates.weight.grad, layer.candidate.weight.grad])
-    parameters = dict(reference.named_parameters())
-    torch.testing.assert_close(ours[:, :5], parameters["weight_ih_l0"].grad)
-    torch.testing.assert_close(ours[:, 5:], parameters["weight_hh_l0"].grad)
-    torch.testing.assert_close(layer.candidate.bias.grad, parameters["bias_ih_l0"].grad[8:])  # type: ignore[index]
+    expected = {name: parameter.grad for name, parameter in reference.named_parameters()}
+    for layer, suffix in zip(layers, ["_l0", "_l0_reverse"], strict=False):
+        grads = {name: p.grad for name, p in layer.named_parameters() if p.grad is not None}
+        weights = torch.cat([grads["gates.weight"], grads["candidate.weight"]])
+        bias = torch.cat([grads["gates.bias"], grads["candidate.bias"]])
+        torch.testing.assert_close(weights[:, :5], expected[f"weight_ih{suffix}"])
+        torch.testing.assert_close(weights[:, 5:], expected[f"weight_hh{suffix}"])
+        torch.testing.assert_close(bias, expected[f"bias_ih{suffix}"])
 
 
 def test_the_way_of_a_gpu_is_the_same() -> None:
@@ -266,22 +275,48 @@ def test_the_gradient_is_carried_between_stretches(
         torch.testing.assert_close(mine, theirs)
 
 
-def test_torch_in_float64_in_both_directions() -> None:
-    gru = make(bidirectional=True).double()
-    forward, backward = gru.forward_stack[0], (gru.backward_stack or [])[0]
-    assert isinstance(forward, Layer)
-    assert isinstance(backward, Layer)
-    steps = torch.randn(5, 7, 5, dtype=torch.float64)
-    theirs, last = packed(torch_gru(forward, backward).double(), steps)
-    outputs, states = run(gru, steps)
-    torch.testing.assert_close(outputs, theirs)
-    torch.testing.assert_close(states, last)
+@BOTH_FORMS
+def test_the_gradient_that_comes_in_is_left_as_it_was(reset_after: bool) -> None:
+    (layer,) = make(reset_after).forward_stack
+    ragged = Ragged(LENGTHS, 7)
+    states = layer(ragged.pack(torch.randn(5, 7, 5)), ragged)
+    coming = torch.randn_like(states)
+    before = coming.clone()
+    torch.autograd.grad(states, list(layer.parameters()), coming)
+    assert torch.equal(coming, before)
+
+
+@BOTH_FORMS
+def test_a_clip_that_comes_in_pieces_is_the_whole_clip(reset_after: bool) -> None:
+    gru, steps = make(reset_after, layers=2).double(), torch.randn(7, 5, dtype=torch.float64)
+    whole, last = run(gru, steps[None], torch.tensor([7]))
+    states, pieces = [state.double() for state in gru.start()], []
+    for piece in steps.split([3, 1, 3]):
+        outputs, states = gru.continued(piece, states)
+        pieces.append(outputs)
+    torch.testing.assert_close(torch.cat(pieces), whole[0])
+    torch.testing.assert_close(states[-1], last)
+
+
+@BOTH_FORMS
+def test_products_in_bfloat16_are_near(reset_after: bool) -> None:
+    """Under autocast all comes out in float32, near to what it is without, and not the same."""
+    gru, steps, results = make(reset_after), torch.randn(5, 7, 5), []
+    for bfloat16 in (False, True):
+        inputs = steps.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            outputs, _ = run(gru, inputs)
+        results.append([outputs, *torch.autograd.grad(outputs.sum(), [inputs, *gru.parameters()])])
+    for exact, near in zip(*results, strict=True):
+        assert near.dtype is torch.float32
+        assert 0 < (near - exact).norm() < 0.02 * exact.norm()
 
 
 def test_no_pass_changes_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(number: int) -> None:
         raise AssertionError(f"set_num_threads({number})")
 
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     monkeypatch.setattr(torch, "set_num_threads", refuse)
     steps = torch.randn(200, 40, 5, requires_grad=True)
     outputs, states = run(make(), steps, torch.full((200,), 40))
