@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -27,7 +28,7 @@ from emohop.preprocessor import Preprocessor
 from emohop.recipes import make_recipe
 from emohop.scoring import score
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.training import fitting
+from emohop.training import fitting, loop
 from emohop.training.fold_run import FoldRun
 from emohop.training.run import begin
 
@@ -75,12 +76,12 @@ def curves(fold_run: FoldRun) -> Curves:
     """Train a fold run with test looked at after every epoch."""
     torch.set_num_threads(1)
     peeks: list[Peek] = []
-    make_trainer = fitting._trainer
+    make_trainer = Trainer
     corpus = open_prepared(fold_run.prepared)
     preprocessor = Preprocessor.fit(corpus, fold_run.fold.train.tolist(), fold_run.recipe)
 
-    def peeking(*args: object, **options: object) -> Trainer:
-        trainer = make_trainer(*args, **options)  # type: ignore[arg-type]
+    def peeking(**options: Any) -> Trainer:
+        trainer = make_trainer(**options)
         peeks.append(
             Peek(
                 corpus, fold_run.fold.test.tolist(), preprocessor, fold_run.recipe.training.monitor
@@ -89,11 +90,11 @@ def curves(fold_run: FoldRun) -> Curves:
         trainer.callbacks.append(peeks[-1])  # type: ignore[attr-defined]
         return trainer
 
-    fitting._trainer = peeking
+    setattr(loop, "Trainer", peeking)  # noqa: B010
     try:
         fitting.fit(fold_run)
     finally:
-        fitting._trainer = make_trainer
+        setattr(loop, "Trainer", make_trainer)  # noqa: B010
     return Curves(peeks[0].dev, peeks[0].test)
 
 

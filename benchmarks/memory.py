@@ -27,19 +27,19 @@ STARTED = "EMOHOP_BENCHMARK_STARTED"
 def child(prepared: Path, recipe: str, settings: list[str]) -> None:
     """Train one round and print what was seen."""
     from emohop.recipes import make_recipe
-    from emohop.training.lightning_module import Training
+    from emohop.training.lightning_module import Learner
     from emohop.training.run import train
 
     started, first_step = float(os.environ[STARTED]), 0.0
-    begin = Training.on_train_batch_start
+    begin = Learner.on_train_batch_start
 
-    def watch(self: Training, batch: object, batch_idx: int) -> None:
+    def watch(self: Learner, batch: object, batch_idx: int) -> None:
         nonlocal first_step
         if batch_idx == 1:
             first_step = time.time() - started
-        begin(self, batch, batch_idx)  # type: ignore[arg-type]
+        begin(self, batch, batch_idx)
 
-    Training.on_train_batch_start = watch  # type: ignore[method-assign]
+    Learner.on_train_batch_start = watch  # type: ignore[method-assign]
     overrides = {"training.max_epochs": 1, "seeds": [0], "folds": [0]}
     with tempfile.TemporaryDirectory() as folder:
         train(prepared, Path(folder) / "run", make_recipe(recipe, settings, overrides))

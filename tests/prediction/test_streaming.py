@@ -339,7 +339,7 @@ def test_words_alone_and_nothing_at_all() -> None:
     [
         (np.full(9, np.nan, "f4"), "NaN or infinity"),
         (np.array([1e300]), "NaN or infinity"),
-        (np.array([0, -2e6]), r"sound of up to 2e\+06"),
+        (np.array([0, -2e12]), r"sound of up to 2e\+12"),
         (np.zeros((9, 2), "f4"), r"shape \(9, 2\)"),
         (np.zeros(9, np.int16), "type int16"),
         ([["a"]], "a stream takes one channel"),

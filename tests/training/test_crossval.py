@@ -356,8 +356,19 @@ def test_nan_in_the_features_is_named(tmp_path: Path) -> None:
 
 def test_a_loss_that_diverges_is_said(prepared: Path, tmp_path: Path) -> None:
     wild = recipe("training.learning_rate=1e30", "training.gradient_clip=0", "folds=[0]")
-    with pytest.raises(EmohopError, match=r"lower training\.learning_rate"):
+    with pytest.raises(EmohopError, match="lower learning_rate"):
         train(prepared, tmp_path / "run", wild)
+
+
+def test_a_damaged_checkpoint_is_said(prepared: Path, tmp_path: Path) -> None:
+    once = recipe("training.max_epochs=1", "folds=[0]")
+    train(prepared, tmp_path / "run", once)
+    folder = tmp_path / "run" / "fold-0" / "seed-0"
+    (folder / "metrics.json").unlink()
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(EmohopError, match=r"last\.ckpt is damaged .* delete .*checkpoints"):
+        train(prepared, tmp_path / "run", once)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from emohop.training.run import train
 from tests.features.tiny import change_json, save_language, save_speech, sound
 
 SAID = {"angry": ("Unbelievable!", "Unbelievable, no"), "calm": ("excuse me", "have you")}
-QUICK = FinetuningSettings(last_layers=2, epochs=3, batch_size=8, learning_rate=0.01, dropout=0)
+QUICK = FinetuningSettings(last_layers=2, epochs=3, batch_size=8, learning_rate=0.02, dropout=0)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_it_learns_and_says_what_it_saw(encoder: Path) -> None:
     record = read_record(encoder)
     assert record is not None
     assert (record.corpus, record.train, record.dev) == ("folder", ids(20, 40), ids(10, 20))
-    losses = [line["loss"] for line in record.facts["epochs"]]
+    losses = [line["train_loss"] for line in record.facts["epochs"]]
     assert losses[-1] < 0.8 * losses[0]
     assert record.facts["scores"]["test"]["balanced_accuracy"] == 1
     assert record.facts["protocol"] == "speaker"
@@ -92,7 +92,7 @@ def test_it_learns_and_says_what_it_saw(encoder: Path) -> None:
 def test_a_sound_model(clips: Path, tmp_path: Path) -> None:
     name = save_speech(tmp_path / "speech")
     record = tuned(clips, tmp_path / "out", name, Modality.AUDIO)
-    losses = [line["loss"] for line in record.facts["epochs"]]
+    losses = [line["train_loss"] for line in record.facts["epochs"]]
     assert losses[-1] < losses[0]
     features = FeatureSettings(audio=str(tmp_path / "out"), prosody=False, video=None, text=None)
     prepare("folder", clips, tmp_path / "prepared", features=features)
@@ -102,7 +102,7 @@ def test_a_sound_model(clips: Path, tmp_path: Path) -> None:
 def test_the_best_epoch_by_dev_is_kept(clips: Path, language: str, tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"epochs": 4, "learning_rate": 0.3})  # too fast to be good
     record = tuned(clips, tmp_path / "out", language, settings=settings)
-    dev = [line["balanced_accuracy"] for line in record.facts["epochs"]]
+    dev = [line["dev_balanced_accuracy"] for line in record.facts["epochs"]]
     assert record.facts["scores"]["dev"]["balanced_accuracy"] == max(dev)
 
 
@@ -143,7 +143,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
         settings=settings,
         report=lambda e: seen.append(e["epoch"]),
     )
-    assert seen == [1, 2, 3]
+    assert seen == [*range(1, after + 1), *range(after, 4)]  # what was not kept is done again
     assert cut == whole
     bytes_ = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("cut", "whole")]
     assert bytes_[0] == bytes_[1]
@@ -169,9 +169,23 @@ def test_other_settings_in_a_folder_are_refused(
         tuned(clips, tmp_path / "cut", language, report=interrupt)
     with pytest.raises(EmohopError, match="was begun with other settings"):
         tuned(clips, tmp_path / "cut", language, seed=4)
-    (tmp_path / "cut" / PROGRESS).write_bytes(b"PK")
-    with pytest.raises(EmohopError, match=r"progress\.pt is damaged"):
+
+
+def test_a_damaged_checkpoint_is_named(clips: Path, language: str, tmp_path: Path) -> None:
+    seen: list[float] = []
+
+    def late(line: Mapping[str, float]) -> None:
+        seen.append(line["epoch"])
+        if len(seen) == 2:
+            interrupt(line)
+
+    with pytest.raises(KeyboardInterrupt):
+        tuned(clips, tmp_path / "cut", language, report=late)
+    (tmp_path / "cut" / PROGRESS / "last.ckpt").write_bytes(b"PK")
+    with pytest.raises(EmohopError, match=r"last\.ckpt is damaged .* delete .*progress to begin"):
         tuned(clips, tmp_path / "cut", language)
+    shutil.rmtree(tmp_path / "cut" / PROGRESS)
+    tuned(clips, tmp_path / "cut", language)
 
 
 def interrupt(line: Mapping[str, float]) -> None:

@@ -157,11 +157,11 @@ def test_dropout_is_seeded_by_seed_and_epoch() -> None:
             settings = make_recipe("demo").training
             objective = Objective(settings, torch.ones(3))
             module = Training(torch.nn.Linear(2, 3), settings, objective, seed, partial(int, epoch))
-            module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
+            module.on_train_batch_start(None, 0)
             first = torch.rand(4).tolist()
-            module.on_train_batch_start(None, 1)  # type: ignore[arg-type]
+            module.on_train_batch_start(None, 1)
             assert torch.rand(4).tolist() != first  # it goes on within the epoch
-            module.on_train_batch_start(None, 0)  # type: ignore[arg-type]
+            module.on_train_batch_start(None, 0)
             assert torch.rand(4).tolist() == first
             drawn[seed, epoch] = str(first)
     assert len(set(drawn.values())) == 4

@@ -61,8 +61,8 @@ def finetune(
     from emohop.clips import Modality
     from emohop.config import FinetuningSettings, checked
     from emohop.recipes import read_settings
-    from emohop.training.finetuning import Line
     from emohop.training.finetuning import finetune as run
+    from emohop.training.fold_run import Epoch
 
     if (text is None) == (audio is None):
         fail("name one encoder to start from: --text NAME or --audio NAME")
@@ -71,10 +71,10 @@ def finetune(
         values["last_layers"] = None if last_layers == "all" else last_layers
     settings = checked(FinetuningSettings, values)
 
-    def report(line: Line) -> None:
+    def report(line: Epoch) -> None:
         typer.echo(
-            f"epoch {line['epoch']} of {settings.epochs}: loss {line['loss']:.3f}, dev "
-            f"{settings.monitor} {line[settings.monitor]:.3f}"
+            f"epoch {line['epoch']} of {settings.epochs}: loss {line['train_loss']:.3f}, dev "
+            f"{settings.monitor} {line[f'dev_{settings.monitor}']:.3f}"
         )
 
     record = run(

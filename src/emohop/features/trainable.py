@@ -21,6 +21,7 @@ from emohop.features.speech import SpeechEncoder, load_speech_encoder
 from emohop.files import write_text
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 RECORD = "emohop.json"
@@ -92,6 +93,12 @@ class Adapting:
             self._lora = _low_rank(whole, self._layers, lora, dropout)
         self.parameters = {k: p for k, p in whole.named_parameters() if p.requires_grad}
 
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        found: torch.device = next(self.encoder.network.parameters()).device
+        return found
+
     def train(self, mode: bool = True) -> None:
         """Switch dropout on, in the layers that are trained, or off."""
         for layer in self._layers:
@@ -105,9 +112,9 @@ class Adapting:
         """The mean of each item's own states, [items, size]; 0 for one without any."""
         import torch
 
-        device = next(self.encoder.network.parameters()).device
-        total, count = torch.zeros(len(items), self.size), torch.zeros(len(items), 1)
-        total, count = total.to(device), count.to(device)
+        device = self.device
+        total = torch.zeros(len(items), self.size, device=device)
+        count = torch.zeros(len(items), 1, device=device)
         groups: dict[int, list[tuple[int, Any]]] = {}
         read: Sequence[Sequence[Any]] = self.encoder.pieces(items)
         for i, pieces in enumerate(read):

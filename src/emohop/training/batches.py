@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,6 +143,6 @@ class InOrder(Sampler[list[int]]):
             yield list(range(first, min(first + self.batch_size, self.count)))
 
 
-def loader(clips: Clips, sampler: Sampler[list[int]]) -> DataLoader[Batch]:
-    """A loader in this process: batches are views of a memory map, workers would only copy."""
-    return DataLoader(clips, batch_size=None, sampler=sampler)
+def loader(batches: Dataset[Any], positions: Iterable[list[int]]) -> DataLoader[Any]:
+    """A loader in this process: what it reads is in memory or mapped, workers would only copy."""
+    return DataLoader(batches, batch_size=None, sampler=positions)

@@ -8,51 +8,69 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 import emohop
 from emohop import corpora
 from emohop.clips import Clip, LabelSet, Modality
 from emohop.config import FinetuningSettings, TrainingSettings
 from emohop.corpora.dialogs import with_turns_before
-from emohop.errors import DAMAGED, EmohopError, MediaError, brief
+from emohop.errors import EmohopError, MediaError
 from emohop.evaluation.metrics import metrics
 from emohop.evaluation.splits import Fold, Metadata, default_protocol, make_folds
 from emohop.features.audio import sound_16k
-from emohop.features.pretrained import line_of
 from emohop.features.text import Text
 from emohop.features.trainable import ADAPTABLE, Adapting, Record, load_adapting, read_record
-from emohop.files import replacing
+from emohop.files import write_text
 from emohop.media import read_audio_spans
 from emohop.storage.locks import locked
-from emohop.training.batches import BucketSampler
+from emohop.training.batches import BucketSampler, loader
+from emohop.training.clipping import Clipper
+from emohop.training.fold_run import Epoch
+from emohop.training.lightning_module import History, Learner
+from emohop.training.loop import run_epochs
 from emohop.training.loss import Objective
 
-PROGRESS = "progress.pt"
-"""After each epoch, until the encoder is written: what a killed run goes on from."""
+PROGRESS = "progress"
+"""The folder of what a killed run goes on from, until the encoder is written."""
+PLAN = "plan.json"
 SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
-
-Line = Mapping[str, float]
-"""Of one epoch: its number, the mean loss and the scores of dev."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Clips to learn from or to be judged by."""
+class _Items:
+    """A batch: texts or sounds, and their class numbers [items]."""
+
+    items: Sequence[Any]
+    classes: Tensor
+
+    def to(self, device: torch.device) -> _Items:
+        """The same with the class numbers there."""
+        return _Items(self.items, self.classes.to(device))
+
+
+@dataclass(frozen=True)
+class _Part(Dataset[_Items]):
+    """Clips to learn from or to be judged by; an index is a list of positions among them."""
 
     ids: tuple[str, ...]
     items: Sequence[Any]
     classes: NDArray[np.int64]
     steps: NDArray[np.int64]
+
+    def __getitem__(self, positions: Sequence[int]) -> _Items:
+        return _Items([self.items[i] for i in positions], torch.from_numpy(self.classes[positions]))
 
 
 def finetune(
@@ -70,7 +88,7 @@ def finetune(
     fold: int = 0,
     seed: int = 0,
     device: str = "auto",
-    report: Callable[[Line], None] | None = None,
+    report: Callable[[Epoch], None] | None = None,
     **reading: Any,
 ) -> Record:
     """Train the encoder `name` further on corpus `corpus` in folder `source`; write it to `out`.
@@ -105,19 +123,37 @@ def finetune(
         return done
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
+        _begin(out / PROGRESS, json.dumps(said, sort_keys=True))
         parts = _parts(clips, label_set, folds[fold], modality, adapting)
-        run = _Run(adapting, settings, parts["train"], len(label_set.labels), seed)
-        history = run.fit(parts, out / PROGRESS, json.dumps(said, sort_keys=True), report)
-        scores = {part: run.scores(parts[part]) for part in ("dev", "test")}
+        history = History(out / PROGRESS / "history.csv", report)
+        classes, where = len(label_set.labels), adapting.device
+        module = Finetuning(adapting, settings, parts["train"], classes, seed, history.count)
+        run_epochs(
+            module,
+            history,
+            loader(parts["train"], module.sampler),
+            module.batches(parts["dev"]),
+            out / PROGRESS,
+            epochs=settings.epochs,
+            monitor=settings.monitor,
+            device=where,
+        )
+        module.to(where)  # Lightning leaves it on the CPU
+        scores = {part: module.scores(parts[part]) for part in ("dev", "test")}
         adapting.save(out)
         record = Record(
             corpus=corpus,
             train=parts["train"].ids,
             dev=parts["dev"].ids,
-            facts={**said, "emohop": emohop.__version__, "epochs": history, "scores": scores},
+            facts={
+                **said,
+                "emohop": emohop.__version__,
+                "epochs": history.epochs,
+                "scores": scores,
+            },
         )
         record.write(out)
-        (out / PROGRESS).unlink()
+        shutil.rmtree(out / PROGRESS)
     return record
 
 
@@ -167,10 +203,24 @@ def _finished(out: Path, said: Mapping[str, Any]) -> Record | None:
     record = read_record(out)
     if record is not None and any(record.facts.get(key) != said[key] for key in said):
         raise EmohopError(f"{out} holds a model with other settings or data: choose a new folder")
+    if record is not None:
+        shutil.rmtree(out / PROGRESS, ignore_errors=True)  # of a call that was killed in the end
     fresh = record is None and out.is_dir() and not (out / PROGRESS).exists()
     if fresh and any(not path.name.startswith(".") for path in out.iterdir()):
         raise EmohopError(f"{out} exists and was not begun by finetune: choose a new folder")
     return record
+
+
+def _begin(progress: Path, plan: str) -> None:
+    """Note what is being made; EmohopError where something else was begun."""
+    held = progress / PLAN
+    if not held.exists():
+        progress.mkdir(exist_ok=True)
+        write_text(held, plan)
+    elif held.read_text("utf-8") != plan:
+        raise EmohopError(
+            f"{progress.parent} was begun with other settings or data: choose a new folder"
+        )
 
 
 def _parts(
@@ -215,126 +265,82 @@ def _sounds(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
     return [found[i] for i in range(len(spans))]
 
 
-class _Run:
+class Finetuning(Learner):
     """An encoder and its classifier in training."""
+
+    strict_loading = False  # checkpoints hold what is trained, and not the encoder below it
 
     def __init__(
         self, adapting: Adapting, settings: FinetuningSettings, train: _Part, classes: int,
-        seed: int,
+        seed: int, epoch: Callable[[], int],
     ) -> None:  # fmt: skip
-        self.adapting, self.settings, self.seed = adapting, settings, seed
-        device = next(adapting.encoder.network.parameters()).device
-        self.head = nn.Linear(adapting.size, classes).to(device)
-        trained = [*adapting.parameters.values(), *self.head.parameters()]
-        self.optimizer = torch.optim.AdamW(
-            trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        """Train what is open of `adapting`, and a linear layer over `classes` upon it."""
+        super().__init__(seed, epoch)
+        self.adapting, self.settings = adapting, settings
+        self.encoder = adapting.encoder.pretrained.model
+        self.head = nn.Linear(adapting.size, classes)
         counts = torch.from_numpy(np.bincount(train.classes, minlength=classes))
-        self.loss = Objective(TrainingSettings(class_weights=settings.class_weights), counts)
-        self.epoch = 0
-        self.sampler = BucketSampler(train.steps, settings.batch_size, seed, lambda: self.epoch)
+        self.objective = Objective(TrainingSettings(class_weights=settings.class_weights), counts)
+        self.sampler = BucketSampler(train.steps, settings.batch_size, seed, epoch)
+        self.clipper = Clipper(self, "global", settings.gradient_clip)
+        self.to(adapting.device)
+
+    def judged(self, batch: _Items) -> tuple[Tensor, Tensor]:
+        """As `Learner` has it."""
+        return self.head(self.adapting.vectors(batch.items)), batch.classes
+
+    def training_step(self, batch: _Items, batch_idx: int) -> Tensor:
+        """Mean loss of a batch."""
+        del batch_idx
+        vectors = nn.functional.dropout(self.adapting.vectors(batch.items), self.settings.dropout)
+        loss = self.objective(self.head(vectors), batch.classes)
+        return self.keep_loss(loss, len(batch.items))
+
+    def on_train_epoch_start(self) -> None:
+        """Dropout in the layers that are trained, and in no other."""
+        self.adapting.train()
+
+    def on_validation_model_eval(self) -> None:
+        """Dropout nowhere."""
+        self.adapting.train(mode=False)
+
+    on_validation_model_train = on_train_epoch_start
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, its rate rising and then falling in lines."""
+        settings = self.settings
+        optimizer = torch.optim.AdamW(
+            [p for p in self.parameters() if p.requires_grad],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
         steps = len(self.sampler) * settings.epochs
         rise = max(1, round(settings.warmup * steps))
-        self.rate = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda n: min((n + 1) / rise, (steps - n) / max(1, steps - rise))
+        rate = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda n: min((n + 1) / rise, (steps - n) / max(1, steps - rise))
         )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": rate, "interval": "step"},
+        }
 
-    def fit(
-        self,
-        parts: Mapping[str, _Part],
-        progress: Path,
-        plan: str,
-        report: Callable[[Line], None] | None,
-    ) -> list[dict[str, float]]:
-        """Go through the epochs that are left and take the best one's weights; the epochs."""
-        history, best = self._resume(progress, plan)
-        while len(history) < self.settings.epochs:
-            self.epoch = len(history)
-            # dropout is a function of the seed and the epoch, for a run that is taken up
-            torch.manual_seed(self.seed * 100_003 + self.epoch + 1)
-            loss = self._pass(parts["train"])
-            scores = self.scores(parts["dev"])
-            history.append({"epoch": self.epoch + 1, "loss": loss, **scores})
-            wanted = [line[self.settings.monitor] for line in history]
-            if wanted.index(max(wanted)) == len(history) - 1:
-                best = {k: v.detach().clone() for k, v in self._weights().items()}
-            with replacing(progress) as file:
-                torch.save(
-                    {
-                        "plan": plan, "history": history, "best": best,
-                        "weights": self._weights(), "optimizer": self.optimizer.state_dict(),
-                        "rate": self.rate.state_dict(),
-                    },
-                    file,
-                )  # fmt: skip
-            if report is not None:
-                report(history[-1])
-        self._take(best)
-        return history
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what does not change."""
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: state[name] for name in state if name in trained}
+
+    def batches(self, part: _Part) -> DataLoader[_Items]:
+        """All of a part, the longest clips first."""
+        order = np.argsort(part.steps, kind="stable")[::-1].tolist()
+        size = self.settings.batch_size
+        return loader(part, [order[at : at + size] for at in range(0, len(order), size)])
 
     def scores(self, part: _Part) -> dict[str, float]:
         """Scores of the classifier on a part, by name."""
-        found = metrics(part.classes, self._probabilities(part))
-        return {name: float(found[name]) for name in SHOWN}
-
-    def _pass(self, part: _Part) -> float:
-        """Train on every clip once; the mean loss."""
-        self.adapting.train()
-        total = 0.0
-        for chosen in self.sampler:
-            classes = torch.from_numpy(part.classes[chosen]).to(self.head.weight.device)
-            loss = self.loss(self._logits(part, chosen, self.settings.dropout), classes)
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(
-                [p for group in self.optimizer.param_groups for p in group["params"]],
-                self.settings.gradient_clip,
-            )
-            self.optimizer.step()
-            self.rate.step()
-            total += float(loss.detach()) * len(chosen)
-        return total / len(part.ids)
-
-    def _logits(self, part: _Part, chosen: Sequence[int], dropout: float) -> Tensor:
-        vectors = self.adapting.vectors([part.items[i] for i in chosen])
-        logits: Tensor = self.head(nn.functional.dropout(vectors, dropout, training=dropout > 0))
-        return logits
-
-    def _probabilities(self, part: _Part) -> NDArray[np.float64]:
         self.adapting.train(mode=False)
-        found = np.empty((len(part.ids), self.head.out_features))
-        order = np.argsort(part.steps, kind="stable")[::-1]
-        for at in range(0, len(order), self.settings.batch_size):
-            chosen = order[at : at + self.settings.batch_size]
-            with torch.no_grad():
-                logits = self._logits(part, chosen.tolist(), 0.0).double()
-            found[chosen] = torch.softmax(logits, dim=1).cpu().numpy()
-        return found
-
-    def _weights(self) -> dict[str, Tensor]:
-        head = {f"head.{k}": v for k, v in self.head.state_dict().items()}
-        return {**{k: p.data for k, p in self.adapting.parameters.items()}, **head}
-
-    def _take(self, weights: Mapping[str, Tensor]) -> None:
-        for name, here in self._weights().items():
-            here.copy_(weights[name])
-
-    def _resume(
-        self, progress: Path, plan: str
-    ) -> tuple[list[dict[str, float]], dict[str, Tensor]]:
-        """The epochs that an earlier call went through, and the best one's weights."""
-        if not progress.exists():
-            return [], {}
-        try:
-            held = torch.load(progress, map_location=self.head.weight.device, weights_only=True)
-            if held["plan"] == plan:
-                self._take(held["weights"])
-                self.optimizer.load_state_dict(held["optimizer"])
-                self.rate.load_state_dict(held["rate"])
-                return list(held["history"]), dict(held["best"])
-        except (*DAMAGED, UnpicklingError, RuntimeError, OSError, EOFError) as error:
-            said = brief(line_of(error))
-            raise EmohopError(f"{progress} is damaged ({said}): delete its folder") from None
-        raise EmohopError(
-            f"{progress.parent} was begun with other settings or data: choose a new folder"
-        )
+        with torch.no_grad():
+            judged = [self.judged(batch.to(self.device)) for batch in self.batches(part)]
+        logits, classes = (torch.cat(found).cpu().numpy() for found in zip(*judged, strict=True))
+        found = metrics(classes, softmax(logits, axis=1))
+        return {name: float(found[name]) for name in SHOWN}

@@ -1,25 +1,18 @@
-"""Fitting one fold run of an experiment under Lightning, scoring it and writing its files."""
+"""Fitting one fold run of an experiment, scoring it and writing its files."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch import nn
 
 import emohop
 from emohop.clips import Modality
-from emohop.config import Recipe, TrainingSettings
+from emohop.config import Recipe
 from emohop.evaluation.calibration import fit_temperature
 from emohop.evaluation.metrics import vote_divergences
 from emohop.evaluation.results import Predictions, write_fold_run
@@ -37,7 +30,8 @@ from emohop.storage import PreparedCorpus, open_prepared
 from emohop.storage.shards import RATERS
 from emohop.training.batches import Balanced, BucketSampler, Clips, InOrder, WithReplacement, loader
 from emohop.training.fold_run import Epoch, FoldRun
-from emohop.training.lightning_module import History, Patience, Training
+from emohop.training.lightning_module import History, Training
+from emohop.training.loop import run_epochs
 from emohop.training.loss import Objective
 from emohop.training.trackers import finish_trackers, make_trackers
 
@@ -94,58 +88,25 @@ def fit_network(
         sampler = Balanced(train.classes(), *chance)
     else:
         sampler = WithReplacement(len(train), *chance)
-    with _quiet():
-        trainer = _trainer(folder, settings, history, len(sampler), loggers)
-        last = files.checkpoints_folder / "last.ckpt"
-        try:
-            trainer.fit(
-                module,
-                loader(train, sampler),
-                loader(dev, InOrder(len(dev), BATCH_SIZE)),
-                ckpt_path=last if last.exists() else None,
-                weights_only=True,
-            )
-        except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            raise KeyboardInterrupt from None
-        finally:
-            module.clipper.close()
-    _load_best(module, files.checkpoints_folder / "best.ckpt")
-    return network.cpu(), preprocessor
-
-
-def _trainer(
-    folder: Path,
-    settings: TrainingSettings,
-    history: History,
-    steps: int,
-    loggers: Sequence[Logger],
-) -> Trainer:
-    """Lightning's loop over epochs of `steps` steps, with the best and the last one kept."""
-    score = f"dev_{settings.monitor}"
-    mode = "min" if settings.monitor == "loss" else "max"
-    limits = [settings.max_epochs, settings.max_steps and max(1, settings.max_steps // steps)]
-    checkpoint = partial(
-        ModelCheckpoint, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    checkpoints = FoldRunFolder(folder).checkpoints_folder
-    return Trainer(
-        max_epochs=min((limit for limit in limits if limit is not None), default=-1),
-        accelerator="auto",
-        devices=1,
-        precision="bf16-mixed" if settings.precision == "bfloat16" else "32-true",
-        callbacks=[
+    limits = [settings.max_epochs] if settings.max_epochs is not None else []
+    if settings.max_steps is not None:
+        limits.append(max(1, settings.max_steps // len(sampler)))
+    try:
+        run_epochs(
+            module,
             history,
-            Patience(score, mode=mode, patience=settings.patience, check_on_train_epoch_end=True),
-            checkpoint(checkpoints, "best", monitor=score, mode=mode),
-            checkpoint(checkpoints, "last"),
-        ],
-        logger=[TensorBoardLogger(folder, name="", version="tensorboard"), *loggers],
-        log_every_n_steps=1,
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+            loader(train, sampler),
+            loader(dev, InOrder(len(dev), BATCH_SIZE)),
+            files.checkpoints_folder,
+            epochs=min(limits, default=-1),
+            monitor=settings.monitor,
+            patience=settings.patience,
+            bfloat16=settings.precision == "bfloat16",
+            loggers=[TensorBoardLogger(folder, name="", version="tensorboard"), *loggers],
+        )
+    finally:
+        module.clipper.close()
+    return network.cpu(), preprocessor
 
 
 def _start_from_glove(
@@ -168,11 +129,6 @@ def _start_from_glove(
     weight = network.get_parameter(f"encoders.encoders.{Modality.TEXT}.steps.embedding.weight")
     with torch.no_grad():
         weight.copy_(torch.from_numpy(matrix))
-
-
-def _load_best(module: Training, path: Path) -> None:
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    module.load_state_dict(state["state_dict"])
 
 
 def _finish(
@@ -220,21 +176,3 @@ def _divergences(
         )
         for split, rows in (("dev", fold.dev), ("test", fold.test))
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's advertising and its advice on loader processes, which we do not want."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*does not have many workers.*")
-            warnings.filterwarnings("ignore", ".*exists and is not empty.*")
-            warnings.filterwarnings("ignore", ".*LeafSpec.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""The network under Lightning: loss, optimiser, dev scores, history."""
+"""What is trained, under Lightning: loss, optimiser, dev scores, history."""
 
 from __future__ import annotations
 
@@ -23,11 +23,77 @@ from emohop.models.missing import drop
 from emohop.training.adam import make_optimizer
 from emohop.training.clipping import Clipper
 from emohop.training.fold_run import Epoch
-from emohop.training.loss import Objective, mean_loss
+from emohop.training.loss import Loss, Objective, mean_loss
 
 
-class Training(LightningModule):
-    """Loss, clipping and optimiser as the settings have them, dev scores after every epoch."""
+class Learner(LightningModule):
+    """What all training has: chance by seed and epoch, dev scored after each, no step on NaN.
+
+    A subclass says what a batch's logits are, and what is made small. Batches move by their `to`.
+    """
+
+    clipper: Clipper
+
+    def __init__(self, seed: int, epoch: Callable[[], int], loss: Loss = "softmax") -> None:
+        """All chance comes from `seed` and the `epoch` that is asked for; `loss` is dev's."""
+        super().__init__()
+        self.seed, self.epoch, self.dev_loss = seed, epoch, loss
+        self._dev: list[tuple[Tensor, Tensor]] = []
+
+    def judged(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """Logits [batch, classes] of a batch and its class numbers [batch]."""
+        raise NotImplementedError
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move a batch; Lightning's own way cannot move frozen data classes."""
+        del dataloader_idx
+        return batch.to(device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout at the first batch of an epoch, so that a resumed epoch draws the same."""
+        del batch
+        if batch_idx == 0:
+            state = np.random.SeedSequence([self.seed, self.epoch()]).generate_state(1)
+            torch.manual_seed(int(state[0]))
+
+    def keep_loss(self, loss: Tensor, clips: int) -> Tensor:
+        """The mean loss of a step, checked and counted into the epoch's."""
+        self._check_finite(loss)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=clips)
+        return loss
+
+    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
+        """Clip between the backward pass and the step."""
+        self.clipper.apply()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep what is needed to score dev, computed in float32 as every score is."""
+        del batch_idx
+        with torch.autocast(self.device.type, enabled=False):
+            self._dev.append(self.judged(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        """Score dev and log it."""
+        logits, classes = (torch.cat(part) for part in zip(*self._dev, strict=True))
+        self._dev.clear()
+        self._check_finite(logits.sum())
+        probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
+        scores = metrics(classes.cpu().numpy(), probabilities)
+        self.log("dev_loss", mean_loss(logits, classes, self.dev_loss))
+        self.log_dict({f"dev_{name}": float(x) for name, x in scores.items() if name != "n"})
+
+    def _check_finite(self, number: Tensor) -> None:
+        if not torch.isfinite(number):
+            raise EmohopError(
+                f"training diverged in epoch {self.epoch() + 1}, there is {number.item()} where "
+                "numbers were: lower learning_rate"
+            )
+
+
+class Training(Learner):
+    """A network's loss, clipping and optimiser as the settings of a recipe have them."""
 
     def __init__(
         self,
@@ -38,35 +104,21 @@ class Training(LightningModule):
         epoch: Callable[[], int],
     ) -> None:
         """Train `network`; all chance comes from `seed` and the `epoch` that is asked for."""
-        super().__init__()
-        self.network, self.settings, self.seed, self.epoch = network, settings, seed, epoch
+        super().__init__(seed, epoch, settings.loss)
+        self.network, self.settings = network, settings
         self.objective = objective
         self.clipper = Clipper(network, settings.gradient_clip_mode, settings.gradient_clip)
-        self.dev: list[tuple[Tensor, Tensor]] = []
 
-    def transfer_batch_to_device(
-        self, batch: Batch, device: torch.device, dataloader_idx: int
-    ) -> Batch:
-        """Move a batch; Lightning's own way cannot move frozen data classes."""
-        del dataloader_idx
-        return batch.to(device)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout at the first batch of an epoch, so that a resumed epoch draws the same."""
-        del batch
-        if batch_idx == 0:
-            state = np.random.SeedSequence([self.seed, self.epoch()]).generate_state(1)
-            torch.manual_seed(int(state[0]))
+    def judged(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As `Learner` has it."""
+        return self.network(batch).logits, _classes(batch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss of a batch."""
         del batch_idx
         if self.settings.modality_dropout:
             batch = drop(batch, self.settings.modality_dropout)
-        loss = self._loss(batch)
-        self._check_finite(loss)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
-        return loss
+        return self.keep_loss(self._loss(batch), len(batch))
 
     def _loss(self, batch: Batch) -> Tensor:
         """The loss of a model's output; of one that trains its modalities alone, their mean."""
@@ -81,34 +133,6 @@ class Training(LightningModule):
         if not losses:
             return self.objective(output.logits.float(), classes, votes)
         return torch.stack(losses).mean()
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Keep what is needed to score dev, computed in float32 as every score is."""
-        del batch_idx
-        with torch.autocast(self.device.type, enabled=False):
-            self.dev.append((self.network(batch).logits, _classes(batch)))
-
-    def on_validation_epoch_end(self) -> None:
-        """Score dev and log it."""
-        logits = torch.cat([logits for logits, _ in self.dev])
-        classes = torch.cat([classes for _, classes in self.dev])
-        self.dev.clear()
-        self._check_finite(logits.sum())
-        probabilities = torch.softmax(logits, dim=-1).cpu().numpy()
-        scores = metrics(classes.cpu().numpy(), probabilities)
-        self.log("dev_loss", mean_loss(logits, classes, self.settings.loss))
-        self.log_dict({f"dev_{name}": float(x) for name, x in scores.items() if name != "n"})
-
-    def _check_finite(self, number: Tensor) -> None:
-        if not torch.isfinite(number):
-            raise EmohopError(
-                f"training diverged in epoch {self.epoch() + 1}, there is {number.item()} where "
-                "numbers were: lower training.learning_rate"
-            )
-
-    def configure_gradient_clipping(self, *_: Any, **__: Any) -> None:
-        """Clip between the backward pass and the step."""
-        self.clipper.apply()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser over the whole network."""
