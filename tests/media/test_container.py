@@ -198,7 +198,7 @@ def test_importing_loads_no_decoder() -> None:
 @pytest.mark.parametrize("rate", [999, 768_001])
 def test_files_arrays_and_streams_have_one_limit_of_sample_rates(rate: int, tmp_path: Path) -> None:
     from emohop.prediction.inputs import source_of_arrays
-    from emohop.serving.streaming import Begin
+    from emohop.serving.schemas import Begin
 
     message = f"a sample rate of {rate} Hz; from 1000 to 768000 is accepted"
     path = tmp_path / "a.wav"

@@ -14,10 +14,17 @@ import pytest
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
+from emohop.prediction import Prediction
 from emohop.serving import pool as pools
 from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
 from emohop.serving.pool import ClosingError, FullError, Pool
+from emohop.serving.schemas import Model
 from emohop.serving.worker import Worker, WorkerDiedError
+
+
+def told(name: str) -> list[Prediction]:
+    """What a made worker says of a clip."""
+    return [Prediction(source=name, label="ang", probabilities={"ang": 1.0}, used=(), missing=())]
 
 
 class Made:
@@ -31,10 +38,10 @@ class Made:
         self.seen: list[int] = []
         Made.alive += 1
 
-    def wait(self) -> dict[str, Any]:
+    def wait(self) -> Model:
         if self.model.name == "bad":
             raise EmohopError("no model")
-        return {"model": "made"}
+        return Model(model="made", labels=["ang"], modalities=["audio"])
 
     def ask(self, jobs: Sequence[PredictRequest]) -> list[Answer]:
         self.seen.append(len(jobs))
@@ -44,7 +51,7 @@ class Made:
             if job.name in ("die", "hang"):
                 Made.alive -= 1
                 raise WorkerDiedError(late=job.name == "hang")
-        return [Rejection(job.name) if job.name == "bad" else [{"name": job.name}] for job in jobs]
+        return [Rejection(job.name) if job.name == "bad" else told(job.name) for job in jobs]
 
     def stop(self) -> None:
         Made.alive -= 1
@@ -80,7 +87,7 @@ def test_waiting_requests_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(pool: Pool) -> None:
         names = [f"{n}" for n in range(9)]
         found = await asyncio.gather(*(pool.ask(job(name)) for name in names))
-        assert found == [[{"name": name}] for name in names]
+        assert found == [told(name) for name in names]
 
     run(body, monkeypatch, max_batch=4)
     assert Made.batches == [4, 4, 1]
@@ -93,7 +100,7 @@ def test_too_many_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         refused = [one for one in found if isinstance(one, FullError)]
         assert 0 < len(refused) <= 18
         assert pool.ready
-        assert await pool.ask(job("later")) == [{"name": "later"}]
+        assert await pool.ask(job("later")) == told("later")
 
     run(body, monkeypatch, max_queue=2, max_batch=1)
 
@@ -153,10 +160,10 @@ def test_one_that_kills_its_worker_harms_no_other(
         names = ["a", "b", how, "c", "bad"]
         asked = (pool.ask(job(name)) for name in names)
         found = await asyncio.gather(*asked, return_exceptions=True)
-        assert found[:2] == [[{"name": "a"}], [{"name": "b"}]]
+        assert found[:2] == [told("a"), told("b")]
         assert isinstance(found[2], WorkerDiedError)
         assert found[2].late == (how == "hang")
-        assert found[3:] == [[{"name": "c"}], Rejection("bad")]
+        assert found[3:] == [told("c"), Rejection("bad")]
 
     pool = run(body, monkeypatch)
     # together, then by itself; a death may be somebody else's doing, so that is tried twice
@@ -171,7 +178,7 @@ def test_what_runs_is_finished_at_the_end(monkeypatch: pytest.MonkeyPatch) -> No
         await asyncio.sleep(0)
 
     run(body, monkeypatch, max_batch=1)
-    assert [task.result() for task in asked] == [[{"name": f"{n}"}] for n in range(5)]
+    assert [task.result() for task in asked] == [told(f"{n}") for n in range(5)]
 
 
 def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +195,7 @@ def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
     worker = Worker(Served(model), ServingSettings(timeout_seconds=30))
-    assert worker.wait()["labels"] == ["angry", "calm"]
+    assert worker.wait().labels == ["angry", "calm"]
     (answer,) = worker.ask([PredictRequest(None, "text", "No way!")])
     assert isinstance(answer, list)
     os.kill(worker.process.pid or 0, signal.SIGKILL)
@@ -230,7 +237,7 @@ def test_a_worker_that_cannot_be_replaced_fails_requests_and_hangs_none(
         with pytest.raises(WorkerDiedError):
             await pool.ask(job("next"))
         pool.served = Served(Path("good"))
-        assert await pool.ask(job("later")) == [{"name": "later"}]
+        assert await pool.ask(job("later")) == told("later")
         assert pool.ready
 
     run(body, monkeypatch)

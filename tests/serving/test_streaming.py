@@ -25,6 +25,7 @@ from emohop.prediction import Prediction
 from emohop.prediction.streaming import Stream
 from emohop.serving.api import create_app
 from emohop.serving.messages import Rejection, Served, StreamEvent
+from emohop.serving.schemas import Begin
 from emohop.serving.streaming import Streams
 from emohop.serving.streams import Listening
 from emohop.serving.worker import WorkerDiedError
@@ -227,8 +228,8 @@ def test_what_fails_ends_one_stream_only(
         raise RuntimeError(f"{stream} cannot {text}")
 
     listening = Listening(Served(model))
-    begin = {"sample_rate": 16_000, "format": "s16le", "text": None, "turns": False}
-    begins = [StreamEvent(n, "begin", {**begin, "attention": True}) for n in (1, 2)]
+    begin = Begin(sample_rate=16_000, format="s16le")
+    begins = [StreamEvent(n, "begin", begin) for n in (1, 2)]
     assert listening.answers(begins) == [[], []]
     with monkeypatch.context() as broken:
         broken.setattr(Stream, "say", fails)

@@ -8,7 +8,6 @@ comes last, so that an interrupted run is continued by the same call and ends wi
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from emohop import corpora, processes
-from emohop.clips import Clip, LabelSet, Modality
+from emohop.clips import Clip, Modality
 from emohop.config import FeatureSettings
 from emohop.corpora.checks import NO_LABEL
 from emohop.corpora.dialogs import with_turns_before
@@ -26,16 +25,16 @@ from emohop.features.trainable import read_record
 from emohop.files import csv_text
 from emohop.preparation.plan import PreparationPlan, begin, cut, is_begun, make_plan
 from emohop.preparation.work import (
+    Job,
     Running,
     Task,
-    extractor_of,
     make_shard,
     mark_name,
     note_name,
     shard_name,
 )
 from emohop.registry.corpora import CORPORA
-from emohop.storage.backends import Place, place
+from emohop.storage.backends import place
 from emohop.storage.locks import locked
 from emohop.storage.manifest import (
     INDEX,
@@ -105,61 +104,50 @@ def prepare(
     """
     processes.check_engine(engine)
     settings = features or FeatureSettings()
-    job = _settle(corpus, Path(source), out, settings, labels, running or Running(), reading)
+    work = _settle(
+        corpus, Path(source), out, settings, labels, running or Running(), strict, reading
+    )
     if not allow_failures:
-        _check_whole(job)
-    to, call = job.out, uuid.uuid4().hex
-    if not is_begun(to, job.where, job.plan):
-        extractor_of(
-            job.features, job.running
-        )  # a wrong setting or a missing extra is said before any work
+        _check_whole(work)
+    to = work.job.out
+    if not is_begun(to, work.where, work.plan):
+        work.job.extractor  # noqa: B018  (a wrong setting or missing extra is said before work)
     with locked(out):
-        begin(to, job.where, job.plan)
+        begin(to, work.where, work.plan)
         to.sweep()
         finished = MANIFEST in to.names()
-        notes, damaged = _verified(job) if finished else (_notes(job), ())
+        notes, damaged = _verified(work) if finished else (_notes(work), ())
         if retry:
             notes = {number: note for number, note in notes.items() if not note.problems}
-        missing = [number for number in range(len(job.groups)) if number not in notes]
+        missing = [number for number in range(len(work.groups)) if number not in notes]
         if missing:
             if finished:
-                _reopen(job, notes)
-            todo, done = sum(len(job.groups[n]) for n in missing), 0
-            tasks = [job.task(number, call, strict) for number in missing]
+                _reopen(work, notes)
+            todo, done = sum(len(work.groups[n]) for n in missing), 0
+            tasks = [Task(work.job, number, tuple(work.groups[number])) for number in missing]
             for _, count in processes.run(make_shard, tasks, jobs, engine, CRASHES):
                 done += count
                 if progress is not None:
                     progress(done, todo)
-            notes = _notes(job)
+            notes = _notes(work)
         problems = [problem for number in sorted(notes) for problem in notes[number].problems]
         if missing or not finished:
-            _finish(job, notes, problems, allow_failures)
-        _tidy(job)
-        manifest = read_manifest(job.where)
-    computed = sum(len(job.groups[number]) for number in missing)
+            _finish(work, notes, problems, allow_failures)
+        _tidy(work)
+        manifest = read_manifest(work.where)
+    computed = sum(len(work.groups[number]) for number in missing)
     return Preparation(manifest, tuple(problems), computed, damaged)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """What a call is about: where from, where to, which clips in which shards."""
+class _Work:
+    """What a call is about: how shards are made, which clips in which, and where to."""
 
-    source: Path
+    job: Job
     where: str
-    out: Place
     plan: PreparationPlan
-    labels: LabelSet
-    features: FeatureSettings
     groups: Sequence[Sequence[Clip]]
     dropped: Mapping[str, int]
-    running: Running
-
-    def task(self, number: int, call: str, strict: bool) -> Task:
-        clips = tuple(self.groups[number])
-        return Task(
-            number, clips, self.labels, self.features, self.source, self.out, call, strict,
-            self.running, CORPORA[self.plan.corpus].rated,
-        )  # fmt: skip
 
 
 def _settle(
@@ -169,8 +157,9 @@ def _settle(
     features: FeatureSettings,
     labels: str | None,
     running: Running,
+    strict: bool,
     reading: Mapping[str, Any],
-) -> _Job:
+) -> _Work:
     """Read the corpus and lay out the work; EmohopError when there is none to do."""
     if not features.modalities:
         raise EmohopError("nothing to prepare: at least one of audio, text and video is needed")
@@ -183,31 +172,36 @@ def _settle(
     if not clips:
         raise EmohopError(f"{source}: none of {len(everything)} clips is in {label_set.name}")
     others = [clip.label for clip in everything if label_set.class_of(clip.label) is None]
-    return _Job(
+    job = Job(
         source=source,
-        where=str(out),
         out=place(out),
-        plan=make_plan(corpus, label_set, features, clips),
         labels=label_set,
         features=features,
+        rated=CORPORA[corpus].rated,
+        running=running,
+        strict=strict,
+    )
+    return _Work(
+        job=job,
+        where=str(out),
+        plan=make_plan(corpus, label_set, features, clips),
         groups=cut(clips),
         dropped=Counter(label or NO_LABEL for label in others),
-        running=running,
     )
 
 
-def _check_whole(job: _Job) -> None:
+def _check_whole(work: _Work) -> None:
     """EmohopError when too many clips lack what was asked for: said before any work."""
-    if job.features.keep_incomplete:
+    if work.job.features.keep_incomplete:
         return
-    clips = [clip for group in job.groups for clip in group]
+    clips = [clip for group in work.groups for clip in group]
     for modality, what, found in (
         (Modality.AUDIO, "audio", [clip.audio for clip in clips]),
         (Modality.VIDEO, "video", [clip.video for clip in clips]),
         (Modality.TEXT, "transcript", [clip.transcript for clip in clips]),
     ):
         lacking = found.count(None)
-        if job.features.of(modality) is not None and lacking > FEW_PROBLEMS * len(clips):
+        if work.job.features.of(modality) is not None and lacking > FEW_PROBLEMS * len(clips):
             raise EmohopError(
                 f"{lacking} of {len(clips)} clips have no {what}: leave it out with --{modality} "
                 "none, keep such clips with --keep-incomplete, or say --allow-failures to go on "
@@ -215,23 +209,23 @@ def _check_whole(job: _Job) -> None:
             )
 
 
-def _notes(job: _Job) -> dict[int, ShardNote]:
+def _notes(work: _Work) -> dict[int, ShardNote]:
     """The finished shards of a run that is under way; a note that is damaged does not count."""
-    there = _work_files(job)
+    there = _work_files(work)
     notes = {}
-    for number in range(len(job.groups)):
+    for number in range(len(work.groups)):
         if shard_name(number) in there and note_name(number) in there:
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                notes[number] = ShardNote.from_json(job.out.get(note_name(number)))
+                notes[number] = ShardNote.from_json(work.job.out.get(note_name(number)))
     return notes
 
 
-def _verified(job: _Job) -> tuple[dict[int, ShardNote], tuple[str, ...]]:
+def _verified(work: _Work) -> tuple[dict[int, ShardNote], tuple[str, ...]]:
     """The shards of a finished corpus that are as written, and the names of the others."""
-    manifest = read_manifest(job.where)
+    manifest = read_manifest(work.where)
     notes, damaged = {}, []
     for number, shard in enumerate(manifest.shards):
-        note = intact_note(job.out, shard)
+        note = intact_note(work.job.out, shard)
         if note is None:
             damaged.append(shard.file)
         else:
@@ -239,20 +233,21 @@ def _verified(job: _Job) -> tuple[dict[int, ShardNote], tuple[str, ...]]:
     return notes, tuple(damaged)
 
 
-def _reopen(job: _Job, notes: Mapping[int, ShardNote]) -> None:
+def _reopen(work: _Work, notes: Mapping[int, ShardNote]) -> None:
     """Make a finished corpus an unfinished one again, in which the shards of `notes` are done."""
-    for number in range(len(job.groups)):
+    for number in range(len(work.groups)):
         if number in notes:
-            job.out.put(note_name(number), notes[number].to_json())
+            work.job.out.put(note_name(number), notes[number].to_json())
         else:
-            job.out.delete(note_name(number))
-    job.out.delete(MANIFEST)
+            work.job.out.delete(note_name(number))
+    work.job.out.delete(MANIFEST)
 
 
 def _finish(
-    job: _Job, notes: Mapping[int, ShardNote], problems: Sequence[Problem], allow_failures: bool
+    work: _Work, notes: Mapping[int, ShardNote], problems: Sequence[Problem], allow_failures: bool
 ) -> None:
     """Write the tables, then the manifest; refuse a corpus that lost too many clips, or all."""
+    job = work.job
     lines = [(p.id, p.path, p.stage, p.reason) for p in problems]
     job.out.put(PROBLEMS, csv_text(("id", "path", "stage", "reason"), lines).encode())
     found = sum((Counter(note.labels) for note in notes.values()), Counter[str]())
@@ -265,31 +260,31 @@ def _finish(
     if len(problems) > FEW_PROBLEMS * clips and not allow_failures:
         raise EmohopError(
             f"{len(problems)} of {clips} clips ({len(problems) / clips:.0%}) could not be read, "
-            f"{problems[0].id} first: {problems[0].reason}. See {job.where}/{PROBLEMS}; mend them "
+            f"{problems[0].id} first: {problems[0].reason}. See {work.where}/{PROBLEMS}; mend them "
             "and say --retry, or say --allow-failures to go on without them"
         )
-    names = map(shard_name, range(len(job.groups)))
+    names = map(shard_name, range(len(work.groups)))
     files = [name.removeprefix(f"{SHARDS}/") for name in names]
     shards = tuple(
         Shard(file=f, clips=len(notes[n].ids), sha256=notes[n].sha256) for n, f in enumerate(files)
     )
     index = [(id_, file) for n, file in enumerate(files) for id_ in notes[n].ids]
     job.out.put(INDEX, csv_text(("id", "shard"), index).encode())
-    extractor = extractor_of(job.features, job.running)
+    encoders = job.extractor.encoders.items()
     manifest = Manifest(
-        corpus=job.plan.corpus,
+        corpus=work.plan.corpus,
         class_set=job.labels.name,
         labels=job.labels.labels,
         features=job.features,
-        sizes=job.task(0, "", strict=False).sizes,
-        layers={m.value: e.layers for m, e in extractor.encoders.items() if e.layers > 1},
-        encoders={m.value: e.fingerprint for m, e in extractor.encoders.items() if e.fingerprint},
-        adapted=_adapted(job.plan.corpus, extractor, [id_ for id_, _ in index]),
+        sizes=job.sizes,
+        layers={m.value: encoder.layers for m, encoder in encoders if encoder.layers > 1},
+        encoders={m.value: encoder.fingerprint for m, encoder in encoders if encoder.fingerprint},
+        adapted=_adapted(work.plan.corpus, job.extractor, [id_ for id_, _ in index]),
         label_counts={label: found[label] for label in job.labels.labels},
-        dropped=dict(sorted(job.dropped.items())),
+        dropped=dict(sorted(work.dropped.items())),
         problems=len(problems),
         shards=shards,
-        fingerprint=fingerprint(job.plan.content(), shards),
+        fingerprint=fingerprint(work.plan.content(), shards),
     )
     job.out.put(MANIFEST, manifest.to_bytes())
 
@@ -305,16 +300,16 @@ def _adapted(corpus: str, extractor: Extractor, ids: Sequence[str]) -> dict[str,
     return found
 
 
-def _tidy(job: _Job) -> None:
+def _tidy(work: _Work) -> None:
     """Delete what only a run under way needs, and what killed processes left half written."""
-    job.out.sweep()
-    there = _work_files(job)
-    for number in range(len(job.groups)):
+    work.job.out.sweep()
+    there = _work_files(work)
+    for number in range(len(work.groups)):
         for name in (note_name(number), mark_name(number)):
             if name in there:
-                job.out.delete(name)
+                work.job.out.delete(name)
 
 
-def _work_files(job: _Job) -> set[str]:
+def _work_files(work: _Work) -> set[str]:
     """The names of the files in the folder of the shards, that folder before them."""
-    return {f"{SHARDS}/{name}" for name in job.out.names(SHARDS)}
+    return {f"{SHARDS}/{name}" for name in work.job.out.names(SHARDS)}

@@ -8,6 +8,7 @@ a problem. Marks count within one call only, so that a run that was stopped accu
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,27 +38,40 @@ class Running:
     cache: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A shard to make. `call` is the same for the tasks of one call of `prepare`."""
+@dataclass(frozen=True)
+class Job:
+    """What all shards of one call of `prepare` have in common."""
 
-    number: int
-    clips: tuple[Clip, ...]
-    labels: LabelSet
-    features: FeatureSettings
     source: Path
     out: Place
-    call: str
-    strict: bool = False
-    running: Running = Running()
-    rated: Mapping[str, str] = field(default_factory=dict)
+    labels: LabelSet
+    features: FeatureSettings
+    rated: Mapping[str, str]
     """The words of its raters: see `corpora.votes`."""
+    running: Running = Running()
+    strict: bool = False
+    call: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Tells this call's marks from those of others."""
+
+    @property
+    def extractor(self) -> Extractor:
+        """What computes its features, one a process."""
+        return extractor_of(self.features, self.running)
 
     @property
     def sizes(self) -> dict[str, int]:
         """Numbers in a step of each array."""
-        sizes = extractor_of(self.features, self.running).sizes
+        sizes = self.extractor.sizes
         return {**sizes, RATERS: len(self.labels.labels)} if self.rated else sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A shard to make."""
+
+    job: Job
+    number: int
+    clips: tuple[Clip, ...]
 
 
 def shard_name(number: int) -> str:
@@ -86,50 +100,47 @@ def make_shard(task: Task) -> int:
 
     EmohopError when the corpus's folder has gone, or for the first problem where it is `strict`.
     """
-    extractor, mark = extractor_of(task.features, task.running), _Mark.leave(task)
+    job, mark = task.job, _Mark.leave(task)
     rows: list[tuple[Clip, Arrays]] = []
     problems: list[Problem] = []
-    for clip, result in _results(extractor, task, mark):
+    for clip, result in _results(task, mark):
         if isinstance(result, Failure):
-            _check_source(task)
+            _check_source(job)
             problem = Problem(clip.id, _path(clip, result.stage), result.stage, result.reason)
-            if task.strict:
+            if job.strict:
                 raise EmohopError(f"{clip.id} ({result.stage}): {result.reason}")
             problems.append(problem)
         else:
             rows.append((clip, result))
-    data, note = shard_bytes(rows, task.labels, task.features, task.sizes, problems)
-    task.out.put(shard_name(task.number), data)
-    task.out.put(note_name(task.number), note.to_json())
-    task.out.delete(mark_name(task.number))
+    data, note = shard_bytes(rows, job.labels, job.features, job.sizes, problems)
+    job.out.put(shard_name(task.number), data)
+    job.out.put(note_name(task.number), note.to_json())
+    job.out.delete(mark_name(task.number))
     return len(task.clips)
 
 
-def _results(
-    extractor: Extractor, task: Task, mark: _Mark
-) -> Iterator[tuple[Clip, Arrays | Failure]]:
+def _results(task: Task, mark: _Mark) -> Iterator[tuple[Clip, Arrays | Failure]]:
+    job = task.job
     if mark.attempt == 0:
-        results: Iterable[tuple[Clip, Arrays | Failure]] = extractor.extract(task.clips)
+        results: Iterable[tuple[Clip, Arrays | Failure]] = job.extractor.extract(task.clips)
     else:
-        results = _one_by_one(extractor, task, mark)
+        results = _one_by_one(task, mark)
     for clip, result in results:
         if isinstance(result, Failure):
             yield clip, result
             continue
-        if task.rated:
-            result = {**result, RATERS: vote_shares(clip, task.rated, task.labels)}  # noqa: PLW2901
-        yield clip, result if task.features.precision == "float32" else _fitting(result)
+        if job.rated:
+            result = {**result, RATERS: vote_shares(clip, job.rated, job.labels)}  # noqa: PLW2901
+        yield clip, result if job.features.precision == "float32" else _fitting(result)
 
 
-def _one_by_one(
-    extractor: Extractor, task: Task, mark: _Mark
-) -> Iterator[tuple[Clip, Arrays | Failure]]:
+def _one_by_one(task: Task, mark: _Mark) -> Iterator[tuple[Clip, Arrays | Failure]]:
     for clip in task.clips:
         if clip.id in mark.fatal:
             yield clip, Failure("process", _DIED)
             continue
         mark.at(task, clip.id)
-        yield from extractor.extract([clip])
+        yield from task.job.extractor.extract([clip])
 
 
 def _fitting(arrays: Arrays) -> Arrays | Failure:
@@ -142,10 +153,10 @@ def _fitting(arrays: Arrays) -> Arrays | Failure:
     return arrays
 
 
-def _check_source(task: Task) -> None:
-    if not task.source.exists():
+def _check_source(job: Job) -> None:
+    if not job.source.exists():
         raise EmohopError(
-            f"{task.source} has gone: what is finished is kept; run the same command again when "
+            f"{job.source} has gone: what is finished is kept; run the same command again when "
             "it is back"
         )
 
@@ -168,12 +179,12 @@ class _Mark:
     @classmethod
     def leave(cls, task: Task) -> _Mark:
         """This process's own mark, by what the one before it left."""
-        mark = cls(task.call)
+        mark = cls(task.job.call)
         try:
-            before = cls(**json.loads(task.out.get(mark_name(task.number))))
-            if before.call == task.call:
+            before = cls(**json.loads(task.job.out.get(mark_name(task.number))))
+            if before.call == task.job.call:
                 fatal = [*before.fatal, *([before.clip] if before.clip else [])]
-                mark = cls(task.call, before.attempt + 1, fatal=fatal)
+                mark = cls(task.job.call, before.attempt + 1, fatal=fatal)
         except (FileNotFoundError, ValueError, TypeError):
             pass  # nobody was here before
         mark.write(task)
@@ -192,4 +203,4 @@ class _Mark:
             "clip": self.clip,
             "fatal": self.fatal,
         }
-        task.out.put(mark_name(task.number), json.dumps(values).encode())
+        task.job.out.put(mark_name(task.number), json.dumps(values).encode())

@@ -34,7 +34,7 @@ from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
 from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import LOG, BodyLimit, Log, Token, fault_of_text
 from emohop.serving.pool import ClosingError, FullError, Pool
-from emohop.serving.schemas import TROUBLES, Answered, Batch, ErrorResponse, Model
+from emohop.serving.schemas import TROUBLES, Answered, Batch, BatchItem, ErrorResponse, Model
 from emohop.serving.streaming import Streams, streaming
 from emohop.serving.worker import WorkerDiedError
 
@@ -142,7 +142,7 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
         found = await _answer(pool, settings, file, text, segments)
         if isinstance(found, Rejection):
             raise HTTPException(422, found.reason)
-        return Answered.model_validate({"predictions": found})
+        return Answered(predictions=found)
 
     @router.post("/predict/batch", responses=TROUBLES)
     async def predict_batch(files: Uploads) -> Batch:
@@ -156,16 +156,19 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
                 found = await _answer(pool, settings, file, None, None)
             except HTTPException as error:  # the others' answers are not lost by it
                 found = Rejection(str(error.detail))
-            told = (
-                {"error": found.reason} if isinstance(found, Rejection) else {"predictions": found}
-            )
-            answers.append({"name": _name(file), **told})
-        return Batch.model_validate({"answers": answers})
+            name = _name(file)
+            if isinstance(found, Rejection):
+                answers.append(BatchItem(name=name, error=found.reason))
+            else:
+                answers.append(BatchItem(name=name, predictions=found))
+        return Batch(answers=answers)
 
     @router.get("/model", responses={401: TROUBLES[401]})
     async def described() -> Model:
         """What is served."""
-        return Model.model_validate(pool.described)
+        if pool.described is None:
+            raise HTTPException(503, "the model is not loaded")
+        return pool.described
 
     return router
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from emohop.clips import Modality
 
 if TYPE_CHECKING:
-    from emohop.prediction import Predictor
+    from emohop.prediction import Prediction, Predictor
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Rejection:
 class StreamEvent:
     """What came on a stream: how it begins, sound, what is said, its end, or that nobody is there.
 
-    `value` is a `Begin` as plain values, bytes of samples, a text or None.
+    `value` is a `Begin`, bytes of samples, a text or None.
     """
 
     stream: int
@@ -64,5 +64,5 @@ class StreamEvent:
     value: Any = None
 
 
-Answer = list[dict[str, Any]] | Rejection
-"""Predictions as plain values, of each clip that a recording was cut into."""
+Answer: TypeAlias = "list[Prediction] | Rejection"
+"""The prediction of each clip that a recording was cut into, or why there is none."""

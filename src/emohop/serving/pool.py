@@ -6,12 +6,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.serving.messages import Answer, PredictRequest, Served
+from emohop.serving.schemas import Model
 from emohop.serving.worker import Worker, WorkerDiedError
 
 LOG = logging.getLogger("emohop.serving")
@@ -41,7 +41,7 @@ class Pool:
 
     served: Served
     settings: ServingSettings
-    described: dict[str, Any] = field(default_factory=dict)
+    described: Model | None = None
     """What the model is, once it is loaded."""
     replaced: int = 0
     """Workers that died."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from emohop.clips import Modality
 from emohop.config import ServingSettings
@@ -14,6 +13,7 @@ from emohop.prediction import Prediction
 from emohop.prediction.inputs import Source, source_of_file, source_of_words, transcribed
 from emohop.prediction.segmentation import segments_of
 from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
+from emohop.serving.schemas import Model
 
 FULL = "it needs more memory than a request may take"
 
@@ -30,17 +30,17 @@ class Predicting:
         if Modality.TEXT in self.predictor.preprocessor.max_length:
             list(self.predictor.predict([source_of_words("ready")]))  # imports take seconds
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> Model:
         """What is known of the model."""
         preprocessor, config = self.predictor.preprocessor, self.predictor.config
-        return {
-            "model": self.predictor.settings.title,
-            "labels": list(preprocessor.labels),
-            "modalities": [m.value for m in preprocessor.max_length],
-            "corpus": config.corpus.name,
-            "emohop": config.emohop,
-            "asr": None if self.transcriber is None else self.transcriber.name,
-        }
+        return Model(
+            model=self.predictor.settings.title,
+            labels=list(preprocessor.labels),
+            modalities=[m.value for m in preprocessor.max_length],
+            corpus=config.corpus.name,
+            emohop=config.emohop,
+            asr=None if self.transcriber is None else self.transcriber.name,
+        )
 
     def answers(self, jobs: Sequence[PredictRequest]) -> list[Answer]:
         """The predictions of each job, those of all in common batches, or why there are none."""
@@ -93,14 +93,14 @@ class Predicting:
 
 def _answer(job: PredictRequest, found: Sequence[Prediction | MediaError]) -> Answer:
     """A job's predictions under the name that it was sent by; the first error refuses it."""
-    values = []
+    answers = []
     for one in found:
         if isinstance(one, MediaError):
             return Rejection(_told(job, one))
         source = one.source if job.path is None else job.name
-        notes = [_plain(job, note) for note in one.notes]
-        values.append({**one.model_dump(mode="json"), "source": source, "notes": notes})
-    return values
+        notes = tuple(_plain(job, note) for note in one.notes)
+        answers.append(one.model_copy(update={"source": source, "notes": notes}))
+    return answers
 
 
 def _told(job: PredictRequest, error: EmohopError) -> str:

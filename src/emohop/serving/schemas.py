@@ -1,11 +1,12 @@
-"""What the service answers, as its OpenAPI says it."""
+"""What the service is told and answers, as its documentation says it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
+from emohop.media import SAMPLE_RATES_HZ
 from emohop.prediction.schema import Prediction
 
 
@@ -19,6 +20,30 @@ class Answered(BaseModel):
     """The predictions of one file: one, or one for each clip that a recording was cut into."""
 
     predictions: list[Prediction]
+
+
+class StreamMessage(BaseModel):
+    """What a client says on a stream, beside its sound."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Begin(StreamMessage):
+    """The first message."""
+
+    sample_rate: int = Field(ge=SAMPLE_RATES_HZ[0], le=SAMPLE_RATES_HZ[1])
+    format: Literal["s16le", "f32le"]
+    text: str | None = None
+    turns: bool = False
+    attention: bool = True
+    token: str | None = None
+
+
+class Later(StreamMessage):
+    """Any other message that is no sound."""
+
+    text: str | None = None
+    end: bool = False
 
 
 class StreamAnswer(BaseModel):

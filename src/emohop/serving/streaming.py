@@ -17,16 +17,16 @@ from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.websockets import WebSocketDisconnect
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
-from emohop.media import SAMPLE_RATES_HZ
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import LOG, bears, fault_of_text
+from emohop.serving.schemas import Begin, Later, StreamMessage
 from emohop.serving.worker import Worker, WorkerDiedError
 
 FIRST_SECONDS = 10.0
@@ -35,28 +35,6 @@ DONE, GONE, UNUSABLE, NOT_ALLOWED, TOO_LARGE, DIED, FULL = (
     1000, 1006, 1007, 1008, 1009, 1011, 1013,
 )  # fmt: skip
 """Codes of RFC 6455 with which streams are closed."""
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Begin(_Message):
-    """The first message."""
-
-    sample_rate: int = Field(ge=SAMPLE_RATES_HZ[0], le=SAMPLE_RATES_HZ[1])
-    format: Literal["s16le", "f32le"]
-    text: str | None = None
-    turns: bool = False
-    attention: bool = True
-    token: str | None = None
-
-
-class Later(_Message):
-    """Any other message that is no sound."""
-
-    text: str | None = None
-    end: bool = False
 
 
 class _Over(Exception):  # noqa: N818  (not an error of ours)
@@ -202,7 +180,7 @@ class _Talk:
         return await self._close(DONE)
 
     async def _hear(self, begin: Begin) -> None:
-        await self._ask("begin", begin.model_dump(exclude={"token"}))
+        await self._ask("begin", begin.model_copy(update={"token": None}))
         while True:
             message = await self._receive(self.settings.idle_seconds)
             if isinstance(message, bytes):
@@ -293,7 +271,7 @@ class _Talk:
         return code
 
 
-Kind = TypeVar("Kind", bound=_Message)
+Kind = TypeVar("Kind", bound=StreamMessage)
 
 
 def _read(kind: type[Kind], message: str) -> Kind:

@@ -16,7 +16,7 @@ from emohop.media import INT16_SCALE
 from emohop.prediction.streaming import Stream, Update
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.requests import FULL
-from emohop.serving.schemas import StreamAnswer
+from emohop.serving.schemas import Begin, StreamAnswer
 
 SAMPLES: Mapping[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 
@@ -38,9 +38,8 @@ class Listening:
         if Modality.AUDIO in self._predictor.preprocessor.max_length:
             self._predictor.stream("ready").add(np.zeros(16_000, np.float32))
 
-    def described(self) -> dict[str, Any]:
+    def described(self) -> None:
         """Nothing that the server does not know."""
-        return {}
 
     def answers(self, heard: Sequence[StreamEvent]) -> list[list[str] | Rejection]:
         """For each thing that came on a stream, updates as JSON, or why the stream is ended."""
@@ -64,11 +63,11 @@ class Listening:
 
     def _updates(self, heard: StreamEvent) -> list[str]:
         if heard.event == "begin":
-            said = heard.value
+            begin: Begin = heard.value
             stream = self._predictor.stream(
-                said["text"], sample_rate=said["sample_rate"], turns=said["turns"]
+                begin.text, sample_rate=begin.sample_rate, turns=begin.turns
             )
-            self._open[heard.stream] = _Open(stream, SAMPLES[said["format"]], said["attention"])
+            self._open[heard.stream] = _Open(stream, SAMPLES[begin.format], begin.attention)
             return []
         if heard.event == "leave":
             self._open.pop(heard.stream, None)

@@ -44,8 +44,8 @@ class Worker:
         self.process.start()
         there.close()
 
-    def wait(self) -> dict[str, Any]:
-        """What the loaded model is; EmohopError when it cannot be loaded."""
+    def wait(self) -> Any:
+        """What it says of the loaded model; EmohopError when it cannot be loaded."""
         try:
             if not self.connection.poll(START_SECONDS):
                 raise EmohopError("the model was not loaded in time")
@@ -54,7 +54,7 @@ class Worker:
             raise EmohopError("the process that holds the model ended while it loaded it") from None
         if isinstance(found, Rejection):
             raise EmohopError(found.reason)
-        return dict(found)
+        return found
 
     def ask(self, jobs: Sequence[PredictRequest] | Sequence[StreamEvent]) -> list[Any]:
         """The answers to jobs, in their order; WorkerDiedError when there will be none."""
