@@ -1,11 +1,11 @@
-"""Pretrained encoders: how much sound, text and picture one core turns into features in a second.
+"""Pretrained encoders: how much audio, text and frame one core turns into features in a second.
 
     python benchmarks/encoders.py --audio WHISPER --text MINILM --video MOBILENET --meld MELD
 
-Models are folders or names, as `emohop prepare` takes them. Sounds of 4 s are noise, whose content
-changes nothing about the work; texts are MELD's test sentences (without --meld, of 11 words);
-pictures are noise of 224 x 224. What is compared takes turns in one process with one thread, and
-medians of the rounds are printed, with the ratio to the first.
+Models are folders or names, as `emohop prepare` takes them. Waveforms of 4 s are noise, whose
+content changes nothing about the work; texts are MELD's test sentences (without --meld, of 11
+words); frames are noise of 224 x 224. What is compared takes turns in one process with one
+thread, and medians of the rounds are printed, with the ratio to the first.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def take_turns(
         print(f"| {name} | {amount / median:.1f} | {first / median:.2f} |")
 
 
-def sounds(name: str, rounds: int) -> None:
+def waveforms(name: str, rounds: int) -> None:
     """Batch sizes; Whisper over what there is against Whisper over 30 s."""
     chance = np.random.default_rng(0)
     clips = [
@@ -72,7 +72,7 @@ def sounds(name: str, rounds: int) -> None:
         padded = [np.pad(clip, (0, 30 * RATE - len(clip))) for clip in clips[:4]]
         works["filled to 30 s, one at a time"] = lambda: [encoder([clip]) for clip in padded * 4]
     amount = sum(map(len, clips)) / RATE
-    take_turns(f"sound, {Path(name).name}", amount, "seconds a second", works, rounds)
+    take_turns(f"audio, {Path(name).name}", amount, "seconds a second", works, rounds)
     filled = sum(-(-len(clip) // FILL_SAMPLES) * FILL_SAMPLES for clip in clips)
     print(f"\nfilled up to half seconds: {1 - amount * RATE / filled:.1%} of what is read")
 
@@ -96,8 +96,8 @@ def texts(name: str, meld: Path | None, rounds: int) -> None:
     take_turns(f"text, {Path(name).name}", len(said), "texts a second", works, rounds)
 
 
-def pictures(name: str, rounds: int) -> None:
-    """Clips of twelve pictures, given one by one and together."""
+def frames(name: str, rounds: int) -> None:
+    """Clips of twelve frames, given one by one and together."""
     chance = np.random.default_rng(0)
     clips = [chance.integers(0, 256, (12, 224, 224, 3)).astype(np.uint8) for _ in range(8)]
     encoder = load_encoder(Modality.VIDEO, VideoFeatures(encoder=name), "cpu", None)
@@ -105,11 +105,11 @@ def pictures(name: str, rounds: int) -> None:
         "a clip of 12 at a time": lambda: [encoder.encode([clip]) for clip in clips],
         "8 clips together": lambda: encoder.encode(clips),
     }
-    take_turns(f"pictures, {Path(name).name}", 96, "pictures a second", works, rounds)
+    take_turns(f"frames, {Path(name).name}", 96, "frames a second", works, rounds)
 
 
 def cached(name: str, rounds: int) -> None:
-    """The same sounds again, without and with a cache."""
+    """The same waveforms again, without and with a cache."""
     chance = np.random.default_rng(0)
     clips: list[NDArray[np.float32]] = [
         (0.05 * chance.standard_normal(SECONDS * RATE)).astype(np.float32) for _ in range(16)
@@ -137,12 +137,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.audio:
-        sounds(arguments.audio, arguments.rounds)
+        waveforms(arguments.audio, arguments.rounds)
         cached(arguments.audio, arguments.rounds)
     if arguments.text:
         texts(arguments.text, arguments.meld, arguments.rounds)
     if arguments.video:
-        pictures(arguments.video, arguments.rounds)
+        frames(arguments.video, arguments.rounds)
 
 
 if __name__ == "__main__":

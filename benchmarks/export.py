@@ -2,7 +2,7 @@
 
     python benchmarks/export.py [--rounds 100]
 
-AMH-7 at the published sizes with random weights, on a clip of 5 s with 20 words and 15 pictures.
+AMH-7 at the published sizes with random weights, on a clip of 5 s with 20 words and 15 frames.
 They take turns. onnxruntime's dynamic quantisation of everything that it can do so is there too.
 """
 

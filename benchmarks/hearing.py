@@ -17,7 +17,7 @@ import torch
 
 from emohop import corpora
 from emohop.evaluation.word_errors import word_error_rate
-from emohop.features.audio import sound_16k
+from emohop.features.audio import waveform_16k
 from emohop.features.transcription import Transcriber
 from emohop.media import read_audio
 
@@ -37,10 +37,10 @@ def main() -> None:
     for clip in corpora.read(options.corpus, options.folder)[:: options.every]:
         if clip.audio is None or clip.transcript is None:
             continue
-        sound = sound_16k(*read_audio(clip.audio))
+        waveform = waveform_16k(*read_audio(clip.audio))
         for transcriber in transcribers:
             begun = time.perf_counter()
-            heard = transcriber(sound)
+            heard = transcriber(waveform)
             taken[transcriber.name].append(time.perf_counter() - begun)
             said = " ".join(one.word for one in heard)
             pairs[transcriber.name].append((clip.transcript, said))

@@ -3,8 +3,8 @@
     python benchmarks/predict.py MODEL FILM [--text TEXT] [--rounds 20]
     python benchmarks/predict.py --stream [--audio ENCODER] [--rounds 20]
 
-MODEL is a model folder that looks at sound, words and pictures; FILM has all three. The network at
-the published sizes is AMH-7 with random weights, on a clip of 5 s with 20 words and 15 pictures.
+MODEL is a model folder that looks at audio, text and video; FILM has all three. The network at
+the published sizes is AMH-7 with random weights, on a clip of 5 s with 20 words and 15 frames.
 Everything runs in one thread; parts take turns, and medians are printed.
 
 With `--stream`, what each half second of a stream takes: the network at the published sizes, on
@@ -41,7 +41,7 @@ from emohop.prediction.inputs import source_of_file
 from emohop.preprocessor import Preprocessor
 from emohop.recipes import make_recipe
 
-SECONDS, WORDS, PICTURES = 5, 20, 15
+SECONDS, WORDS, FRAMES = 5, 20, 15
 TOGETHER = 64
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, nargs="?")
-    parser.add_argument("film", type=Path, nargs="?")
+    parser.add_argument("video", type=Path, nargs="?")
     parser.add_argument("--stream", action="store_true")
     parser.add_argument("--audio", default="mfcc120", help="of --stream: any that prepare takes")
     parser.add_argument("--text", default="Excuse me, do you have your forms?")
@@ -63,7 +63,7 @@ def main() -> None:
         parser.error("MODEL and FILM, or --stream")
     predictor = emohop.load(options.model)
     source = source_of_file(options.film, options.text)
-    sound = np.random.default_rng(0).normal(size=SECONDS * 16_000).astype(np.float32) * 0.1
+    waveform = np.random.default_rng(0).normal(size=SECONDS * 16_000).astype(np.float32) * 0.1
     network, batch, *_ = published()
 
     def forward() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
 
     parts: Mapping[str, Callable[[], object]] = {
         "AMH-7 at published sizes, 5 s": forward,
-        "mfcc120 of 5 s": lambda: mfcc120(sound, 16_000),
+        "mfcc120 of 5 s": lambda: mfcc120(waveform, 16_000),
         f"whole prediction of {options.film.name}": lambda: predictor(options.film, options.text),
     }
     times: dict[str, list[float]] = {name: [] for name in parts}
@@ -110,7 +110,7 @@ def published() -> tuple[torch.nn.Module, Batch, ModelSettings, InputDims]:
     steps = {
         Modality.AUDIO: torch.randn(1, 100 * SECONDS, 120),
         Modality.TEXT: torch.randint(2, vocabulary, (1, WORDS)),
-        Modality.VIDEO: torch.randn(1, PICTURES, 2048),
+        Modality.VIDEO: torch.randn(1, FRAMES, 2048),
     }
     lengths = {m: torch.tensor([steps[m].shape[1]]) for m in MODALITIES}
     prosody = torch.randn(1, 35) if settings.prosody else None
@@ -146,19 +146,21 @@ def streams(audio: str, rounds: int) -> None:
 
 def streamed(predictor: Predictor, seconds: float) -> list[tuple[float, float]]:
     """Milliseconds of each update, by the stream and by a prediction on all of its segment."""
-    sound = np.random.default_rng(0).normal(size=round(seconds * 16_000)).astype(np.float32) * 0.1
+    waveform = (
+        np.random.default_rng(0).normal(size=round(seconds * 16_000)).astype(np.float32) * 0.1
+    )
     text = " ".join(["way"] * WORDS)
     stream, found = predictor.stream(text), []
-    for at in range(0, len(sound), 8000):
+    for at in range(0, len(waveform), 8000):
         begun = time.perf_counter()
-        updates = stream.add(sound[at : at + 8000])
+        updates = stream.add(waveform[at : at + 8000])
         said = time.perf_counter()
         if not updates:
             continue
         start = round(updates[-1].prediction.start * 16_000)
         end = round((updates[-1].prediction.end or 0) * 16_000)
         again = time.perf_counter()
-        predictor(sound[start:end], text)
+        predictor(waveform[start:end], text)
         found.append((1000 * (said - begun), 1000 * (time.perf_counter() - again)))
         if updates[-1].final:
             stream.say(text)

@@ -59,14 +59,14 @@ def median_seconds(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[s
 def rates(corpus: str, source: Path, image_model: str | None) -> None:
     """Seconds of media a second, by stage, in this process."""
     clips = [clip for clip in corpora.read(corpus, source) if clip.audio is not None][:200]
-    sounds = [read_audio(clip.audio) for clip in clips if clip.audio is not None]
-    at_48 = [(resample(samples, rate, 48_000), 48_000) for samples, rate in sounds]
-    seconds = sum(len(samples) / rate for samples, rate in sounds)
+    waveforms = [read_audio(clip.audio) for clip in clips if clip.audio is not None]
+    at_48 = [(resample(samples, rate, 48_000), 48_000) for samples, rate in waveforms]
+    seconds = sum(len(samples) / rate for samples, rate in waveforms)
     jobs: dict[str, Callable[[], object]] = {
-        "read sound": lambda: [read_audio(clip.audio) for clip in clips if clip.audio],
+        "read audio": lambda: [read_audio(clip.audio) for clip in clips if clip.audio],
         "resample 48 kHz to 16 kHz": lambda: [resample(s, r, 16_000) for s, r in at_48],
-        "mfcc120": lambda: [mfcc120(*sound) for sound in sounds],
-        "prosody (openSMILE)": lambda: [prosody(*sound) for sound in sounds],
+        "mfcc120": lambda: [mfcc120(*waveform) for waveform in waveforms],
+        "prosody (openSMILE)": lambda: [prosody(*waveform) for waveform in waveforms],
     }
     if importlib.util.find_spec("python_speech_features"):
         from python_speech_features import delta, mfcc
@@ -76,7 +76,7 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
             first = delta(base, 2)
             return delta(first, 2)
 
-        jobs["python_speech_features, 40 + deltas"] = lambda: [psf(*s) for s in sounds]
+        jobs["python_speech_features, 40 + deltas"] = lambda: [psf(*s) for s in waveforms]
     if importlib.util.find_spec("librosa"):
         import librosa
 
@@ -87,9 +87,9 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
             librosa.feature.delta(base, width=5, mode="nearest")
             return librosa.feature.delta(base, width=5, order=2, mode="nearest")
 
-        jobs["librosa, 40 + deltas"] = lambda: [peer(*sound) for sound in sounds]
-    print(f"\n{len(sounds)} clips, {seconds:.0f} s of sound\n")
-    print("| stage, one process | seconds of sound a second |\n|---|---|")
+        jobs["librosa, 40 + deltas"] = lambda: [peer(*waveform) for waveform in waveforms]
+    print(f"\n{len(waveforms)} clips, {seconds:.0f} s of audio\n")
+    print("| stage, one process | seconds of audio a second |\n|---|---|")
     for name, taken in median_seconds(jobs, ROUNDS).items():
         print(f"| {name} | {seconds / taken:,.0f} |")
 
@@ -102,7 +102,7 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
         return
     faces = [face for film in spans for _, face in faces_of(film, 3.0)]
     crops = [face for face in faces if isinstance(face, np.ndarray)]
-    pictures = sum(map(len, crops))
+    frames = sum(map(len, crops))
     spoken = sum(span.end - span.start for film in spans for span in film)
     encoders = {"hog": "hog", **({Path(image_model).name: image_model} if image_model else {})}
     jobs = {"decode, crop at 3 fps": lambda: [list(faces_of(film, 3.0)) for film in spans]}
@@ -110,9 +110,9 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
         model = load_image_encoder(where)
         jobs[name] = lambda model=model: [model(crop) for crop in crops[:20]]  # type: ignore[misc]
     few = sum(map(len, crops[:20]))
-    print("\n| stage, one process | pictures a second | seconds of film a second |\n|---|---|---|")
+    print("\n| stage, one process | frames a second | seconds of video a second |\n|---|---|---|")
     for name, taken in median_seconds(jobs, 3).items():
-        count, lasting = (pictures, spoken) if name.startswith("decode") else (few, few / 3)
+        count, lasting = (frames, spoken) if name.startswith("decode") else (few, few / 3)
         print(f"| {name} | {count / taken:,.0f} | {lasting / taken:,.0f} |")
 
 

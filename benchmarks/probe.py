@@ -2,7 +2,7 @@
 
     python benchmarks/probe.py PREPARED --groups 5
 
-Logistic regression over the mean and the standard deviation of each clip's sound features, on the
+Logistic regression over the mean and the standard deviation of each clip's audio features, on the
 folds of protocol speaker: trained on the training part, and on training and dev parts together;
 with each speaker's own statistics; and on each hidden state by itself, where all were prepared.
 """

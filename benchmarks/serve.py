@@ -119,9 +119,9 @@ def hostile(server: int, good: bytes, requests: int) -> None:
 def silence(*, said: bool) -> bytes:
     """Ten hours in 2 MB of FLAC; its header says how many there are, or does not."""
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", 8000, 1, format="FLAC") as sound:
+    with soundfile.SoundFile(file, "w", 8000, 1, format="FLAC") as waveform:
         for _ in range(600):
-            sound.write(np.zeros(60 * 8000, np.float32))
+            waveform.write(np.zeros(60 * 8000, np.float32))
     content = bytearray(file.getvalue())
     if not said:
         content[21] &= 0xF0

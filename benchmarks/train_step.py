@@ -39,7 +39,7 @@ from emohop.models.kernels import step_mask
 
 A, T, V = Modality.AUDIO, Modality.TEXT, Modality.VIDEO
 SIZES = InputDims(classes=7, steps={A: 120, T: 3747, V: 2048})
-FRAMES_PER_SECOND, WORDS_PER_SECOND, PICTURES_PER_SECOND = 100, 2.9, 3
+FRAMES_PER_SECOND, WORDS_PER_SECOND, VIDEO_FRAMES_PER_SECOND = 100, 2.9, 3
 LEARNING_RATE = 1e-3
 
 
@@ -57,7 +57,7 @@ def draw_batch(clips: int, seed: int = 0) -> Batch:
         for m, number in (
             (A, seconds * FRAMES_PER_SECOND),
             (T, seconds * rate),
-            (V, seconds * PICTURES_PER_SECOND),
+            (V, seconds * VIDEO_FRAMES_PER_SECOND),
         )
     }
     generator = torch.Generator().manual_seed(seed)

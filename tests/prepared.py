@@ -29,10 +29,10 @@ def write_prepared(
         label = LABELS.labels[i % 3]
         number = LABELS.labels.index(label)
         session = f"Ses{i * sessions // clips + 1:02d}"
-        steps, words, pictures = (int(n) for n in rng.integers((4, 0, 1), (30, 9, 8)))
+        steps, words, frames = (int(n) for n in rng.integers((4, 0, 1), (30, 9, 8)))
         audio = rng.normal(size=(steps, SIZES["audio"])).astype(np.float32)
         audio[:, number] += 1.0
-        video = rng.normal(size=(pictures, SIZES["video"])).astype(np.float32)
+        video = rng.normal(size=(frames, SIZES["video"])).astype(np.float32)
         video[:, number] += 1.0
         tokens = [str(w) for w in rng.choice([*WORDS[label], "the", "and", f"w{i}"], words)]
         clip = Clip(

@@ -30,8 +30,8 @@ class Deaf:
     def __init__(self, name: str, device: str) -> None:
         self.name, self.device = name, device
 
-    def __call__(self, sound: NDArray[np.float32]) -> list[Heard]:
-        assert len(sound) > 1000
+    def __call__(self, waveform: NDArray[np.float32]) -> list[Heard]:
+        assert len(waveform) > 1000
         Deaf.asked += 1
         return [Heard("No", 0.0, 0.1), Heard("way!", 0.1, 0.2)]
 

@@ -36,8 +36,8 @@ def mine(folder: Path, speakers: Sequence[str] = ("anna", "bert", "cleo")) -> Pa
                 path.parent.mkdir(parents=True, exist_ok=True)
                 noise = 0.3 * rng.normal(size=8000)
                 tone = 0.1 * np.sin(np.arange(8000) * rng.uniform(0.05, 0.1))
-                sound = noise if label == "angry" else tone + 0.01 * noise
-                soundfile.write(path, sound.clip(-1, 1), 16_000)
+                waveform = noise if label == "angry" else tone + 0.01 * noise
+                soundfile.write(path, waveform.clip(-1, 1), 16_000)
     return folder
 
 
@@ -87,7 +87,7 @@ def test_options_belong_to_corpora(tmp_path: Path) -> None:
 
 def test_prepare_to_the_end_of_a_bad_corpus(tmp_path: Path) -> None:
     source, out = mine(tmp_path / "mine"), tmp_path / "out"
-    (source / "calm/bert/2.wav").write_bytes(b"no sound")
+    (source / "calm/bert/2.wav").write_bytes(b"no audio")
     (source / "calm/cleo/0.wav").write_bytes(b"")
     words = ["prepare", "folder", source, out, "--video", "none", "--text", "none", "--jobs", 1]
     words.append("--no-prosody")

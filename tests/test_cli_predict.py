@@ -33,7 +33,7 @@ def run(*words: object) -> tuple[int, str, str]:
     return found.exit_code, found.stdout, found.stderr
 
 
-def test_one_film_at_length(model: Path, films: Path) -> None:  # noqa: F811
+def test_one_video_at_length(model: Path, films: Path) -> None:  # noqa: F811
     code, said, _ = run(model, films.parent / "0.mp4", "--text", "Excuse me, splendid!")
     assert code == 0
     assert "used: audio, text, video\n" in said
@@ -91,7 +91,7 @@ def test_a_recording(model: Path, tmp_path: Path) -> None:  # noqa: F811
 
 
 def test_a_file_that_cannot_be_read(model: Path, films: Path, tmp_path: Path) -> None:  # noqa: F811
-    (tmp_path / "bad.wav").write_text("no sound")
+    (tmp_path / "bad.wav").write_text("no audio")
     code, said, error = run(model, tmp_path / "bad.wav")
     assert (code, said) == (1, "")
     assert error.startswith("error: ")
@@ -164,7 +164,7 @@ def test_an_encoder_of_no_modality(command: list[str], model: Path) -> None:  # 
     assert done.output == f"error: --encoder smell=here: {wanted}\n"
 
 
-def test_pictures_of_a_clip_and_a_recording(model: Path, films: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_frames_of_a_clip_and_a_recording(model: Path, films: Path, tmp_path: Path) -> None:  # noqa: F811
     code, said, error = run(
         model, films.parent / "0.mp4", "--text", "No way!", "--figure", tmp_path / "a.png", "--json"
     )

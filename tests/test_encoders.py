@@ -25,7 +25,7 @@ from emohop.preparation import Running, prepare
 from emohop.storage import open_prepared
 from emohop.storage.joining import join
 from emohop.training.run import train
-from tests.features.tiny import SIZE, save_language, save_speech, sound
+from tests.features.tiny import SIZE, save_language, save_speech, waveform
 
 SPEAKERS = ("anna", "bert", "carl")
 SAID = ("What are you talking about?", "no", "Excuse me, do you have your forms?")
@@ -33,14 +33,14 @@ SAID = ("What are you talking about?", "no", "Excuse me, do you have your forms?
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eighteen clips of three speakers and two labels; of some the words or the sound are lost."""
+    """Eighteen clips of three speakers and two labels; of some the words or the audio are lost."""
     root = tmp_path_factory.mktemp("clips")
     lines = ["path,id,label,speaker,transcript"]
     for number in range(18):
         label, speaker = ("angry", "calm")[number % 2], SPEAKERS[number // 6]
         path = "" if number == 4 else f"{number:02d}.wav"
         if path:
-            soundfile.write(root / path, sound(0.4 + 0.05 * number, seed=number), 16_000)
+            soundfile.write(root / path, waveform(0.4 + 0.05 * number, seed=number), 16_000)
         words = "" if number == 7 else f'"{SAID[number % 3]}"'
         lines.append(f"{path},c{number:02d},{label},{speaker},{words}")
     (root / "clips.csv").write_text("\n".join(lines) + "\n")
@@ -214,7 +214,7 @@ def test_the_cache_knows_content_settings_and_damage(tmp_path: Path) -> None:
 def test_lacking_and_unreadable_are_not_the_same(
     clips: Path, speech: str, language: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "bad.wav").write_bytes(b"RIFF, but no sound")
+    (tmp_path / "bad.wav").write_bytes(b"RIFF, but no audio")
     bad = Clip("bad", transcript="no", audio=Span(tmp_path / "bad.wav"))
     bare = Clip("bare", transcript=None, audio=None)
     silent = Clip("silent", transcript="", audio=Span(clips / "00.wav"))
@@ -227,7 +227,7 @@ def test_lacking_and_unreadable_are_not_the_same(
     }  # fmt: skip
     assert not isinstance(found["c"], Failure)
     assert len(found["c"]["audio"]) > 0
-    with pytest.raises(MediaError, match="no sound"):
+    with pytest.raises(MediaError, match="no audio"):
         Extractor(settings(speech, language))(bare)
 
 

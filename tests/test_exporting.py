@@ -22,7 +22,7 @@ from emohop.model_config import MODEL_CONFIG
 from emohop.models.folder import GRAPH, WEIGHTS
 from emohop.robustness import RobustnessResults
 from emohop.storage import open_prepared
-from tests.features.tiny import sound
+from tests.features.tiny import waveform
 from tests.prediction.conftest import SAID, films, model, prepared  # noqa: F401  (fixtures)
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -76,7 +76,7 @@ def test_it_answers_as_the_model_does(
 
 
 def test_it_follows_a_stream(exported: Path) -> None:
-    predictor, heard = emohop.load(exported), sound(1.2, seed=1)
+    predictor, heard = emohop.load(exported), waveform(1.2, seed=1)
     stream = predictor.stream("No way!")
     first, last = stream.add(heard)[-1], stream.finish()[-1]
     assert (first.final, last.final) == (False, True)

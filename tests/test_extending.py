@@ -66,9 +66,9 @@ def takes(installed: Path) -> Path:
     for speaker in "abcd":
         for number in range(8):
             label = ("angry", "happy")[number % 2]
-            sound = rng.normal(size=8000) * (0.3 if label == "angry" else 0.03)
+            waveform = rng.normal(size=8000) * (0.3 if label == "angry" else 0.03)
             path = folder / f"{speaker}_{label}_{number}.wav"
-            soundfile.write(path, sound.clip(-1, 1), 16_000)
+            soundfile.write(path, waveform.clip(-1, 1), 16_000)
     return folder
 
 

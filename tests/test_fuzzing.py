@@ -124,7 +124,7 @@ def claiming_flac(folder: Path) -> Path:
 
 
 def claiming_mp4(folder: Path) -> Path:
-    """Two pictures, ten hours apart."""
+    """Two frames, ten hours apart."""
     from tests.media.making import numbered_video
 
     second = Fraction(1)
@@ -186,7 +186,7 @@ def test_ten_hours_of_silence_in_few_bytes(tmp_path: Path) -> None:
 
 
 def huge_avi(folder: Path) -> Path:
-    """Raw pictures, whose size nothing but the header gives."""
+    """Raw frames, whose size nothing but the header gives."""
     import av
 
     path = folder / "a.avi"
@@ -205,7 +205,7 @@ def huge_avi(folder: Path) -> Path:
 
 
 def png(side: int) -> bytes:
-    """A black picture."""
+    """A black frame."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return (
@@ -221,7 +221,7 @@ def png(side: int) -> bytes:
 
 
 def png_film(path: Path, side: int) -> Path:
-    """A film of one picture, which is larger than the header says."""
+    """A video of one frame, which is larger than the header says."""
     import av
 
     with av.open(str(path), "w") as out:
@@ -234,13 +234,13 @@ def png_film(path: Path, side: int) -> Path:
     return path
 
 
-def test_pictures_of_30000_pixels_a_side(tmp_path: Path) -> None:
-    assert "a picture of" in refused("avi", huge_avi(tmp_path))
+def test_frames_of_30000_pixels_a_side(tmp_path: Path) -> None:
+    assert "a frame of" in refused("avi", huge_avi(tmp_path))
     assert refused("mp4", png_film(tmp_path / "a.mp4", SIDE))
     # FFmpeg itself stops at 16,384 pixels a side, which are 270 MB and more
     for name in ("b.avi", "b.mp4"):
         path = png_film(tmp_path / name, 12_000)
-        assert "a picture of" in refused(path.suffix[1:], path)
+        assert "a frame of" in refused(path.suffix[1:], path)
 
 
 def test_deep_json(tmp_path: Path) -> None:

@@ -101,15 +101,15 @@ def test_the_vocabulary_is_that_of_the_training_rows(corpus: PreparedCorpus) -> 
 def test_the_statistics_are_those_of_the_training_rows(
     corpus: PreparedCorpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of every feature, and a clip without sound has no prosody to count."""
+    """Of every feature, and a clip without audio has no prosody to count."""
     whole = PreparedCorpus.__getitem__
 
-    def without_sound(self: PreparedCorpus, i: Any) -> Any:
+    def without_audio(self: PreparedCorpus, i: Any) -> Any:
         row = whole(self, i)
         return row.without(Modality.AUDIO) if int(i) % 2 else row
 
     heard = corpus[0:10:2]
-    monkeypatch.setattr(PreparedCorpus, "__getitem__", without_sound)
+    monkeypatch.setattr(PreparedCorpus, "__getitem__", without_audio)
     fitted = Preprocessor.fit(corpus, range(10), recipe("model.prosody=true"))
     for name in ("audio", "prosody"):
         array = np.concatenate([np.atleast_2d(row[name]) for row in heard]).astype(np.float64)

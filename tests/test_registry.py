@@ -25,8 +25,8 @@ from emohop.registry.features import FEATURES, FeatureSpec
 
 
 def load(settings, device):
-    def encode(sounds):
-        return [{"audio": np.abs(s[: len(s) // 160 * 160]).reshape(-1, 160)} for s in sounds]
+    def encode(waveforms):
+        return [{"audio": np.abs(s[: len(s) // 160 * 160]).reshape(-1, 160)} for s in waveforms]
 
     return FeatureEncoder(encode, width=160, steps_per_second=100, version="loudness 1")
 

@@ -91,7 +91,7 @@ def test_a_model_folder_and_another_corpus(run: Path, prepared: Path, tmp_path: 
     before = json.loads((run / "fold-1/seed-0/metrics.json").read_text())
     assert result.conditions[0].metrics == before["test"]
     dropped, missing = result.conditions[1:]
-    assert dropped.metrics == missing.metrics  # all pictures lost is no pictures
+    assert dropped.metrics == missing.metrics  # all frames lost is no frames
     assert RobustnessResults.read(tmp_path / "x.json") == result
     other = open_prepared(write_prepared(tmp_path / "other", seed=7))
     assert evaluate_damaged(model, other, [Condition()]).clips == 60
@@ -138,13 +138,13 @@ def test_undamaged_media_give_the_prepared_arrays(
         assert np.array_equal(found[row]["audio"], corpus[row].audio)
         assert np.array_equal(found[row]["video"], corpus[row].video)
         assert "text" not in found[row]
-    sound = media.damaged(rows, parse_condition("noise:10"), jobs=1)
-    assert set(sound[0]) == {"audio"}  # pictures are not decoded for noise
-    assert not np.array_equal(sound[0]["audio"], corpus[0].audio)
+    waveform = media.damaged(rows, parse_condition("noise:10"), jobs=1)
+    assert set(waveform[0]) == {"audio"}  # frames are not decoded for noise
+    assert not np.array_equal(waveform[0]["audio"], corpus[0].audio)
     again = media.damaged(rows[::-1], parse_condition("noise:10"), jobs=2)
-    assert np.array_equal(again[0]["audio"], sound[0]["audio"])
+    assert np.array_equal(again[0]["audio"], waveform[0]["audio"])
     voices = media.damaged(rows, parse_condition("noise:babble:0"), jobs=1)
-    assert not np.array_equal(voices[0]["audio"], sound[0]["audio"])
+    assert not np.array_equal(voices[0]["audio"], waveform[0]["audio"])
     assert np.isfinite(voices[0]["audio"]).all()
 
 

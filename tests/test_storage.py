@@ -202,7 +202,7 @@ def test_ragged_rows_round_trip(
 
 
 def test_same_rows_same_bytes_and_problems_travel() -> None:
-    problems = [Problem("c1", "c1.wav", "audio", 'no "sound", at all')]
+    problems = [Problem("c1", "c1.wav", "audio", 'no "audio", at all')]
     clips = [(Clip("c0", label="sad"), {"text": np.array(["a"], dtype=np.str_)})]
     only_text = FeatureSettings(audio=None, prosody=False, video=None)
     first, again = (shard_bytes(clips, LABELS, only_text, {}, problems) for _ in range(2))

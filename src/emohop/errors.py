@@ -31,7 +31,7 @@ class UnknownNameError(EmohopError):
 
 
 class MediaError(EmohopError):
-    """A sound or video file cannot be decoded, or does not hold the span asked for."""
+    """An audio or video file cannot be decoded, or does not hold the span asked for."""
 
 
 class CorpusError(EmohopError):

@@ -197,7 +197,7 @@ class Preprocessor:
         return torch.from_numpy(padded), torch.tensor(lengths)
 
     def _prosody(self, row: Row) -> NDArray[np.float32]:
-        """A clip's prosody vector; 0 where it has no sound."""
+        """A clip's prosody vector; 0 where it has no audio."""
         if not row.has(Modality.AUDIO):
             return np.zeros(self.sizes.prosody, np.float32)
         return self._standard(row, PROSODY, row.prosody)

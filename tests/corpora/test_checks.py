@@ -91,7 +91,7 @@ def test_what_is_missing_or_unreadable_is_named(release: Path) -> None:
     (first / "Ses01F_impro01_M000.wav").write_bytes(b"this is not a wave file")
     (films / "Ses03M_impro05a.avi").unlink()
     (films / "Ses03M_impro05b.avi").write_bytes(b"")
-    (films / "Ses03M_impro08a.avi").write_bytes(b"this is no film")
+    (films / "Ses03M_impro08a.avi").write_bytes(b"this is no video")
     words.unlink()
     report = corpora.check("iemocap", release)
     reasons = {problem.path: problem.reason for problem in report.problems}
@@ -113,12 +113,12 @@ def test_what_is_missing_or_unreadable_is_named(release: Path) -> None:
     assert all("\n" not in str(problem) for problem in report.problems)
 
 
-def test_a_film_without_pictures_is_a_problem(release: Path) -> None:
+def test_a_video_without_frames_is_a_problem(release: Path) -> None:
     film = release / "Session5" / "dialog" / "avi" / "DivX" / "Ses05M_script01_1b.avi"
-    sound = (
+    audio = (
         release / "Session1" / "sentences" / "wav" / "Ses01F_impro01" / "Ses01F_impro01_F000.wav"
     )
-    shutil.copyfile(sound, film)
+    shutil.copyfile(audio, film)
     report = corpora.check("iemocap", release)
     assert Problem(film, "holds no video") in report.problems
 
@@ -160,7 +160,7 @@ def test_a_transcription_that_cannot_be_read_is_named(
         corpora.read("iemocap", whole)
 
 
-def test_without_sound_it_is_not_usable(release: Path) -> None:
+def test_without_audio_it_is_not_usable(release: Path) -> None:
     for session in release.glob("Session*"):
         shutil.rmtree(session / "sentences")
     report = corpora.check("iemocap", release)
@@ -230,17 +230,17 @@ def test_the_table_has_a_line_for_each_count_and_a_column_for_each_part() -> Non
 
 @pytest.mark.parametrize(("half", "other"), [("left", "right"), ("right", "left")])
 def test_the_half_is_marked(half: str, other: str) -> None:
-    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    image = np.asarray(mark(picture, half, "Ses01F_impro01_F000"))  # type: ignore[arg-type]
+    frame = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image = np.asarray(mark(frame, half, "Ses01F_impro01_F000"))  # type: ignore[arg-type]
     sides = {"left": image[:, : WIDTH // 2], "right": image[:, WIDTH // 2 :]}
     for edge in (sides[half][0], sides[half][-1], sides[half][:, 0], sides[half][:, -1]):
         assert (edge == YELLOW).all()
     assert not (sides[other][:, 0] == YELLOW).all()
     assert not sides[other][0].any()
-    assert not picture.any()
+    assert not frame.any()
 
 
-def test_a_whole_picture_is_marked_when_no_half_is_known() -> None:
+def test_a_whole_frame_is_marked_when_no_half_is_known() -> None:
     image = np.asarray(mark(np.zeros((48, 72, 3), np.uint8), None, ""))
     assert (image[0] == YELLOW).all()
     assert (image[:, [0, -1]] == YELLOW).all()
@@ -270,12 +270,12 @@ def test_the_seating_moves_the_mark(whole: Path, tmp_path: Path) -> None:
         assert not (image[:, -1 - x] == YELLOW).all()
 
 
-def test_a_film_that_does_not_decode_is_named_and_the_next_one_is_taken(
+def test_a_video_that_does_not_decode_is_named_and_the_next_one_is_taken(
     release: Path, tmp_path: Path
 ) -> None:
     clips = corpora.read("iemocap", release)
     first = release / "Session3" / "dialog" / "avi" / "DivX" / "Ses03M_impro05a.avi"
-    first.write_bytes(b"this is no film")
+    first.write_bytes(b"this is no video")
     written, failed = write_sample_frames(clips, tmp_path / "out")
     assert len(written) == 3
     assert list(failed) == [first]
@@ -288,7 +288,7 @@ def test_frames_that_cannot_be_written(whole: Path, tmp_path: Path) -> None:
         corpora.check("iemocap", whole, frames_folder=tmp_path / "file")
 
 
-def test_clips_without_film_have_no_frame(tmp_path: Path) -> None:
+def test_clips_without_video_have_no_frame(tmp_path: Path) -> None:
     clip = Clip("a", audio=Span(tmp_path / "a.wav"))
     assert write_sample_frames([clip], tmp_path) == ([], {})
 
@@ -314,15 +314,15 @@ def test_a_clip_to_the_end_of_its_file_has_a_good_time() -> None:
 
 
 def test_media_that_end_before_their_clips(tmp_path: Path) -> None:
-    film, sound = tmp_path / "a.avi", tmp_path / "a.wav"
+    film, audio = tmp_path / "a.avi", tmp_path / "a.wav"
     film.write_bytes(film_bytes(tmp_path / "b.avi"))
-    write_wave(sound, seconds=0.0)
+    write_wave(audio, seconds=0.0)
     spans = [Span(film, 0, 2), Span(film, 3, 4.5), None, Span(film, 5, 6), Span(film, 1)]
     reason = "video ends at 4.00 s: 2 clips end later, the last at 6.00 s"
     assert video_problems(spans) == {film: Problem(film, reason)}
     assert video_problems(spans[:1]) == {}
-    assert audio_problems([Span(sound)]) == {sound: Problem(sound, "holds no audio")}
+    assert audio_problems([Span(audio)]) == {audio: Problem(audio, "holds no audio")}
     assert list(audio_problems([Span(film)])) == [film]
     clip = Clip("late", video=Span(film, 5, 6))
-    failed = {film: Problem(film, "no picture at 5.50 s, in late")}
+    failed = {film: Problem(film, "no frame at 5.50 s, in late")}
     assert write_sample_frames([clip], tmp_path) == ([], failed)

@@ -37,7 +37,7 @@ def test_what_a_name_says(tree: Path) -> None:
     assert clips["1040_ITH_SAD_X"].gender is None  # not in this table
 
 
-def test_without_sounds_or_without_the_table(tree: Path) -> None:
+def test_without_audio_or_without_the_table(tree: Path) -> None:
     for path in (tree / "AudioWAV").iterdir():
         path.unlink()
     (tree / "VideoDemographics.csv").unlink()

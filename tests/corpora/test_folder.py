@@ -15,9 +15,9 @@ from tests.media.making import numbered_video, tone
 
 @pytest.fixture
 def media(tmp_path: Path) -> Path:
-    """A folder with a sound and a film."""
+    """A folder with a waveform and a video."""
     write_wave(tmp_path / "clips/a.wav", 2.0)
-    numbered_video(tmp_path / "clips/b.mp4", 30, sound=tone(1.0))
+    numbered_video(tmp_path / "clips/b.mp4", 30, audio=tone(1.0))
     return tmp_path
 
 
@@ -51,7 +51,7 @@ def test_a_table(media: Path) -> None:
     assert corpora.class_set("folder", None, [first, second, film]).labels == ("happy", "sad")
 
 
-def test_sound_and_film_as_two_files_and_words_alone(media: Path) -> None:
+def test_audio_and_video_as_two_files_and_words_alone(media: Path) -> None:
     path = write(
         media,
         "id\taudio\tvideo\temotion\ttranscript\n"

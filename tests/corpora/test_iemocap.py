@@ -56,8 +56,8 @@ def test_a_clip_says_what_the_files_say(clips: dict[str, Clip], release: Path) -
     assert clip.audio is not None
     assert clip.video is not None
     session = release / "Session1"
-    sound = session / "sentences" / "wav" / "Ses01F_impro01" / "Ses01F_impro01_M000.wav"
-    assert (clip.audio.path, clip.audio.start, clip.audio.end) == (sound, 0.0, None)
+    audio = session / "sentences" / "wav" / "Ses01F_impro01" / "Ses01F_impro01_M000.wav"
+    assert (clip.audio.path, clip.audio.start, clip.audio.end) == (audio, 0.0, None)
     assert clip.video.path == session / "dialog" / "avi" / "DivX" / "Ses01F_impro01.avi"
     assert (clip.video.start, clip.video.end, clip.video.half) == (1.1, 2.2, "right")
 

@@ -54,13 +54,13 @@ def test_media_that_are_there_and_media_that_are_not(tmp_path: Path) -> None:
     media = tmp_path / "MELD.Raw/train/train_splits"
     media.mkdir(parents=True)
     for name in ("dia0_utt0", "dia0_utt1"):
-        numbered_video(media / f"{name}.mp4", 12, sound=tone(0.4))
-    (media / "dia125_utt3.mp4").write_bytes(b"no film")
+        numbered_video(media / f"{name}.mp4", 12, audio=tone(0.4))
+    (media / "dia125_utt3.mp4").write_bytes(b"no video")
     clips = {clip.id: clip for clip in corpora.read("meld", tmp_path)}
-    sound = clips["train_dia0_utt0"].audio
-    assert sound is not None
-    assert sound.path == media / "dia0_utt0.mp4"
-    assert sound == clips["train_dia0_utt0"].video
+    audio = clips["train_dia0_utt0"].audio
+    assert audio is not None
+    assert audio.path == media / "dia0_utt0.mp4"
+    assert audio == clips["train_dia0_utt0"].video
     assert clips["dev_dia0_utt0"].audio is None  # text only
     report = corpora.check("meld", tmp_path)
     (problem,) = report.problems

@@ -16,7 +16,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/c
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Actors 1 and 2: speech of both, a song and a film of the second, and things beside them."""
+    """Actors 1 and 2: speech of both, a song and a video of the second, and things beside them."""
     for name in ("03-01-01-01-01-01-01", "03-01-06-02-02-01-01"):
         write_wave(tmp_path / "Actor_01" / f"{name}.wav", 0.3)
     write_wave(tmp_path / "Actor_02/03-01-02-01-01-02-02.wav", 0.3)
@@ -43,11 +43,11 @@ def test_the_files_of_one_performance_are_one_clip(tree: Path) -> None:
     clip = corpora.read("ravdess", tree)[-1]
     assert clip.audio is not None
     assert clip.video is not None
-    assert clip.audio.path.name.startswith("03-")  # not the film's
+    assert clip.audio.path.name.startswith("03-")  # not the video's
     assert clip.video.path.name.startswith("01-")
     (tree / "Actor_02/03-01-02-01-01-02-02.wav").unlink()
     clip = corpora.read("ravdess", tree)[-1]
-    assert clip.audio == clip.video  # the film's own
+    assert clip.audio == clip.video  # the video's own
     (tree / "Actor_02/01-01-02-01-01-02-02.mp4").unlink()
     clip = corpora.read("ravdess", tree)[-1]
     assert clip.audio is None

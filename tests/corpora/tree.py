@@ -135,15 +135,15 @@ def film_bytes(path: Path) -> bytes:
     """An MPEG-4 AVI of two plain halves, `LEFT` and `RIGHT`; `path` is used for a moment."""
     import av
 
-    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    picture[:, : WIDTH // 2] = LEFT
-    picture[:, WIDTH // 2 :] = RIGHT
+    video = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    video[:, : WIDTH // 2] = LEFT
+    video[:, WIDTH // 2 :] = RIGHT
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format="avi") as film:
         stream = film.add_stream("mpeg4", rate=FILM_RATE)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for _ in range(FILM_SECONDS * FILM_RATE):
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(video, format="rgb24")))
         film.mux(stream.encode())
     data = path.read_bytes()
     path.unlink()

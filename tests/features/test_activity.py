@@ -20,11 +20,11 @@ def voice(seconds: float) -> NDArray[np.float32]:
 
     pulses = np.zeros(round(seconds * 16_000))
     pulses[::130] = 1.0
-    sound = pulses
+    waveform = pulses
     for hertz in (700, 1200):
         angle, near = 2 * np.pi * hertz / 16_000, 0.97
-        sound = lfilter([1.0], [1.0, -2 * near * np.cos(angle), near**2], sound)
-    return np.asarray(0.3 * sound / np.abs(sound).max(), np.float32)
+        waveform = lfilter([1.0], [1.0, -2 * near * np.cos(angle), near**2], waveform)
+    return np.asarray(0.3 * waveform / np.abs(waveform).max(), np.float32)
 
 
 def silence(seconds: float) -> NDArray[np.float32]:
@@ -60,9 +60,11 @@ def test_a_long_utterance_is_cut_into_equal_parts() -> None:
     assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
-@pytest.mark.parametrize("sound", [silence(3), np.zeros(0, np.float32), np.zeros(100, np.float32)])
-def test_nobody_speaks(sound: NDArray[np.float32]) -> None:
-    assert list(utterances([sound])) == []
+@pytest.mark.parametrize(
+    "waveform", [silence(3), np.zeros(0, np.float32), np.zeros(100, np.float32)]
+)
+def test_nobody_speaks(waveform: NDArray[np.float32]) -> None:
+    assert list(utterances([waveform])) == []
     assert list(utterances([])) == []
 
 

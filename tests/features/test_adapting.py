@@ -24,7 +24,7 @@ from tests.features.tiny import (
     change_json,
     save_language,
     save_speech,
-    sound,
+    waveform,
 )
 
 KINDS = [
@@ -32,7 +32,7 @@ KINDS = [
     *((Modality.AUDIO, k) for k in (*SPEECH, "whisper")),
 ]
 TEXTS = [Text(said, ("Well?",)) for said in SENTENCES]
-SOUNDS = [sound(seconds, seed) for seed, seconds in enumerate((0.9, 1.4, 0.6))]
+SOUNDS = [waveform(seconds, seed) for seed, seconds in enumerate((0.9, 1.4, 0.6))]
 
 
 def save(folder: Path, modality: Modality, kind: str) -> str:

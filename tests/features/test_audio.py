@@ -1,4 +1,4 @@
-"""Sound features, against implementations written from the definitions and against openSMILE."""
+"""Audio features, against implementations written from the definitions and against openSMILE."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def made_sound(seconds: float, seed: int = 0, rate: int = SAMPLE_RATE_HZ) -> NDA
     phase = 2 * np.pi * (140 * time + 30 * time**2)
     voice = sum(np.sin(k * phase) / k for k in range(1, 12))
     noise = np.random.default_rng(seed).normal(0, 0.02, len(time))
-    sound = 0.2 * voice * (0.55 - 0.45 * np.cos(2 * np.pi * 3 * time)) + noise
-    return np.asarray(np.round(sound * 32768) / 32768, dtype=np.float32)
+    waveform = 0.2 * voice * (0.55 - 0.45 * np.cos(2 * np.pi * 3 * time)) + noise
+    return np.asarray(np.round(waveform * 32768) / 32768, dtype=np.float32)
 
 
-def kaldi_mfcc(sound: NDArray[np.float32]) -> NDArray[np.float64]:
+def kaldi_mfcc(waveform: NDArray[np.float32]) -> NDArray[np.float64]:
     """Kaldi's MFCC, frame by frame, from its definition."""
 
     def mel(hertz: float) -> float:
@@ -58,7 +58,7 @@ def kaldi_mfcc(sound: NDArray[np.float32]) -> NDArray[np.float64]:
     lifter = 1 + 11 * np.sin(np.pi * n / 22)
 
     rows = []
-    amplitude = sound.astype(np.float64) * 32768
+    amplitude = waveform.astype(np.float64) * 32768
     for start in range(0, len(amplitude) - 399, 160):
         frame = amplitude[start : start + 400] - amplitude[start : start + 400].mean()
         energy = np.log(max(np.sum(frame**2), np.finfo(np.float32).eps))
@@ -107,11 +107,11 @@ def test_only_whole_frames(name: str, samples: int) -> None:
 
 
 def test_mfcc120_is_kaldis_definition() -> None:
-    sound = made_sound(1.0)
-    expected = kaldi_mfcc(sound)
-    np.testing.assert_allclose(mfcc120(sound, SAMPLE_RATE_HZ)[:, :40], expected, atol=1e-3)
+    waveform = made_sound(1.0)
+    expected = kaldi_mfcc(waveform)
+    np.testing.assert_allclose(mfcc120(waveform, SAMPLE_RATE_HZ)[:, :40], expected, atol=1e-3)
     np.testing.assert_allclose(
-        mfcc120(sound, SAMPLE_RATE_HZ), kaldi_deltas(expected.astype(np.float32)), atol=1e-3
+        mfcc120(waveform, SAMPLE_RATE_HZ), kaldi_deltas(expected.astype(np.float32)), atol=1e-3
     )
 
 
@@ -129,8 +129,8 @@ def test_deltas_are_those_of_kaldi_native_fbank() -> None:
 
 
 def test_gain_moves_the_energy_alone() -> None:
-    sound = made_sound(0.5)
-    quiet, loud = mfcc120(sound / 2, SAMPLE_RATE_HZ), mfcc120(sound, SAMPLE_RATE_HZ)
+    waveform = made_sound(0.5)
+    quiet, loud = mfcc120(waveform / 2, SAMPLE_RATE_HZ), mfcc120(waveform, SAMPLE_RATE_HZ)
     np.testing.assert_allclose(loud[:, 0] - quiet[:, 0], 2 * np.log(2), atol=1e-4)
     np.testing.assert_allclose(loud[:, 1:], quiet[:, 1:], atol=1e-3)
 
@@ -219,9 +219,9 @@ def test_mfcc39_is_that_of_opensmile(tmp_path: Path) -> None:
     smile = opensmile.Smile(str(tmp_path / "mfcc.conf"), "all")
     silence = np.zeros(2000, dtype=np.float32)
     made = made_sound(1.0)
-    for sound in (made, made[:880], np.concatenate([silence, made[4000:9000], silence])):
-        expected = smile(sound, SAMPLE_RATE_HZ)[0].T
-        np.testing.assert_allclose(mfcc39(sound, SAMPLE_RATE_HZ), expected, rtol=1e-5, atol=5e-4)
+    for waveform in (made, made[:880], np.concatenate([silence, made[4000:9000], silence])):
+        expected = smile(waveform, SAMPLE_RATE_HZ)[0].T
+        np.testing.assert_allclose(mfcc39(waveform, SAMPLE_RATE_HZ), expected, rtol=1e-5, atol=5e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,25 +231,25 @@ def test_silence_is_finite(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_sound_same_frames(name: str) -> None:
-    compute, sound = AUDIO_FEATURES[name].compute, made_sound(0.6)
-    before = sound.copy()
-    first = compute(sound, SAMPLE_RATE_HZ)
-    np.testing.assert_array_equal(sound, before)  # the caller's samples are not touched
-    np.testing.assert_array_equal(compute(sound, SAMPLE_RATE_HZ), first)
-    np.testing.assert_array_equal(compute(sound.astype(np.float64), SAMPLE_RATE_HZ), first)
-    np.testing.assert_array_equal(compute(np.repeat(sound, 2)[::2], SAMPLE_RATE_HZ), first)
+def test_same_audio_same_frames(name: str) -> None:
+    compute, waveform = AUDIO_FEATURES[name].compute, made_sound(0.6)
+    before = waveform.copy()
+    first = compute(waveform, SAMPLE_RATE_HZ)
+    np.testing.assert_array_equal(waveform, before)  # the caller's samples are not touched
+    np.testing.assert_array_equal(compute(waveform, SAMPLE_RATE_HZ), first)
+    np.testing.assert_array_equal(compute(waveform.astype(np.float64), SAMPLE_RATE_HZ), first)
+    np.testing.assert_array_equal(compute(np.repeat(waveform, 2)[::2], SAMPLE_RATE_HZ), first)
 
 
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
 def test_resampling_keeps_time_and_tone(rate: int) -> None:
     time = np.arange(rate) / rate
     tone = np.sin(2 * np.pi * 1000 * time).astype(np.float32)
-    sound = resample(tone, rate, SAMPLE_RATE_HZ)
-    assert sound.dtype == np.float32
-    assert abs(len(sound) - SAMPLE_RATE_HZ) <= 1
-    expected = np.sin(2 * np.pi * 1000 * np.arange(len(sound)) / SAMPLE_RATE_HZ)
-    np.testing.assert_allclose(sound[500:-500], expected[500:-500], atol=2e-3)
+    waveform = resample(tone, rate, SAMPLE_RATE_HZ)
+    assert waveform.dtype == np.float32
+    assert abs(len(waveform) - SAMPLE_RATE_HZ) <= 1
+    expected = np.sin(2 * np.pi * 1000 * np.arange(len(waveform)) / SAMPLE_RATE_HZ)
+    np.testing.assert_allclose(waveform[500:-500], expected[500:-500], atol=2e-3)
 
 
 def test_resampling_removes_what_16_khz_cannot_hold() -> None:
@@ -260,27 +260,27 @@ def test_resampling_removes_what_16_khz_cannot_hold() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_features_of_44100_hz(name: str) -> None:
     compute = AUDIO_FEATURES[name].compute
-    sound = made_sound(1.0, rate=44_100)
-    frames = compute(sound, 44_100)
+    waveform = made_sound(1.0, rate=44_100)
+    frames = compute(waveform, 44_100)
     assert frames.shape == (98, AUDIO_FEATURES[name].size)
-    at_16k = resample(sound, 44_100, SAMPLE_RATE_HZ)
+    at_16k = resample(waveform, 44_100, SAMPLE_RATE_HZ)
     np.testing.assert_array_equal(frames, compute(at_16k, SAMPLE_RATE_HZ))
 
 
 BAD: list[tuple[NDArray[Any], str]] = [
-    (np.zeros(0, dtype=np.float32), "0.0000 s of sound: at least one frame of 0.025 s"),
-    (np.zeros(160, dtype=np.float32), "0.0100 s of sound: at least one frame of 0.025 s"),
-    (np.zeros(399, dtype=np.float32), "0.0249 s of sound"),
-    (np.array([0.0, np.nan] * 400, dtype=np.float32), "400 of 800 sound samples are not finite"),
-    (np.array([0.0] * 800 + [np.inf]), "1 of 801 sound samples are not finite"),
+    (np.zeros(0, dtype=np.float32), "0.0000 s of audio: at least one frame of 0.025 s"),
+    (np.zeros(160, dtype=np.float32), "0.0100 s of audio: at least one frame of 0.025 s"),
+    (np.zeros(399, dtype=np.float32), "0.0249 s of audio"),
+    (np.array([0.0, np.nan] * 400, dtype=np.float32), "400 of 800 audio samples are not finite"),
+    (np.array([0.0] * 800 + [np.inf]), "1 of 801 audio samples are not finite"),
     (np.zeros((2, 800), dtype=np.float32), r"shape \(2, 800\).*mix channels"),
     (np.zeros(800, dtype=np.int16), "type int16.*scale integers"),
 ]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("sound", "message"), BAD)
-def test_bad_sound_is_said_in_one_line(name: str, sound: NDArray[Any], message: str) -> None:
+@pytest.mark.parametrize(("waveform", "message"), BAD)
+def test_bad_audio_is_said_in_one_line(name: str, waveform: NDArray[Any], message: str) -> None:
     with pytest.raises(MediaError, match=message) as caught:
-        AUDIO_FEATURES[name].compute(sound, SAMPLE_RATE_HZ)
+        AUDIO_FEATURES[name].compute(waveform, SAMPLE_RATE_HZ)
     assert "\n" not in str(caught.value)

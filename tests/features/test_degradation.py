@@ -17,7 +17,7 @@ from emohop.features.degradation import (
     add_noise,
     babble,
     blurred,
-    kept_pictures,
+    kept_frames,
     parse_condition,
     parse_conditions,
     white_noise,
@@ -139,8 +139,8 @@ def test_blur_against_pillow(seed: int, sigma: float) -> None:
     noise = np.random.default_rng(seed).integers(0, 255, (2, 48, 48, 3), dtype=np.uint8)
     found = blurred(noise, sigma)
     inner = slice(16, 32)  # the two treat edges differently
-    for picture, soft in zip(noise, found, strict=True):
-        expected = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(sigma)))
+    for frame, soft in zip(noise, found, strict=True):
+        expected = np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(sigma)))
         gap = np.abs(soft[inner, inner].astype(int) - expected[inner, inner].astype(int))
         assert gap.mean() < 2
     assert found.std() < noise.std() / 2
@@ -148,15 +148,15 @@ def test_blur_against_pillow(seed: int, sigma: float) -> None:
 
 
 @given(st.integers(0, 30), st.floats(0, 1), st.text(max_size=5))
-def test_pictures_are_lost_by_their_share(count: int, share: float, clip: str) -> None:
-    kept = kept_pictures(count, share, clip)
+def test_frames_are_lost_by_their_share(count: int, share: float, clip: str) -> None:
+    kept = kept_frames(count, share, clip)
     assert kept.tolist() == sorted(set(kept.tolist()))
-    assert kept_pictures(count, 0.0, clip).tolist() == list(range(count))
-    assert len(kept_pictures(count, 1.0, clip)) == 0
-    more = kept_pictures(count, share / 2, clip)
+    assert kept_frames(count, 0.0, clip).tolist() == list(range(count))
+    assert len(kept_frames(count, 1.0, clip)) == 0
+    more = kept_frames(count, share / 2, clip)
     assert set(kept.tolist()) <= set(more.tolist())  # a larger share loses the same ones and more
 
 
 def test_on_average_a_share_is_lost() -> None:
-    left = [len(kept_pictures(20, 0.25, str(n))) for n in range(300)]
+    left = [len(kept_frames(20, 0.25, str(n))) for n in range(300)]
     assert np.mean(left) == pytest.approx(15, abs=0.5)

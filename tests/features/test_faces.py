@@ -44,7 +44,7 @@ def test_a_face_is_found(astronaut: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.6, 2.0])
-def test_in_pictures_of_any_size(astronaut: NDArray[np.uint8], scale: float) -> None:
+def test_in_images_of_any_size(astronaut: NDArray[np.uint8], scale: float) -> None:
     size = round(512 * scale)
     face = find_face(np.asarray(Image.fromarray(astronaut).resize((size, size))))
     assert face is not None
@@ -78,14 +78,14 @@ def test_the_largest_of_two(astronaut: NDArray[np.uint8]) -> None:
     ],
     ids=["a pixel", "black", "a stripe", "noise"],
 )
-def test_where_there_is_none(picture: NDArray[np.uint8]) -> None:
-    assert find_face(picture) is None
-    shown, found = face_crop(picture, None, 32)
+def test_where_there_is_none(image: NDArray[np.uint8]) -> None:
+    assert find_face(image) is None
+    shown, found = face_crop(image, None, 32)
     assert not found
-    np.testing.assert_array_equal(shown, crop(picture, None, 32))
+    np.testing.assert_array_equal(shown, crop(image, None, 32))
 
 
-def test_the_crop_is_a_square_inside_the_picture(astronaut: NDArray[np.uint8]) -> None:
+def test_the_crop_is_a_square_inside_the_image(astronaut: NDArray[np.uint8]) -> None:
     shown, found = face_crop(astronaut, None, 64)
     assert found
     assert shown.shape == (64, 64, 3)
@@ -108,26 +108,26 @@ def test_the_speakers_half_alone_is_searched(astronaut: NDArray[np.uint8]) -> No
     assert not face_crop(frame, "left", 32)[1]
 
 
-def test_pictures_and_flags_of_a_film(
+def test_images_and_flags_of_a_video(
     astronaut: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A film of three pictures, of which the second has no face."""
+    """A video of three frames, of which the second has no face."""
     import av
 
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as out:
         stream: Any = out.add_stream("mpeg4", rate=3)
         stream.width, stream.height, stream.pix_fmt = 512, 512, "yuv420p"
-        for picture in (astronaut, np.zeros_like(astronaut), astronaut):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for image in (astronaut, np.zeros_like(astronaut), astronaut):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode())
     ((_, cropped),) = crops_of([Span(path, 0.0, 1.0)], 3, face=True)
     assert not isinstance(cropped, MediaError)
     assert cropped.found.tolist() == [True, False, True]
     ((_, centres),) = faces_of([Span(path, 0.0, 1.0)], 3)
     assert not isinstance(centres, MediaError)
-    np.testing.assert_array_equal(centres[1], cropped.pictures[1])
-    assert np.abs(centres[0].astype(int) - cropped.pictures[0]).mean() > 10
+    np.testing.assert_array_equal(centres[1], cropped.frames[1])
+    assert np.abs(centres[0].astype(int) - cropped.frames[0]).mean() > 10
 
     settings = FeatureSettings(audio=None, text=None, video={"encoder": "hog", "crop": "face"})
     extract = Extractor(settings)
@@ -138,9 +138,9 @@ def test_pictures_and_flags_of_a_film(
     assert arrays["video"].shape == (3, 512)
 
 
-def test_a_real_film() -> None:
+def test_a_real_video() -> None:
     if not FILM.is_file():
-        pytest.skip("the shared film is not here")
+        pytest.skip("the shared video is not here")
     ((_, cropped),) = crops_of([Span(FILM.resolve())], 3, face=True)
     assert not isinstance(cropped, MediaError)
     assert cropped.found.all()
@@ -161,8 +161,8 @@ def test_prepared_flags(astronaut: NDArray[np.uint8], tmp_path: Path) -> None:
         with av.open(str(path), "w") as out:
             stream: Any = out.add_stream("mpeg4", rate=3)
             stream.width, stream.height, stream.pix_fmt = 512, 512, "yuv420p"
-            for picture in (astronaut, np.zeros_like(astronaut)):
-                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            for image in (astronaut, np.zeros_like(astronaut)):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             out.mux(stream.encode())
     out_folder = tmp_path / "prepared"
     done = CliRunner().invoke(
@@ -176,4 +176,4 @@ def test_prepared_flags(astronaut: NDArray[np.uint8], tmp_path: Path) -> None:
     rows = open_prepared(out_folder)
     assert rows[0]["face"].tolist() == [[1.0], [0.0]]
     said = CliRunner().invoke(app, ["check", str(out_folder)])
-    assert "a face was found in 2 of 4 pictures" in said.output
+    assert "a face was found in 2 of 4 frames" in said.output

@@ -43,9 +43,9 @@ def crops(frames: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(coarse, 32, 1), 32, 2)
 
 
-def one(encoder: ImageEncoder, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def one(encoder: ImageEncoder, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The vectors of one clip."""
-    (vectors,) = encoder([pictures])
+    (vectors,) = encoder([images])
     return vectors
 
 
@@ -339,7 +339,7 @@ def test_mobilenet_on_a_real_face() -> None:
     folder = SHARED / "models/mobilenet_v2"
     film = SHARED / "corpora/ravdess/Actor_01/01-01-01-01-01-01-01.mp4"
     if not (folder.is_dir() and film.is_file()):
-        pytest.skip("the shared model or film is not here")
+        pytest.skip("the shared model or video is not here")
     from emohop.clips import Span
     from emohop.errors import MediaError
     from emohop.features.video import faces_of
@@ -369,12 +369,12 @@ def test_importing_loads_no_library() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def pictures_of(side: int, frames: int = 5) -> NDArray[np.uint8]:
+def images_of(side: int, frames: int = 5) -> NDArray[np.uint8]:
     return crops(frames)[:, :side, :side]
 
 
 def saved(folder: Path, model: Any, side: int) -> str:
-    """A tiny model's folder, with a preprocessing of pictures of `side` pixels."""
+    """A tiny model's folder, with a preprocessing of frames of `side` pixels."""
     model.eval().save_pretrained(folder)
     config = {**CONFIG, "size": {"height": side, "width": side}}
     (folder / "preprocessor_config.json").write_text(json.dumps(config))
@@ -424,9 +424,9 @@ def test_families_against_transformers(tmp_path: Path, family: str) -> None:
 
     model, side = tiny(family)
     encoder = load_image_encoder(saved(tmp_path, model, side))
-    pictures = pictures_of(side)
-    got = one(encoder, pictures)
-    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(pictures))
+    images = images_of(side)
+    got = one(encoder, images)
+    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(images))
     with torch.inference_mode():
         net = model.vision_model if family == "clip" else model
         expected = net(pixel_values=pixels).pooler_output.flatten(1)
@@ -439,20 +439,20 @@ def test_layers_of_a_vision_transformer(tmp_path: Path) -> None:
 
     model, side = tiny("vit")
     folder = saved(tmp_path, model, side)
-    pictures = pictures_of(side)
-    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(pictures))
+    images = images_of(side)
+    pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(images))
     with torch.inference_mode():
         output = model.eval()(pixel_values=pixels, output_hidden_states=True)
     means = [state.mean(1).numpy() for state in output.hidden_states]
     pooled = output.pooler_output.numpy()
-    second = one(load_image_encoder(folder, Layers("2")), pictures)
+    second = one(load_image_encoder(folder, Layers("2")), images)
     np.testing.assert_allclose(second, means[2], atol=1e-5)
     every = load_image_encoder(folder, Layers("all"))
     assert (every.layers, every.size) == (4, 8)
     np.testing.assert_allclose(
-        one(every, pictures), np.concatenate([*means[:3], pooled], axis=1), atol=1e-5
+        one(every, images), np.concatenate([*means[:3], pooled], axis=1), atol=1e-5
     )
-    last_two = one(load_image_encoder(folder, Layers("mean-2")), pictures)
+    last_two = one(load_image_encoder(folder, Layers("mean-2")), images)
     np.testing.assert_allclose(last_two, (means[2] + pooled) / 2, atol=1e-5)
     with pytest.raises(EmohopError, match=r"layer 4: .* to 3"):
         load_image_encoder(folder, Layers("4"))
@@ -462,7 +462,7 @@ def test_layers_of_different_sizes(tmp_path: Path) -> None:
     folder = saved(tmp_path, *tiny("convnext"))
     with pytest.raises(EmohopError, match=r"4, 8, 12, 16 numbers and cannot be put together"):
         load_image_encoder(folder, Layers("all"))
-    assert one(load_image_encoder(folder, Layers("1")), pictures_of(32)).shape == (5, 4)
+    assert one(load_image_encoder(folder, Layers("1")), images_of(32)).shape == (5, 4)
 
 
 @pytest.mark.parametrize(("frames", "steps"), [(1, 1), (4, 2), (5, 3), (11, 6)])
@@ -471,12 +471,12 @@ def test_a_video_model_reads_windows(tmp_path: Path, frames: int, steps: int) ->
 
     model, side = tiny("videomae")
     encoder = load_image_encoder(saved(tmp_path, model, side))
-    pictures = pictures_of(side, frames)
-    got = one(encoder, pictures)
+    images = images_of(side, frames)
+    got = one(encoder, images)
     assert got.shape == (steps, 8)
-    # the last window, filled up by its last picture
+    # the last window, filled up by its last frame
     first = (frames - 1) // 4 * 4
-    window = pictures[[min(first + k, frames - 1) for k in range(4)]]
+    window = images[[min(first + k, frames - 1) for k in range(4)]]
     pixels = torch.from_numpy(Preprocessing.from_config({**CONFIG, "size": side})(window))
     with torch.inference_mode():
         tokens = model.eval()(pixel_values=pixels[None]).last_hidden_state[0]
@@ -494,14 +494,14 @@ def test_the_fingerprint_is_of_the_weights_as_stored(tmp_path: Path) -> None:
 
 def test_clips_share_batches_and_keep_their_own(tmp_path: Path) -> None:
     encoder = load_image_encoder(saved(tmp_path, *tiny("mobilenet_v2")))
-    clips = [pictures_of(32, 3), pictures_of(32, 1), pictures_of(32, 7)]
+    clips = [images_of(32, 3), images_of(32, 1), images_of(32, 7)]
     together = encoder(clips)
     assert [len(vectors) for vectors in together] == [3, 1, 7]
     for clip, vectors in zip(clips, together, strict=True):
         np.testing.assert_allclose(one(encoder, clip), vectors, atol=1e-5)
 
 
-def test_a_picture_of_one_pixel(tmp_path: Path) -> None:
+def test_a_image_of_one_pixel(tmp_path: Path) -> None:
     encoder = load_image_encoder(saved(tmp_path, *tiny("vit")))
     vectors = one(encoder, np.full((1, 1, 1, 3), 200, np.uint8))
     assert vectors.shape == (1, 8)
@@ -522,9 +522,9 @@ def test_batch_norm_becomes_part_of_convolutions() -> None:
         norm.running_mean.uniform_(-1, 1)
         norm.running_var.uniform_(0.5, 2)
     network.eval()
-    pictures = torch.randn(2, 3, 8, 8)
-    expected = network(pictures)
+    images = torch.randn(2, 3, 8, 8)
+    expected = network(images)
     merged = fused(network)
     assert isinstance(merged[1], nn.Identity)
     assert isinstance(merged[3], nn.BatchNorm2d)  # what follows a relu cannot move
-    torch.testing.assert_close(merged(pictures), expected)
+    torch.testing.assert_close(merged(images), expected)

@@ -1,4 +1,4 @@
-"""Prosody, against the original's numbers, numpy functionals and sounds whose prosody is known."""
+"""Prosody: the original's numbers, numpy functionals, waveforms whose prosody is known."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def named(values: NDArray[np.float32]) -> dict[str, dict[str, float]]:
     return result
 
 
-def of(sound: NDArray[Any], rate: int = RATE) -> dict[str, dict[str, float]]:
-    values = prosody(sound, rate)
+def of(waveform: NDArray[Any], rate: int = RATE) -> dict[str, dict[str, float]]:
+    values = prosody(waveform, rate)
     assert values.shape == (35,)
     assert values.dtype == np.float32
     assert np.isfinite(values).all()
     return named(values)
 
 
-def contours(level: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+def contours(level: str, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """The smoothed contours before their functionals, `[contours, frames]`."""
     configuration = Path(module.__file__).with_name("prosody.conf")
-    return np.asarray(opensmile.Smile(str(configuration), level)(sound, RATE)[0])
+    return np.asarray(opensmile.Smile(str(configuration), level)(waveform, RATE)[0])
 
 
 def test_names_are_the_originals_in_its_order() -> None:
@@ -83,7 +83,7 @@ def test_made_clip_keeps_its_values() -> None:
     """The numbers of the configuration that the golden clips agree with, for where they are not."""
     noise = np.random.default_rng(2).normal(0, 0.002, 3 * RATE)
     pause = np.zeros(RATE)
-    sound = np.concatenate([voice(150, 260), pause, voice(330, 210, gain=0.03)]) + noise
+    waveform = np.concatenate([voice(150, 260), pause, voice(330, 210, gain=0.03)]) + noise
     expected = [
         [46.3083, 239.866, 0.500562, 0.531533, 174.736, 307.444, 132.708],
         [3.4324, 37.1633, 0.0398217, 0.51495, 32.0118, 41.7937, 9.78194],
@@ -91,7 +91,7 @@ def test_made_clip_keeps_its_values() -> None:
         [1.5544, 13.0194, 0.0139314, 0.514926, 10.8775, 14.6061, 3.72865],
         [0.334868, 0.567014, -0.00179326, 0.419526, 0.161856, 1.03947, 0.877618],
     ]
-    values = prosody(np.round(sound * 32768) / 32768, RATE)
+    values = prosody(np.round(waveform * 32768) / 32768, RATE)
     np.testing.assert_allclose(values.reshape(5, 7), expected, rtol=1e-3, atol=1e-6)
 
 
@@ -150,10 +150,10 @@ def test_weak_frames_have_no_pitch() -> None:
 @pytest.mark.parametrize(("level", "zeros", "late"), [("voice", False, 2), ("loud", True, 1)])
 def test_functionals_are_numpys(level: str, zeros: bool, late: int) -> None:
     noise = np.random.default_rng(1).normal(0, 0.01, RATE // 2).astype(np.float32)
-    sound = np.concatenate([noise, voice(150, 300), noise, voice(350, 120, gain=0.03), noise])
-    values = prosody(sound, RATE).reshape(5, 7)
+    waveform = np.concatenate([noise, voice(150, 300), noise, voice(350, 120, gain=0.03), noise])
+    values = prosody(waveform, RATE).reshape(5, 7)
     rows = values[4:] if level == "loud" else values[:4]
-    for contour, row in zip(contours(level, sound), rows, strict=True):
+    for contour, row in zip(contours(level, waveform), rows, strict=True):
         x = contour[:-late].astype(np.float64)
         x = x if zeros else x[x != 0]
         t = np.arange(len(x))
@@ -196,25 +196,25 @@ def test_full_scale_does_not_wrap() -> None:
     np.testing.assert_allclose(prosody(clipped, RATE), prosody(nearly, RATE), rtol=0.01, atol=0.01)
 
 
-def test_same_sound_same_values_in_threads_and_processes() -> None:
-    sounds = [voice(100.0 + 20 * i, 300.0) for i in range(4)]
-    expected = [prosody(sound, RATE) for sound in sounds]
-    before = sounds[0].copy()
+def test_same_audio_same_values_in_threads_and_processes() -> None:
+    waveforms = [voice(100.0 + 20 * i, 300.0) for i in range(4)]
+    expected = [prosody(waveform, RATE) for waveform in waveforms]
+    before = waveforms[0].copy()
     with ThreadPoolExecutor(4) as threads:
-        threaded = list(threads.map(prosody, sounds, [RATE] * 4))
+        threaded = list(threads.map(prosody, waveforms, [RATE] * 4))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        spawned = pool.starmap(prosody, [(sound, RATE) for sound in sounds[:2]])
+        spawned = pool.starmap(prosody, [(waveform, RATE) for waveform in waveforms[:2]])
     np.testing.assert_array_equal(threaded, expected)
     np.testing.assert_array_equal(spawned, expected[:2])
-    np.testing.assert_array_equal(sounds[0], before)
-    np.testing.assert_array_equal(prosody(sounds[0].astype(np.float64), RATE), expected[0])
+    np.testing.assert_array_equal(waveforms[0], before)
+    np.testing.assert_array_equal(prosody(waveforms[0].astype(np.float64), RATE), expected[0])
 
 
-def test_damaged_sound_is_refused() -> None:
-    sound = voice(200)
-    sound[7] = np.nan
-    with pytest.raises(MediaError, match="1 of 16000 sound samples are not finite"):
-        prosody(sound, RATE)
+def test_damaged_audio_is_refused() -> None:
+    waveform = voice(200)
+    waveform[7] = np.nan
+    with pytest.raises(MediaError, match="1 of 16000 audio samples are not finite"):
+        prosody(waveform, RATE)
 
 
 def test_missing_extra_names_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from emohop.errors import EmohopError
 from emohop.features import speech
 from emohop.features.pretrained import Layers
 from emohop.features.speech import SpeechEncoder, load_speech_encoder, pooled
-from tests.features.tiny import LAYERS, SIZE, SPEECH, change_json, save_speech, sound
+from tests.features.tiny import LAYERS, SIZE, SPEECH, change_json, save_speech, waveform
 
 SHARED = Path(__file__).parents[2] / "../shared"
 HALF_SECOND = 8000
@@ -32,7 +32,7 @@ def encoders(folders: dict[str, str]) -> dict[str, SpeechEncoder]:
 
 
 def official(folder: str, samples: NDArray[np.float32]) -> Sequence[NDArray[np.float32]]:
-    """The hidden states [frames, size] that transformers gives of one sound, then of silence."""
+    """The hidden states [frames, size] that transformers gives of one audio, then of silence."""
     import transformers as t
 
     prepare = t.Wav2Vec2FeatureExtractor.from_pretrained(folder)
@@ -58,7 +58,7 @@ def own_frames(samples: int) -> int:
 def test_the_states_of_transformers(
     folders: dict[str, str], encoders: dict[str, SpeechEncoder], kind: str, seconds: float
 ) -> None:
-    encoder, samples = encoders[kind], sound(seconds)
+    encoder, samples = encoders[kind], waveform(seconds)
     (got,) = encoder([samples])
     assert (encoder.size, encoder.layers, encoder.frames_per_second) == (SIZE, 1, 50)
     assert len(got) == own_frames(len(samples)) > 0
@@ -66,19 +66,19 @@ def test_the_states_of_transformers(
 
 
 @pytest.mark.parametrize("kind", [*SPEECH, "whisper"])
-def test_a_sound_alone_is_as_among_others(encoders: dict[str, SpeechEncoder], kind: str) -> None:
-    sounds = [sound(s, seed=n) for n, s in enumerate((0.9, 0.4, 1.0, 0.61, 2.2, 0.03))]
-    together = encoders[kind](sounds)
-    for samples, got in zip(sounds, together, strict=True):
+def test_a_audio_alone_is_as_among_others(encoders: dict[str, SpeechEncoder], kind: str) -> None:
+    waveforms = [waveform(s, seed=n) for n, s in enumerate((0.9, 0.4, 1.0, 0.61, 2.2, 0.03))]
+    together = encoders[kind](waveforms)
+    for samples, got in zip(waveforms, together, strict=True):
         close(got, encoders[kind]([samples])[0])
     assert np.abs(together[0][:10] - together[2][:10]).max() > 1e-2
-    back = encoders[kind](sounds[::-1])[::-1]
+    back = encoders[kind](waveforms[::-1])[::-1]
     for one, other in zip(together, back, strict=True):
         close(one, other)
 
 
 def by_hand(folder: str, samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Whisper's encoder written out, over a sound of any length filled to half a second."""
+    """Whisper's encoder written out, over a waveform of any length filled to half a second."""
     import torch
     import transformers as t
 
@@ -114,10 +114,10 @@ def _attended(attention: Any, x: Any) -> Any:
 
 
 @pytest.mark.parametrize("samples", [16_000, 16_001, 7_000, 400])
-def test_whisper_over_a_short_sound(
+def test_whisper_over_a_short_audio(
     folders: dict[str, str], encoders: dict[str, SpeechEncoder], samples: int
 ) -> None:
-    spoken = sound(1.1)[:samples]
+    spoken = waveform(1.1)[:samples]
     (got,) = encoders["whisper"]([spoken])
     assert len(got) == -(-samples // 320)  # 50 a second, the last one begun
     close(got, by_hand(folders["whisper"], spoken)[-1][: len(got)])
@@ -132,7 +132,7 @@ def test_whisper_over_thirty_seconds_is_the_official_encoder(
     import torch
     import transformers as t
 
-    samples = sound(30)
+    samples = waveform(30)
     mel = t.WhisperFeatureExtractor.from_pretrained(folders["whisper"])(
         samples, sampling_rate=16_000, return_tensors="pt"
     )["input_features"]
@@ -141,14 +141,14 @@ def test_whisper_over_thirty_seconds_is_the_official_encoder(
     with torch.inference_mode():
         wanted = model.get_encoder()(mel).last_hidden_state[0].numpy()
     close(encoders["whisper"]([samples])[0], wanted)
-    # and it still is after sounds of other lengths
+    # and it still is after waveforms of other lengths
     encoders["whisper"]([samples[:9000]])
     close(encoders["whisper"]([samples])[0], wanted)
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "wav2vec2-layer", "whisper"])
 def test_layers(folders: dict[str, str], kind: str) -> None:
-    samples, folder = sound(0.6), folders[kind]
+    samples, folder = waveform(0.6), folders[kind]
     states = (by_hand if kind == "whisper" else official)(folder, samples)
     assert len(states) == LAYERS + 1
     expected: dict[str, NDArray[Any]] = {
@@ -173,13 +173,13 @@ def test_a_layer_that_is_not_there(folders: dict[str, str], choice: str) -> None
 
 
 @pytest.mark.parametrize("kind", ["wav2vec2", "wav2vec2-layer", "whisper"])
-def test_long_sounds_are_read_in_windows(
+def test_long_audio_are_read_in_windows(
     folders: dict[str, str], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """Windows of 2 s that share 1 s: at 0, 50, 100 frames, and 65 so that the last one is whole."""
     monkeypatch.setattr(speech, "WINDOW_SECONDS", 2)
     monkeypatch.setattr(speech, "OVERLAP_SECONDS", 1)
-    encoder, samples = load_speech_encoder(folders[kind]), sound(3.3)
+    encoder, samples = load_speech_encoder(folders[kind]), waveform(3.3)
     (got,) = encoder(
         [
             samples,
@@ -196,7 +196,7 @@ def test_long_sounds_are_read_in_windows(
         parts.append(states[first - start : own if last is None else last - start])
     close(got, np.concatenate(parts))
     assert len(got) == (165 if kind == "whisper" else own_frames(52_800))
-    alone, other = encoder([sound(3.3), sound(0.5, seed=3)])
+    alone, other = encoder([waveform(3.3), waveform(0.5, seed=3)])
     close(alone, got)
     assert len(other) == (25 if kind == "whisper" else 24)
 
@@ -231,7 +231,7 @@ def test_pooling() -> None:
 
 def test_pooling_of_an_encoder(folders: dict[str, str], encoders: dict[str, SpeechEncoder]) -> None:
     encoder = load_speech_encoder(folders["hubert"], pool=5)
-    samples = sound(1.0)
+    samples = waveform(1.0)
     (whole,) = encoders["hubert"]([samples])
     (got,) = encoder([samples])
     assert encoder.frames_per_second == 10
@@ -241,7 +241,7 @@ def test_pooling_of_an_encoder(folders: dict[str, str], encoders: dict[str, Spee
 @pytest.mark.parametrize("kind", [*SPEECH, "whisper"])
 def test_silence_a_frame_and_nothing(encoders: dict[str, SpeechEncoder], kind: str) -> None:
     silence, frame, nothing = encoders[kind](
-        [np.zeros(16_000, np.float32), sound(0.025), np.zeros(0, np.float32)]
+        [np.zeros(16_000, np.float32), waveform(0.025), np.zeros(0, np.float32)]
     )
     assert np.isfinite(silence).all()
     assert np.isfinite(frame).all()
@@ -250,9 +250,9 @@ def test_silence_a_frame_and_nothing(encoders: dict[str, SpeechEncoder], kind: s
     assert encoders[kind]([]) == []
 
 
-def test_sound_is_levelled_where_the_model_says_so(tmp_path: Path) -> None:
-    samples = sound(0.5)
-    kind = "wav2vec2-layer"  # group normalisation would level the sound by itself
+def test_audio_is_levelled_where_the_model_says_so(tmp_path: Path) -> None:
+    samples = waveform(0.5)
+    kind = "wav2vec2-layer"  # group normalisation would level the audio by itself
     levels = load_speech_encoder(save_speech(tmp_path / "a", kind))
     close(levels([7 * samples + 1])[0], levels([samples])[0])
     as_is = load_speech_encoder(save_speech(tmp_path / "b", kind, do_normalize=False))
@@ -260,7 +260,7 @@ def test_sound_is_levelled_where_the_model_says_so(tmp_path: Path) -> None:
     assert np.abs(as_is([samples + 1])[0] - levels([samples])[0]).max() > 1e-2
 
 
-def test_sound_of_another_rate(tmp_path: Path) -> None:
+def test_audio_of_another_rate(tmp_path: Path) -> None:
     folder = save_speech(tmp_path, sampling_rate=8000)
     with pytest.raises(EmohopError, match="hears 8000 Hz; 16000 Hz is accepted"):
         load_speech_encoder(folder)
@@ -320,12 +320,12 @@ def test_whisper_tiny_on_real_speech() -> None:
         pytest.skip("the shared model is not here")
     import soundfile
 
-    from emohop.features.audio import sound_16k
+    from emohop.features.audio import waveform_16k
 
-    samples = sound(3.0)
+    samples = waveform(3.0)
     if file.is_file():
         found, rate = soundfile.read(file, dtype="float32")
-        samples = sound_16k(found, rate)
+        samples = waveform_16k(found, rate)
     encoder = load_speech_encoder(str(folder.resolve()))
     (got,) = encoder([samples])
     assert got.shape == (-(-len(samples) // 320), 384)

@@ -10,7 +10,7 @@ import pytest
 
 from emohop.clips import Span
 from emohop.errors import EmohopError
-from emohop.features.audio import sound_16k
+from emohop.features.audio import waveform_16k
 from emohop.features.ctranslate import is_ctranslate
 from emohop.features.transcription import Transcriber
 from emohop.media import read_audio
@@ -62,7 +62,7 @@ def test_the_words_of_actors(whisper: Transcriber) -> None:
     assert len(paths) == 8
     wrong = words = 0
     for path in paths:
-        heard = whisper(sound_16k(*read_audio(Span(path))))
+        heard = whisper(waveform_16k(*read_audio(Span(path))))
         true = SENTENCES[path.stem.split("-")[4]].split()
         wrong += errors(true, plain(" ".join(one.word for one in heard)))
         words += len(true)
@@ -72,16 +72,16 @@ def test_the_words_of_actors(whisper: Transcriber) -> None:
 
 
 @real
-def test_words_are_where_the_sound_is(whisper: Transcriber) -> None:
+def test_words_are_where_the_audio_is(whisper: Transcriber) -> None:
     path = min(RAVDESS.glob("Actor_01/03-01-*.flac"))
-    sound = sound_16k(*read_audio(Span(path)))
-    late = whisper(np.concatenate([silence(10), sound, silence(25), sound]))
-    loud = np.flatnonzero(np.abs(sound) > 0.1 * np.abs(sound).max()) / 16_000
+    waveform = waveform_16k(*read_audio(Span(path)))
+    late = whisper(np.concatenate([silence(10), waveform, silence(25), waveform]))
+    loud = np.flatnonzero(np.abs(waveform) > 0.1 * np.abs(waveform).max()) / 16_000
     first, second = late[: len(late) // 2], late[len(late) // 2 :]
     assert plain(" ".join(w.word for w in first)) == plain(" ".join(w.word for w in second))
     assert first[0].start == pytest.approx(10 + loud[0], abs=0.4)
     assert first[-1].end == pytest.approx(10 + loud[-1], abs=0.6)
-    assert second[0].start == pytest.approx(first[0].start + 25 + len(sound) / 16_000, abs=0.4)
+    assert second[0].start == pytest.approx(first[0].start + 25 + len(waveform) / 16_000, abs=0.4)
 
 
 @real

@@ -70,7 +70,7 @@ def test_a_small_half_is_enlarged() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 720), (720, 480), (100, 100), (30, 400)])
-def test_a_whole_picture_is_scaled_to_its_shorter_side(height: int, width: int) -> None:
+def test_a_whole_image_is_scaled_to_its_shorter_side(height: int, width: int) -> None:
     side = min(height, width)
     frame = np.full((height, width, 3), 255, np.uint8)
     top, left = (height - side) // 2, (width - side) // 2
@@ -85,7 +85,7 @@ def test_a_whole_picture_is_scaled_to_its_shorter_side(height: int, width: int) 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), half=st.sampled_from(["left", None]))
 @settings(max_examples=30, deadline=None)
-def test_any_picture_has_a_crop(height: int, width: int, half: Half | None) -> None:
+def test_any_image_has_a_crop(height: int, width: int, half: Half | None) -> None:
     frame = np.full((height, width, 3), 77, np.uint8)
     got = crop(frame, half, 16)
     assert got.shape == (16, 16, 3)
@@ -94,19 +94,19 @@ def test_any_picture_has_a_crop(height: int, width: int, half: Half | None) -> N
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 s of numbered pictures, one person a half: the right half's number is 2048 higher."""
+    """40 s of numbered frames, one person a half: the right half's number is 2048 higher."""
 
-    def pictures() -> Iterator[NDArray[np.uint8]]:
+    def images() -> Iterator[NDArray[np.uint8]]:
         for k in range(1200):
             halves = [numbered(k, 192, 192), numbered(k + 2048, 192, 192)]
             yield np.concatenate(halves, axis=1)
 
-    return write_video(tmp_path_factory.mktemp("film") / "a.avi", pictures(), rate=NTSC)
+    return write_video(tmp_path_factory.mktemp("film") / "a.avi", images(), rate=NTSC)
 
 
 def numbers(crops: NDArray[np.uint8] | MediaError) -> list[int]:
     assert not isinstance(crops, MediaError), crops
-    return [number_of(picture) for picture in crops]
+    return [number_of(image) for image in crops]
 
 
 def expected(span: Span, end: float | None = None) -> list[int]:
@@ -154,14 +154,14 @@ def test_a_span_without_an_end(film: Path) -> None:
     assert numbers(crops) == expected(span, 1200 / float(NTSC))
 
 
-def test_sound_longer_than_the_picture_is_no_truncation(tmp_path: Path) -> None:
-    path = numbered_video(tmp_path / "a.mp4", 20, rate=Fraction(10), sound=tone(5.0))
+def test_audio_longer_than_the_image_is_no_truncation(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.mp4", 20, rate=Fraction(10), waveform=tone(5.0))
     ((_, crops),) = faces_of([Span(path)], 3)
     assert not isinstance(crops, MediaError)
     assert crops.shape == (6, 224, 224, 3)
 
 
-def test_only_the_last_picture_may_be_missing(film: Path) -> None:
+def test_only_the_last_image_may_be_missing(film: Path) -> None:
     end = 1200 / float(NTSC)  # 40.04 s
     spans = [
         Span(film, end - 1.0, end + 0.2, "left"),
@@ -172,9 +172,9 @@ def test_only_the_last_picture_may_be_missing(film: Path) -> None:
     ]
     results = dict(faces_of(spans, 3, size=192))
     assert numbers(results[0]) == expected(spans[0])[:3]
-    assert "3 of the 5 pictures at 39.04-40.54 s are there" in str(results[1])
-    assert "no picture at 40.14-40.24 s: the video ends before it" in str(results[2])
-    assert "no picture at 50.00-52.00 s" in str(results[3])
+    assert "3 of the 5 frames at 39.04-40.54 s are there" in str(results[1])
+    assert "no frame at 40.14-40.24 s: the video ends before it" in str(results[2])
+    assert "no frame at 50.00-52.00 s" in str(results[3])
     assert numbers(results[4]) == expected(spans[4])
     for i in (1, 2, 3):
         assert isinstance(results[i], MediaError)
@@ -215,7 +215,7 @@ def test_a_span_that_is_none(film: Path, start: float, end: float | None, says: 
 
 def test_a_file_that_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "a.avi"
-    path.write_text("not a film")
+    path.write_text("not a video")
     for span in (Span(path, 0.0, 1.0), Span(path)):
         with pytest.raises(MediaError, match=r"a\.avi: "):
             list(faces_of([span], 3))

@@ -33,7 +33,7 @@ _CONVOLUTIONS: dict[str, Any] = {
 }
 
 
-def sound(seconds: float, seed: int = 0) -> NDArray[np.float32]:
+def waveform(seconds: float, seed: int = 0) -> NDArray[np.float32]:
     """A swelling tone in noise at 16 kHz."""
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * 16_000)) / 16_000

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 
-def _sound(folder: Path, ending: str, *kinds: tuple[str, int]) -> list[Path]:
+def _waveform(folder: Path, ending: str, *kinds: tuple[str, int]) -> list[Path]:
     """A short tone in each of libsndfile's subtypes, with so many channels."""
     import soundfile
 
@@ -27,7 +27,7 @@ def _sound(folder: Path, ending: str, *kinds: tuple[str, int]) -> list[Path]:
 
 def make_wav(folder: Path) -> list[Path]:
     """WAV of integers, floats and a logarithmic code, and one with more chunks."""
-    paths = _sound(folder, "wav", ("PCM_16", 1), ("PCM_24", 2), ("FLOAT", 1), ("ULAW", 1))
+    paths = _waveform(folder, "wav", ("PCM_16", 1), ("PCM_24", 2), ("FLOAT", 1), ("ULAW", 1))
     data = paths[0].read_bytes()
     note = b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf62.12.102\0"
     size = (len(data) - 8 + len(note)).to_bytes(4, "little")
@@ -38,7 +38,7 @@ def make_wav(folder: Path) -> list[Path]:
 
 def make_flac(folder: Path) -> list[Path]:
     """FLAC of 16 and 24 bits."""
-    return _sound(folder, "flac", ("PCM_16", 1), ("PCM_24", 2))
+    return _waveform(folder, "flac", ("PCM_16", 1), ("PCM_24", 2))
 
 
 def make_mp3(folder: Path) -> list[Path]:
@@ -55,7 +55,7 @@ def make_mp3(folder: Path) -> list[Path]:
         frame.sample_rate = 16_000
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    return [*_sound(folder, "mp3", ("MPEG_LAYER_III", 1)), tagged]
+    return [*_waveform(folder, "mp3", ("MPEG_LAYER_III", 1)), tagged]
 
 
 def _film(path: Path, frames: int, **options: Any) -> Path:
@@ -65,28 +65,28 @@ def _film(path: Path, frames: int, **options: Any) -> Path:
 
 
 def make_mp4(folder: Path) -> list[Path]:
-    """MP4 of two codecs with sound, and one of 30 s in which a reader seeks."""
+    """MP4 of two codecs with audio, and one of 30 s in which a reader seeks."""
     from fractions import Fraction
 
     from tests.media.making import numbered_video, tone
 
     return [
-        numbered_video(folder / "mpeg4.mp4", 10, sound=tone(0.3)),
-        _film(folder / "h264.mp4", 10, codec="libx264", sound=tone(0.3)),
-        _film(folder / "long.mp4", 30, rate=Fraction(1), gop=5, sound=np.zeros(480_000, "f4")),
+        numbered_video(folder / "mpeg4.mp4", 10, waveform=tone(0.3)),
+        _film(folder / "h264.mp4", 10, codec="libx264", waveform=tone(0.3)),
+        _film(folder / "long.mp4", 30, rate=Fraction(1), gop=5, waveform=np.zeros(480_000, "f4")),
     ]
 
 
 def make_avi(folder: Path) -> list[Path]:
-    """AVI of two codecs with sound, and one of 30 s in which a reader seeks."""
+    """AVI of two codecs with audio, and one of 30 s in which a reader seeks."""
     from fractions import Fraction
 
     from tests.media.making import numbered_video, tone
 
     return [
-        numbered_video(folder / "mpeg4.avi", 10, sound=tone(0.3)),
-        _film(folder / "mpeg2.avi", 10, codec="mpeg2video", rate=Fraction(25), sound=tone(0.4)),
-        _film(folder / "long.avi", 30, rate=Fraction(1), gop=5, sound=np.zeros(480_000, "f4")),
+        numbered_video(folder / "mpeg4.avi", 10, waveform=tone(0.3)),
+        _film(folder / "mpeg2.avi", 10, codec="mpeg2video", rate=Fraction(25), waveform=tone(0.4)),
+        _film(folder / "long.avi", 30, rate=Fraction(1), gop=5, waveform=np.zeros(480_000, "f4")),
     ]
 
 

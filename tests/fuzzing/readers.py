@@ -39,18 +39,18 @@ def _all(*steps: Callable[[], object], or_not: Sequence[Callable[[], object]] = 
         raise refusals[0]
 
 
-def _sounds(path: Path) -> None:
+def _waveforms(path: Path) -> None:
     """Several spans in one go, as a corpus is prepared."""
     from emohop.clips import Span
     from emohop.media import read_audio_spans
 
-    for _, sound in read_audio_spans([Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]):
-        if isinstance(sound, EmohopError):
-            clear(sound)
+    for _, waveform in read_audio_spans([Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]):
+        if isinstance(waveform, EmohopError):
+            clear(waveform)
 
 
-def read_sound(path: Path) -> None:
-    """The header, the whole sound and a span of it, with features."""
+def read_audio_of(path: Path) -> None:
+    """The header, the whole audio and a span of it, with features."""
     from emohop.clips import Span
     from emohop.features.audio import mfcc120
     from emohop.media import probe, read_audio
@@ -59,20 +59,20 @@ def read_sound(path: Path) -> None:
         lambda: probe(path),
         lambda: mfcc120(*read_audio(Span(path))),
         lambda: read_audio(Span(path, 0.05, 0.1)),
-        lambda: _sounds(path),
+        lambda: _waveforms(path),
     )
 
 
 def read_film(path: Path) -> None:
-    """The header, the sound, pictures at times near and far, and the crops of spans."""
+    """The header, the audio, frames at times near and far, and the crops of spans."""
     from emohop.clips import Span
     from emohop.features.audio import mfcc120
     from emohop.features.video import faces_of
     from emohop.media import frames_at, probe, read_audio
 
-    def pictures() -> None:
-        for _, picture in frames_at(path, [0.0, 0.1, 0.1, 9.5, 21.0, 29.5]):
-            picture.sum()
+    def frames() -> None:
+        for _, frame in frames_at(path, [0.0, 0.1, 0.1, 9.5, 21.0, 29.5]):
+            frame.sum()
 
     def crops() -> None:
         spans = [Span(path), Span(path, 0.05, 0.3, "left"), Span(path, 12.0, 14.0, "right")]
@@ -83,8 +83,8 @@ def read_film(path: Path) -> None:
     _all(
         lambda: probe(path),
         lambda: mfcc120(*read_audio(Span(path))),
-        lambda: _sounds(path),
-        pictures,
+        lambda: _waveforms(path),
+        frames,
         crops,
         or_not=[lambda: read_audio(Span(path, 9.0, 9.1))],
     )
@@ -166,7 +166,7 @@ def read_model(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], None]] = {
-    **dict.fromkeys(("wav", "flac", "mp3"), read_sound),
+    **dict.fromkeys(("wav", "flac", "mp3"), read_audio_of),
     **dict.fromkeys(("mp4", "avi"), read_film),
     "csv": read_csv,
     **dict.fromkeys(("evaluation", "transcription"), read_iemocap),

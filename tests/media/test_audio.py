@@ -55,8 +55,8 @@ def test_exact_samples_of_a_span(tmp_path: Path, name: str, subtype: str) -> Non
     samples = tone(2.0) * np.linspace(0, 1, 2 * RATE, dtype=np.float32)
     path = tmp_path / name
     soundfile.write(path, samples, RATE, subtype)
-    with audio_file(path) as sound:
-        assert sound is not None
+    with audio_file(path) as waveform:
+        assert waveform is not None
     got, rate = read_audio(Span(path, 0.5, 1.25))
     assert (rate, str(got.dtype), got.shape) == (RATE, "float32", (12_000,))
     np.testing.assert_allclose(got, samples[8_000:20_000], atol=2**-15)
@@ -76,8 +76,8 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
 def test_every_kind_of_sample_by_ffmpeg(tmp_path: Path, codec: str) -> None:
     stereo = np.stack([tone(0.5), np.full(8_000, -0.5, np.float32)])
     path = encode(tmp_path / "a.mkv", stereo, codec, "stereo")
-    with audio_file(path) as sound:
-        assert sound is None
+    with audio_file(path) as waveform:
+        assert waveform is None
     got, rate = read_audio(Span(path, 0.1, 0.4))
     assert rate == RATE
     tolerance = 2**-7 if codec == "pcm_u8" else 2**-15
@@ -98,7 +98,7 @@ def test_every_kind_of_sample_by_ffmpeg(tmp_path: Path, codec: str) -> None:
         ("a.aac", "aac"),
     ],
 )
-def test_sound_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
+def test_audio_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
     path = encode(tmp_path / name, clicks()[None], codec)
     whole, rate = read_audio(Span(path))
     assert rate == (48_000 if codec == "libopus" else RATE)
@@ -115,8 +115,8 @@ def test_sound_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
         assert 0.012 < heard[-1] - heard[0] < 0.040
 
 
-def test_the_sound_of_a_film(tmp_path: Path) -> None:
-    path = numbered_video(tmp_path / "a.mp4", 40, rate=Fraction(10), sound=clicks()[: 4 * RATE])
+def test_the_audio_of_a_video(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.mp4", 40, rate=Fraction(10), waveform=clicks()[: 4 * RATE])
     got, _ = read_audio(Span(path, 2.0, 2.5))
     assert np.flatnonzero(np.abs(got) > 0.3)[0] / RATE == pytest.approx(0.25, abs=0.003)
 
@@ -202,7 +202,7 @@ def _boasting_flac(path: Path) -> None:
 
 def _cut_avi(path: Path) -> None:
     film = path.with_suffix(".avi")
-    numbered_video(film, 100, rate=Fraction(25), sound=tone(4.0))
+    numbered_video(film, 100, rate=Fraction(25), waveform=tone(4.0))
     data = film.read_bytes()
     path.write_bytes(data[: len(data) // 2])
 
@@ -211,7 +211,7 @@ def _cut_avi(path: Path) -> None:
 def test_a_file_that_is_cut_short(tmp_path: Path, make: Callable[[Path], None]) -> None:
     path = tmp_path / "a.wav"
     make(path)
-    with pytest.raises(MediaError, match=r"cut short|damaged sound|more than 1.0 h in one clip"):
+    with pytest.raises(MediaError, match=r"cut short|damaged audio|more than 1.0 h in one clip"):
         read_audio(Span(path))
     assert len(read_audio(Span(path, 0.0, 0.4))[0]) == round(0.4 * RATE)
 
@@ -237,7 +237,7 @@ def test_damage_counts_only_inside_the_span(tmp_path: Path) -> None:
     for span in (Span(path, 0.5, 3.5), Span(path, 5.0, 7.5)):
         assert len(read_audio(span)[0]) > 2 * RATE
     for span in (Span(path), Span(path, 3.5, 5.0)):
-        with pytest.raises(MediaError, match=r"damaged sound at 4\.\d\d s"):
+        with pytest.raises(MediaError, match=r"damaged audio at 4\.\d\d s"):
             read_audio(span)
 
 

@@ -1,4 +1,4 @@
-"""The sounds of many spans of one file are those of each alone, whatever the container."""
+"""The waveforms of many spans of one file are those of each alone, whatever the container."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def test_files_as_a_whole(tmp_path: Path) -> None:
     assert list(read_audio_spans([])) == []
     with pytest.raises(ValueError, match="one file at a time"):
         list(read_audio_spans([Span(tmp_path / "a.wav"), Span(tmp_path / "b.wav")]))
-    (tmp_path / "a.mp3").write_bytes(b"no sound at all")
+    (tmp_path / "a.mp3").write_bytes(b"no audio at all")
     two = [Span(tmp_path / "a.mp3", 0, 1), Span(tmp_path / "a.mp3", 1, 2)]
-    with pytest.raises(MediaError, match="not a sound or video file"):
+    with pytest.raises(MediaError, match="not an audio or video file"):
         list(read_audio_spans(two))
     ((_, error),) = read_audio_spans(two[:1])
     assert isinstance(error, MediaError)

@@ -18,8 +18,8 @@ from emohop.media import frames_at, probe, read_audio
 from tests.media.making import numbered_video, tone
 
 
-def test_probe_of_a_film(tmp_path: Path) -> None:
-    path = numbered_video(tmp_path / "a.mp4", 30, rate=Fraction(15000, 1001), sound=tone(3.0))
+def test_probe_of_a_video(tmp_path: Path) -> None:
+    path = numbered_video(tmp_path / "a.mp4", 30, rate=Fraction(15000, 1001), waveform=tone(3.0))
     media = probe(path)
     assert media.has_audio
     assert (media.sample_rate, media.width, media.height) == (16_000, 192, 48)
@@ -29,13 +29,13 @@ def test_probe_of_a_film(tmp_path: Path) -> None:
 
 
 def test_probe_measures_where_the_header_is_silent(tmp_path: Path) -> None:
-    path = numbered_video(tmp_path / "a.mkv", 50, rate=Fraction(25), sound=tone(4.0))
+    path = numbered_video(tmp_path / "a.mkv", 50, rate=Fraction(25), waveform=tone(4.0))
     media = probe(path)
     assert media.video_duration == pytest.approx(2.0, abs=0.01)
     assert media.duration == pytest.approx(4.0, abs=0.1)
 
 
-def test_probe_of_a_sound(tmp_path: Path) -> None:
+def test_probe_of_a_audio(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     soundfile.write(path, tone(1.5), 16_000)
     media = probe(path)
@@ -59,7 +59,7 @@ def _text(path: Path) -> None:
     path.write_text("[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\n" * 50)
 
 
-def _picture(path: Path) -> None:
+def _image(path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(path, format="png")
@@ -101,7 +101,7 @@ READERS: list[Callable[[Path], object]] = [
         (_folder, "not a file"),
         (_empty, "the file is empty"),
         (_text, ""),
-        (_picture, ""),
+        (_image, ""),
         (_photograph, ""),
         (_playlist, ""),
         (_script, ""),
@@ -129,12 +129,12 @@ def test_what_is_no_medium(
 
 def test_the_missing_stream_is_named(tmp_path: Path) -> None:
     film = numbered_video(tmp_path / "mute.avi", 3)
-    with pytest.raises(MediaError, match=r"mute\.avi: holds no sound"):
+    with pytest.raises(MediaError, match=r"mute\.avi: holds no audio"):
         read_audio(Span(film))
-    sound = tmp_path / "a.wav"
-    soundfile.write(sound, tone(0.5), 16_000)
+    waveform = tmp_path / "a.wav"
+    soundfile.write(waveform, tone(0.5), 16_000)
     with pytest.raises(MediaError, match=r"a\.wav: holds no video"):
-        next(frames_at(sound, [0.0]))
+        next(frames_at(waveform, [0.0]))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -169,7 +169,7 @@ def test_a_cut_wave_is_noticed(tmp_path: Path) -> None:
 def test_titles_in_another_code_than_utf_8(tmp_path: Path, container: str) -> None:
     """PyAV 18 raises UnicodeDecodeError for them unless it is told not to."""
     path = tmp_path / f"a.{container}"
-    titled = numbered_video(path, 5, title="A title", sound=tone(0.2)).read_bytes()
+    titled = numbered_video(path, 5, title="A title", waveform=tone(0.2)).read_bytes()
     assert b"A title" in titled
     path.write_bytes(titled.replace(b"A title", "Verhöre".encode("latin-1")))
     assert probe(path).has_audio

@@ -29,7 +29,7 @@ VIDEOS = [
 
 
 def numbers(path: Path, times: Any) -> dict[int, int]:
-    return {i: number_of(picture) for i, picture in frames_at(path, times)}
+    return {i: number_of(image) for i, image in frames_at(path, times)}
 
 
 def moments(frames: int, rate: Fraction, seed: int = 0) -> NDArray[np.float64]:
@@ -66,7 +66,7 @@ def test_frames_that_come_at_uneven_times(tmp_path: Path) -> None:
     assert numbers(path, times) == dict(enumerate(expected))
 
 
-def test_times_count_from_the_first_picture(tmp_path: Path) -> None:
+def test_times_count_from_the_first_image(tmp_path: Path) -> None:
     stamps = list(range(2000, 2000 + 30 * 40, 40))
     path = numbered_video(
         tmp_path / "a.mkv", 30, codec="libx264", stamps=stamps, time_base=Fraction(1, 1000)
@@ -76,9 +76,9 @@ def test_times_count_from_the_first_picture(tmp_path: Path) -> None:
 
 def test_one_frame_can_serve_several_times(tmp_path: Path) -> None:
     path = numbered_video(tmp_path / "a.avi", 6, rate=Fraction(2))
-    pictures = dict(frames_at(path, [0.1, 0.4, 0.4, 0.6]))
-    assert [number_of(p) for p in pictures.values()] == [0, 0, 0, 1]
-    assert pictures[0] is pictures[1] is pictures[2]
+    images = dict(frames_at(path, [0.1, 0.4, 0.4, 0.6]))
+    assert [number_of(p) for p in images.values()] == [0, 0, 0, 1]
+    assert images[0] is images[1] is images[2]
 
 
 def test_a_frame_lasts_one_frame_at_the_end(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_damaged_file_does_not_raise(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", [range(20, 30), range(10)])
 def test_what_does_not_decode_is_not_made_up(tmp_path: Path, bad: range) -> None:
-    """A group of spoilt packets: the picture before it is on screen for its own time only."""
+    """A group of spoilt packets: the frame before it is on screen for its own time only."""
     path = numbered_video(tmp_path / "a.mp4", 50, rate=Fraction(10), codec="libx264", gop=10)
     data = bytearray(path.read_bytes())
     import av
@@ -146,8 +146,8 @@ def test_what_does_not_decode_is_not_made_up(tmp_path: Path, bad: range) -> None
 def test_a_telephone_held_upright(tmp_path: Path, angle: int) -> None:
     import av
 
-    picture = np.zeros((48, 96, 3), np.uint8)
-    picture[:16, :16] = 255
+    image = np.zeros((48, 96, 3), np.uint8)
+    image[:16, :16] = 255
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as out:
         stream: Any = out.add_stream("mpeg4", rate=10)
@@ -156,10 +156,10 @@ def test_a_telephone_held_upright(tmp_path: Path, angle: int) -> None:
             pytest.skip("this PyAV cannot write a rotation")
         stream.set_display_rotation(angle)
         for _ in range(3):
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))
     ((_, shown),) = frames_at(path, [0.0])
-    expected = np.rot90(picture, angle // 90)
+    expected = np.rot90(image, angle // 90)
     assert shown.shape == expected.shape
     assert np.abs(shown.astype(int) - expected).mean() < 6
 
@@ -171,7 +171,7 @@ def test_times_must_ascend(tmp_path: Path, times: list[float]) -> None:
         next(frames_at(path, times))
 
 
-def test_a_picture_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = numbered_video(tmp_path / "a.avi", 3)
     monkeypatch.setattr("emohop.media.container.MAX_SIDE_PIXELS", 100)
     with pytest.raises(MediaError, match="192x48"):

@@ -61,7 +61,7 @@ def as_graph(network: nn.Module, case: ModelSettings, sizes: InputDims = SIZES) 
 
 
 @pytest.fixture(scope="module")
-def sound_alone() -> bytes:
+def audio_alone() -> bytes:
     """The graph of `are`, the quickest to make."""
     return as_graph(drawn(CASES["are"]), CASES["are"])
 
@@ -96,9 +96,9 @@ def test_states_of_words_and_layers() -> None:
         assert_equal(run(graph, clips), run(network, clips))
 
 
-def test_the_graph_says_nothing_of_the_machine_that_made_it(sound_alone: bytes) -> None:
-    assert str(Path(__file__).parents[2]).encode() not in sound_alone
-    assert b".py" not in sound_alone
+def test_the_graph_says_nothing_of_the_machine_that_made_it(audio_alone: bytes) -> None:
+    assert str(Path(__file__).parents[2]).encode() not in audio_alone
+    assert b".py" not in audio_alone
 
 
 def test_int8_by_hand() -> None:
@@ -131,25 +131,25 @@ def other_classes(sizes: InputDims) -> InputDims:
     return replace(sizes, classes=4)
 
 
-def wider_sound(sizes: InputDims) -> InputDims:
+def wider_audio(sizes: InputDims) -> InputDims:
     return replace(sizes, steps={**sizes.steps, Modality.AUDIO: 7})
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(other_classes, "its logits are"), (wider_sound, "its audio is .* not of 7")],
+    [(other_classes, "its logits are"), (wider_audio, "its audio is .* not of 7")],
 )
 def test_a_graph_of_another_model(
-    change: Callable[[InputDims], InputDims], said: str, sound_alone: bytes, tmp_path: Path
+    change: Callable[[InputDims], InputDims], said: str, audio_alone: bytes, tmp_path: Path
 ) -> None:
-    (tmp_path / GRAPH).write_bytes(sound_alone)
+    (tmp_path / GRAPH).write_bytes(audio_alone)
     OnnxNetwork.load(tmp_path / GRAPH, CASES["are"], SIZES)
     with pytest.raises(EmohopError, match=f"does not hold this model: {said}"):
         OnnxNetwork.load(tmp_path / GRAPH, CASES["are"], change(SIZES))
 
 
-def test_a_modality_too_many(sound_alone: bytes, tmp_path: Path) -> None:
-    (tmp_path / GRAPH).write_bytes(sound_alone)
+def test_a_modality_too_many(audio_alone: bytes, tmp_path: Path) -> None:
+    (tmp_path / GRAPH).write_bytes(audio_alone)
     with pytest.raises(EmohopError, match="it has an input audio"):
         OnnxNetwork.load(tmp_path / GRAPH, settings(name="tre"), SIZES)
 
@@ -175,10 +175,10 @@ def test_a_graph_of_somebody_else(tmp_path: Path) -> None:
         OnnxNetwork.load(tmp_path / GRAPH, ModelSettings(), SIZES)
 
 
-def test_a_graph_that_gives_no_numbers(sound_alone: bytes) -> None:
+def test_a_graph_that_gives_no_numbers(audio_alone: bytes) -> None:
     import onnx
 
-    graph = onnx.ModelProto.FromString(sound_alone)
+    graph = onnx.ModelProto.FromString(audio_alone)
     for weight in graph.graph.initializer:
         if weight.data_type == onnx.TensorProto.FLOAT:
             values = np.full(list(weight.dims), np.nan, np.float32)

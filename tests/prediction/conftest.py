@@ -1,4 +1,4 @@
-"""Films of three speakers with sound and words, and a model that was trained on them."""
+"""Films of three speakers with audio and words, and a model that was trained on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emohop.prediction import Predictor
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.training.run import train
-from tests.features.tiny import sound
+from tests.features.tiny import waveform
 from tests.media.making import write_video
 
 SAID = ("Excuse me, can't you see?", "No way!", "What a day.")
@@ -22,18 +22,18 @@ FILMS = 18
 
 
 def film(path: Path, number: int) -> Path:
-    """A film of a second or so; its brightness and its pitch tell one class from the other."""
+    """A video of a second or so; its brightness and its pitch tell one class from the other."""
     seconds = 0.9 + 0.05 * (number % 5)
     shade = 60 if number % 2 else 180
     rng = np.random.default_rng(number)
     noise = rng.integers(0, 30, (round(10 * seconds), 120, 160, 3))
-    pictures = [(shade + frame).astype(np.uint8) for frame in noise]
-    return write_video(path, pictures, Fraction(10), sound=sound(seconds, seed=number % 2))
+    frames = [(shade + frame).astype(np.uint8) for frame in noise]
+    return write_video(path, frames, Fraction(10), waveform=waveform(seconds, seed=number % 2))
 
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The table of a corpus of films."""
+    """The table of a corpus of videos."""
     root = tmp_path_factory.mktemp("films")
     lines = ["path,id,label,speaker,transcript"]
     for number in range(FILMS):
@@ -53,7 +53,7 @@ def prepared(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """amh with 4 hops over sound, words and pictures."""
+    """amh with 4 hops over audio, text and video."""
     run = tmp_path_factory.mktemp("run") / "run"
     small = ["model.hops=4", "model.audio.hidden=6", "model.text.hidden=6", "model.video.hidden=6"]
     more = [

@@ -22,7 +22,7 @@ from emohop.prediction.attention_maps import AttentionMap, hops_of
 from emohop.prediction.inputs import source_of_file, source_of_words
 from emohop.prediction.transcripts import Transcript
 from emohop.storage import Row, open_prepared
-from tests.features.tiny import sound
+from tests.features.tiny import waveform
 from tests.prediction.conftest import FILMS, SAID, film
 
 
@@ -31,10 +31,10 @@ def close(one: Prediction, other: Prediction, tolerance: float = 1e-4) -> bool:
     return one.label == other.label and all(abs(p - q) <= tolerance for p, q in pairs)
 
 
-def blinded(path: Path, given: Path, *, sounds: bool = True) -> Path:
-    """A film whose pictures are no pictures any more; its sound stays, if it is to."""
+def blinded(path: Path, given: Path, *, waveforms: bool = True) -> Path:
+    """A video whose frames are no frames any more; its audio stays, if it is to."""
     with av.open(str(given)) as film, av.open(str(path), "w") as out:
-        kept = [film.streams.video[0], *(film.streams.audio if sounds else ())]
+        kept = [film.streams.video[0], *(film.streams.audio if waveforms else ())]
         streams = {stream.index: out.add_stream_from_template(stream) for stream in kept}
         for packet in film.demux(kept):
             if packet.dts is None:
@@ -115,8 +115,8 @@ def test_less_than_all(films: Path, predictor: Predictor, tmp_path: Path) -> Non
 def test_arrays_are_as_good_as_files(films: Path, predictor: Predictor) -> None:
     path = films.parent / "5.mp4"
     samples, rate = read_audio(Span(path))
-    pictures = np.stack([picture for _, picture in frames_at(path, [0, 1 / 3, 2 / 3])])
-    arrays = {"sound": samples, "pictures": pictures}
+    images = np.stack([image for _, image in frames_at(path, [0, 1 / 3, 2 / 3])])
+    arrays = {"audio": samples, "video": images}
     found = predictor(arrays, SAID[1], sample_rate=rate)
     assert found.source == "array"
     assert close(found, predictor(path, SAID[1]), 1e-3)
@@ -124,7 +124,7 @@ def test_arrays_are_as_good_as_files(films: Path, predictor: Predictor) -> None:
     mono = predictor(samples, sample_rate=rate)
     assert close(mono, predictor(stereo, sample_rate=rate))
     assert mono.missing == (Modality.TEXT, Modality.VIDEO)
-    assert predictor({"pictures": pictures}).used == (Modality.VIDEO,)
+    assert predictor({"video": images}).used == (Modality.VIDEO,)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a", "avi", "mkv"])
@@ -132,7 +132,7 @@ def test_arrays_are_as_good_as_files(films: Path, predictor: Predictor) -> None:
 def test_any_format_and_rate(suffix: str, rate: int, predictor: Predictor, tmp_path: Path) -> None:
     import av
 
-    tone = sound(1.5)
+    tone = waveform(1.5)
     samples = np.interp(np.arange(round(1.5 * rate)) / rate, np.arange(len(tone)) / 16_000, tone)
     path = tmp_path / f"clip.{suffix}"
     codecs = {"m4a": "aac", "avi": "pcm_s16le", "mkv": "aac", "mp3": "mp3"}
@@ -182,15 +182,15 @@ def test_one_bad_clip_does_not_stop_the_others(
     ("source", "said"),
     [
         (None, "nothing to predict"),
-        ({}, "no arrays: sound, pictures or both"),
-        ({"audio": np.zeros(9)}, "no arrays 'audio': sound and pictures are accepted"),
-        (np.zeros((3, 3, 3)), r"sound of shape \(3, 3, 3\) and type float64"),
+        ({}, "no arrays: audio, frames or both"),
+        ({"audio": np.zeros(9)}, "no arrays 'audio': audio and frames are accepted"),
+        (np.zeros((3, 3, 3)), r"audio of shape \(3, 3, 3\) and type float64"),
         (np.zeros(16_000, np.int16), "type int16: numbers from -1 to 1"),
-        (np.full(16_000, np.nan), "sound holds NaN or infinity"),
-        (np.full(16_000, -3e38), r"sound of up to 3e\+38: numbers from -1 to 1"),
+        (np.full(16_000, np.nan), "audio holds NaN or infinity"),
+        (np.full(16_000, -3e38), r"audio of up to 3e\+38: numbers from -1 to 1"),
         (np.zeros(10), "10 samples|0.025 s|too short|25 ms"),
-        ({"pictures": np.zeros((2, 9, 9), np.uint8)}, r"pictures of shape \(2, 9, 9\)"),
-        ({"pictures": np.zeros((0, 9, 9, 3), np.uint8)}, "there is nothing to see"),
+        ({"video": np.zeros((2, 9, 9), np.uint8)}, r"frames of shape \(2, 9, 9\)"),
+        ({"video": np.zeros((0, 9, 9, 3), np.uint8)}, "there is nothing to see"),
         ("nowhere.wav", "nowhere.wav"),
     ],
 )
@@ -216,7 +216,7 @@ def test_silence_and_black_are_something(predictor: Predictor, tmp_path: Path) -
     soundfile.write(tmp_path / "silence.wav", np.zeros(16_000, np.float32), 16_000)
     found = predictor(tmp_path / "silence.wav")
     assert found.used == (Modality.AUDIO,)
-    black = predictor({"pictures": np.zeros((3, 32, 32, 3), np.uint8)})
+    black = predictor({"video": np.zeros((3, 32, 32, 3), np.uint8)})
     assert black.used == (Modality.VIDEO,)
     assert sum(black.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
@@ -262,7 +262,7 @@ def test_a_model_that_pays_no_attention_and_one_modality(
     assert found.used == (Modality.AUDIO,)
     assert found.attention == ()
     assert found.unknown_words == ()
-    assert list(predictor.extractor.encoders) == [Modality.AUDIO]  # no picture is looked at
+    assert list(predictor.extractor.encoders) == [Modality.AUDIO]  # no frame is looked at
     with pytest.raises(MediaError, match="nothing that this model looks at: audio"):
         predictor(text="words alone")
 
@@ -299,7 +299,7 @@ def test_a_model_is_loaded_without_torch_s_compiler(model: Path) -> None:
     assert done.stdout == "[]\n"
 
 
-def test_a_film_whose_pictures_cannot_be_read(
+def test_a_video_whose_images_cannot_be_read(
     predictor: Predictor, films: Path, tmp_path: Path
 ) -> None:
     path = blinded(tmp_path / "blind.mkv", films.parent / "1.mp4")
@@ -311,13 +311,13 @@ def test_a_film_whose_pictures_cannot_be_read(
     assert isinstance(one[1], Prediction)
     assert one[1].used == ("audio",)
     assert other[1] == found
-    sound = read_audio(Span(path))
-    assert close(found, predictor(sound[0], "No way!", sample_rate=sound[1]))
+    waveform = read_audio(Span(path))
+    assert close(found, predictor(waveform[0], "No way!", sample_rate=waveform[1]))
 
 
 def test_words_do_not_stand_in_for_a_file_that_cannot_be_read(
     predictor: Predictor, films: Path, tmp_path: Path
 ) -> None:
-    path = blinded(tmp_path / "blind.mkv", films.parent / "1.mp4", sounds=False)
+    path = blinded(tmp_path / "blind.mkv", films.parent / "1.mp4", waveforms=False)
     with pytest.raises(MediaError, match=r"blind\.mkv: "):
         predictor(path, "No way!")

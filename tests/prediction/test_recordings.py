@@ -51,16 +51,16 @@ def test_evenly(seconds: str, edges: list[float], recording: Path) -> None:
     assert spans(list(segments_of(recording, seconds))) == list(pairwise(edges))
 
 
-def test_the_sound_goes_on_after_the_picture(tmp_path: Path) -> None:
-    """A segment's picture ends with the picture, and a segment after its end has none."""
-    pictures = [np.zeros((32, 32, 3), np.uint8)] * 10
-    film = write_video(tmp_path / "a.mkv", pictures, Fraction(5), sound=tone(6.0))
+def test_the_audio_goes_on_after_the_frame(tmp_path: Path) -> None:
+    """A segment's frame ends with the frame, and a segment after its end has none."""
+    frames = [np.zeros((32, 32, 3), np.uint8)] * 10
+    film = write_video(tmp_path / "a.mkv", frames, Fraction(5), waveform=tone(6.0))
     first, second, third = segments_of(film, write_cues(tmp_path))
     assert [one.clip.audio and one.clip.audio.end for one in (first, second, third)] == [1, 3, 5]
     assert first.clip.video is not None
     assert first.clip.video.end == 1
     assert second.clip.video is not None
-    assert second.clip.video.end == pytest.approx(2, abs=0.21)  # of its ten pictures at 5 a second
+    assert second.clip.video.end == pytest.approx(2, abs=0.21)  # of its ten frames at 5 a second
     assert third.clip.video is None
 
 
@@ -135,9 +135,9 @@ def test_nobody_speaks_and_nothing_is_heard(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", silence(3), 16_000)
     with pytest.raises(MediaError, match="nobody speaks in it: give --segments SECONDS"):
         list(segments_of(tmp_path / "a.wav", "speech"))
-    pictures = [np.full((64, 64, 3), k, np.uint8) for k in range(20)]
-    write_video(tmp_path / "b.mp4", pictures, Fraction(10))
-    with pytest.raises(EmohopError, match=r"b\.mp4 has no sound"):
+    frames = [np.full((64, 64, 3), k, np.uint8) for k in range(20)]
+    write_video(tmp_path / "b.mp4", frames, Fraction(10))
+    with pytest.raises(EmohopError, match=r"b\.mp4 has no audio"):
         list(segments_of(tmp_path / "b.mp4", "speech"))
     assert len(list(segments_of(tmp_path / "b.mp4", "1"))) == 2
 

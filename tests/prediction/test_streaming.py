@@ -1,4 +1,4 @@
-"""A stream says what the predictor says of the same sound as a whole clip."""
+"""A stream says what the predictor says of the same audio as a whole clip."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from emohop.prediction.segmentation import segments_of
 from emohop.prediction.streaming import Stream, Update
 from emohop.preprocessor import Preprocessor
 from tests.features.test_activity import RECORDING
-from tests.features.tiny import sound
+from tests.features.tiny import waveform
 from tests.prediction.conftest import SAID
 
-Sound = NDArray[np.float32]
+Waveform = NDArray[np.float32]
 LONGEST = 750
 """Frames that the model of the tests reads, 7.515 s."""
 
@@ -41,7 +41,7 @@ LONGEST = 750
 def made(
     *settings: tuple[str, Any], audio: str = "mfcc120", prosody: bool = False, frames: int = LONGEST
 ) -> Predictor:
-    """A predictor with random weights on sound and words, of these settings."""
+    """A predictor with random weights on audio and words, of these settings."""
     values: dict[str, Any] = {
         "name": "amh", "hops": 3, "modalities": ("audio", "text"), "prosody": prosody,
         "audio": {"hidden": 7, "max_length": frames}, "text": {"hidden": 5, "embedding": 4},
@@ -81,8 +81,8 @@ def made(
     return Predictor(network, preprocessor, config, device="cpu")
 
 
-def pieces(samples: Sound, seed: int) -> list[Sound]:
-    """Sound in pieces of any lengths, empty and tiny ones among them."""
+def pieces(samples: Waveform, seed: int) -> list[Waveform]:
+    """Audio in pieces of any lengths, empty and tiny ones among them."""
     rng = np.random.default_rng(seed)
     scale = float(rng.choice([50, 700, 8000]))
     found, at = [samples[:0]], 0
@@ -93,7 +93,7 @@ def pieces(samples: Sound, seed: int) -> list[Sound]:
     return found
 
 
-def heard(stream: Stream, parts: list[Sound]) -> list[Update]:
+def heard(stream: Stream, parts: list[Waveform]) -> list[Update]:
     return [update for part in parts for update in stream.add(part)] + stream.finish()
 
 
@@ -120,7 +120,7 @@ def same(found: Prediction, expected: Prediction, start: float = 0.0) -> None:
 @pytest.mark.parametrize("kind", AUDIO_FEATURES)
 @pytest.mark.parametrize("seed", range(6))
 def test_growing_frames_are_those_of_the_whole(kind: str, seed: int) -> None:
-    whole = sound(0.3 + 0.4 * seed, seed=seed)
+    whole = waveform(0.3 + 0.4 * seed, seed=seed)
     feature = AUDIO_FEATURES[kind]
     growing, at, final = GrowingFrames(feature), 0, 0
     for piece in pieces(whole, seed):
@@ -181,7 +181,7 @@ def test_a_stream_says_what_is_said_of_the_whole_clip(kind: str, audio: str) -> 
     predictor = made(*KINDS[kind], audio=audio)
     for seed in range(3):
         seconds, text = (2.3, 0.61, 3.0)[seed], (None, "Excuse me", "")[seed]
-        whole = sound(seconds, seed=seed)
+        whole = waveform(seconds, seed=seed)
         stream, at = predictor.stream(text), 0
         said = 0
         for piece in pieces(whole, seed):
@@ -207,7 +207,7 @@ def test_other_rates(rate: int) -> None:
 
 def test_prosody_is_of_the_whole_clip() -> None:
     pytest.importorskip("opensmile")
-    predictor, whole = made(prosody=True), sound(1.6)
+    predictor, whole = made(prosody=True), waveform(1.6)
     updates = heard(predictor.stream(), pieces(whole, 1))
     same(updates[-1].prediction, predictor(whole))
 
@@ -230,7 +230,7 @@ def test_a_pretrained_encoder_reads_it_anew(tmp_path: Path) -> None:
     )  # fmt: skip
     network = build(predictor.settings, sizes).eval()
     predictor = replace(predictor, preprocessor=preprocessor, network=network)
-    whole = sound(2.0)
+    whole = waveform(2.0)
     updates = heard(predictor.stream(), pieces(whole, 0))
     finals = [found for found, final in updates if final]
     assert finals[0].end == pytest.approx(60 / encoder.steps_per_second, abs=1e-3)
@@ -240,7 +240,7 @@ def test_a_pretrained_encoder_reads_it_anew(tmp_path: Path) -> None:
 
 
 def test_the_words_may_come_and_change(predictor: Predictor) -> None:
-    whole = sound(1.6)
+    whole = waveform(1.6)
     stream = predictor.stream()
     ((first, _),) = stream.add(whole[:9000])
     same(first, predictor(whole[:9000]))
@@ -258,7 +258,7 @@ def test_the_words_may_come_and_change(predictor: Predictor) -> None:
 
 
 def test_a_long_stream_is_cut_where_the_model_is_full() -> None:
-    predictor, whole = made(frames=100), sound(3.4)
+    predictor, whole = made(frames=100), waveform(3.4)
     most = 400 + 99 * 160
     stream = predictor.stream("Excuse me")
     updates = heard(stream, pieces(whole, 3))
@@ -281,7 +281,7 @@ def test_a_long_stream_is_cut_where_the_model_is_full() -> None:
 
 
 def test_memory_does_not_grow_with_a_stream() -> None:
-    predictor, noise = made(frames=50), sound(0.25)
+    predictor, noise = made(frames=50), waveform(0.25)
     stream = predictor.stream()
     tracemalloc.start()
     held = []
@@ -339,14 +339,14 @@ def test_words_alone_and_nothing_at_all() -> None:
     [
         (np.full(9, np.nan, "f4"), "NaN or infinity"),
         (np.array([1e300]), "NaN or infinity"),
-        (np.array([0, -2e12]), r"sound of up to 2e\+12"),
+        (np.array([0, -2e12]), r"audio of up to 2e\+12"),
         (np.zeros((9, 2), "f4"), r"shape \(9, 2\)"),
         (np.zeros(9, np.int16), "type int16"),
         ([["a"]], "a stream takes one channel"),
     ],
 )
 def test_what_cannot_be_heard_changes_nothing(piece: Any, said: str) -> None:
-    predictor, whole = made(), sound(0.7)
+    predictor, whole = made(), waveform(0.7)
     stream = predictor.stream()
     stream.add(whole[:5000])
     with pytest.raises(EmohopError, match=said) as error:
@@ -365,9 +365,9 @@ def test_what_is_no_stream() -> None:
         with pytest.raises(EmohopError, match=r"(are|is) accepted"):
             predictor.stream(**values)
     stream = predictor.stream()
-    stream.add(sound(0.3))
+    stream.add(waveform(0.3))
     stream.finish()
-    for again in (stream.finish, lambda: stream.add(sound(0.1))):
+    for again in (stream.finish, lambda: stream.add(waveform(0.1))):
         with pytest.raises(EmohopError, match="finished"):
             again()
 
@@ -375,14 +375,14 @@ def test_what_is_no_stream() -> None:
 def test_a_model_that_hears_nothing() -> None:
     predictor = made()
     preprocessor = replace(predictor.preprocessor, max_length={Modality.TEXT: 9})
-    with pytest.raises(EmohopError, match="does not look at sound"):
+    with pytest.raises(EmohopError, match="does not look at audio"):
         replace(predictor, preprocessor=preprocessor).stream()
 
 
 def test_the_documented_stream(predictor: Predictor, capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs/predicting.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(stream = .*?)```", page, re.DOTALL)
-    microphone = np.array_split(np.tile(sound(1.0), 4), 40)  # 1.33 s at 48 kHz
+    microphone = np.array_split(np.tile(waveform(1.0), 4), 40)  # 1.33 s at 48 kHz
     exec(code, {"predictor": predictor, "microphone": microphone})
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[3:] for line in lines] == [["so", "far"], ["so", "far"], []]

@@ -13,7 +13,7 @@ from tests.preparation.twelve import CLIPS
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Twelve sounds of two labels; a shard holds four."""
+    """Twelve waveforms of two labels; a shard holds four."""
     monkeypatch.setattr(plan, "CLIPS_PER_SHARD", (4, 4))
     for number in range(CLIPS):
         label = ("angry", "calm")[number % 2]

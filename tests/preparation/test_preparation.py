@@ -26,7 +26,7 @@ from emohop.storage import open_prepared
 from emohop.storage.manifest import read_manifest
 
 FEATURES = FeatureSettings(video="hog")
-NO_PICTURES = FeatureSettings(video=None, prosody=False)
+NO_FRAMES = FeatureSettings(video=None, prosody=False)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def quick(source: Path, out: Path) -> Preparation:
-    return prepare("iemocap", source, out, features=NO_PICTURES)
+    return prepare("iemocap", source, out, features=NO_FRAMES)
 
 
 def test_what_comes_out(prepared: Path, synthetic_corpus: Path) -> None:
@@ -114,7 +114,7 @@ def test_progress_counts_clips(synthetic_corpus: Path, tmp_path: Path) -> None:
         "iemocap",
         synthetic_corpus,
         tmp_path / "out",
-        features=NO_PICTURES,
+        features=NO_FRAMES,
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1] == (30, 30)
@@ -123,7 +123,7 @@ def test_progress_counts_clips(synthetic_corpus: Path, tmp_path: Path) -> None:
 
 def test_class_sets(synthetic_corpus: Path, tmp_path: Path) -> None:
     four = prepare(
-        "iemocap", synthetic_corpus, tmp_path / "four", features=NO_PICTURES, labels="iemocap-4"
+        "iemocap", synthetic_corpus, tmp_path / "four", features=NO_FRAMES, labels="iemocap-4"
     )
     assert four.manifest.labels == ("ang", "hap", "sad", "neu")
     assert four.manifest.dropped["fru"] > 0
@@ -167,7 +167,7 @@ def _nan_samples(clip: Clip) -> None:
 @pytest.mark.parametrize(
     "damage", [_empty_wav, _ten_milliseconds, _no_bytes, _no_file, _text_as_wav, _nan_samples]
 )
-def test_one_bad_sound_is_named_and_the_rest_is_kept(
+def test_one_bad_audio_is_named_and_the_rest_is_kept(
     corpus: Path, victim: Clip, tmp_path: Path, damage: object
 ) -> None:
     assert callable(damage)
@@ -187,7 +187,7 @@ def test_one_bad_sound_is_named_and_the_rest_is_kept(
     assert victim.id not in open_prepared(tmp_path / "out").metadata("id")
 
 
-def test_a_truncated_film_loses_only_the_clips_beyond(corpus: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_loses_only_the_clips_beyond(corpus: Path, tmp_path: Path) -> None:
     film = sorted(corpus.rglob("Ses02*.avi"))[0]
     whole = film.read_bytes()
     film.write_bytes(whole[: len(whole) // 2])
@@ -209,7 +209,7 @@ def test_a_truncated_film_loses_only_the_clips_beyond(corpus: Path, tmp_path: Pa
     assert max(clips[c].start for c in kept) < min(clips[c].end or 0 for c in lost)
 
 
-def test_a_film_without_the_clips_time(corpus: Path, victim: Clip, tmp_path: Path) -> None:
+def test_a_video_without_the_clips_time(corpus: Path, victim: Clip, tmp_path: Path) -> None:
     assert victim.dialog is not None
     path = next(corpus.rglob(f"EmoEvaluation/{victim.dialog}.txt"))
     text = path.read_text("utf-8", errors="surrogateescape")
@@ -282,9 +282,9 @@ def test_unknown_features_are_said_before_any_work(
 
 
 def test_a_single_bad_clip_raises() -> None:
-    with pytest.raises(MediaError, match="no sound"):
-        Extractor(NO_PICTURES)(Clip("x", transcript="a"))
-    with pytest.raises(MediaError, match="no picture"):
+    with pytest.raises(MediaError, match="no audio"):
+        Extractor(NO_FRAMES)(Clip("x", transcript="a"))
+    with pytest.raises(MediaError, match="no frame"):
         Extractor(FEATURES)(Clip("x", transcript="a"))
 
 

@@ -1,4 +1,4 @@
-"""Twelve sounds of two labels, prepared without pictures and words; a shard holds four."""
+"""Twelve waveforms of two labels, prepared without frames and words; a shard holds four."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ def run(source: Path, out: Path | str, **options: object) -> Preparation:
 def spoil(source: Path, *numbers: int) -> None:
     for number in numbers:
         label = ("angry", "calm")[number % 2]
-        (source / label / f"{number:02d}.wav").write_bytes(b"RIFF, but no sound")
+        (source / label / f"{number:02d}.wav").write_bytes(b"RIFF, but no audio")

@@ -1,4 +1,4 @@
-"""Weights stand at the seconds, words and pictures that they are of."""
+"""Weights stand at the seconds, words and frames that they are of."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from emohop.prediction.schema import Word
 from emohop.reports.figures.attention import attention
 from emohop.reports.figures.clip_media import Seen, media_of, seen_in_corpus
 from emohop.reports.figures.theme import PAPER, styled
-from tests.reports.test_clip_picture import hop, row_of, texts
+from tests.reports.test_clip_figure import hop, row_of, texts
 
 
 def figure_of(hops: list[Any], shown: Seen) -> Any:
@@ -31,7 +31,7 @@ def figure_of(hops: list[Any], shown: Seen) -> Any:
 
 def test_steps_are_bars_at_their_seconds() -> None:
     look = hop(1, Modality.AUDIO, 3, 0.3).model_copy(update={"weights": (0.1, 0.6, 0.3)})
-    row = row_of(figure_of([look], Seen()), "hop 1: sound, most at 0.1 s")
+    row = row_of(figure_of([look], Seen()), "hop 1: audio, most at 0.1 s")
     (steps,) = row.patches
     assert steps.get_data().edges.tolist() == pytest.approx([0, 0.1, 0.2, 0.3])
     # the highest weight is drawn full, even attention dotted
@@ -43,13 +43,13 @@ def test_even_weights_have_no_peak() -> None:
     even = hop(1, Modality.AUDIO, 10, 1.0).model_copy(
         update={"weights": (0.1,) * 10, "entropy": 1.0}
     )
-    assert "hop 1: sound, nearly evenly" in texts(figure_of([even], Seen()))
+    assert "hop 1: audio, nearly evenly" in texts(figure_of([even], Seen()))
 
 
-def test_pictures_have_room_and_their_times() -> None:
-    pictures = np.stack([np.full((2, 2, 3), 10 * n, np.uint8) for n in range(20)])
+def test_frames_have_room_and_their_times() -> None:
+    frames = np.stack([np.full((2, 2, 3), 10 * n, np.uint8) for n in range(20)])
     times = tuple(n / 4 for n in range(20))
-    shown = Seen(seconds=5.0, pictures=pictures, times=times)
+    shown = Seen(seconds=5.0, frames=frames, times=times)
     (axes,) = figure_of([], shown).axes
     places = [image.get_extent()[:2] for image in axes.images]
     assert 8 <= len(places) <= 12
@@ -83,18 +83,18 @@ class Predictor:
 
 
 class Row:
-    """A prepared clip of three frames of sound."""
+    """A prepared clip of three frames of audio."""
 
     audio = np.array([[2.0, 9], [4, 9], [3, 9]], np.float32)
     text = np.array(["oh", "no"])
 
 
-def test_without_media_sound_is_the_first_feature() -> None:
+def test_without_media_audio_is_the_first_feature() -> None:
     found: Any = seen_in_corpus(Row(), Predictor(Modality.AUDIO), None)  # type: ignore[arg-type]
     np.testing.assert_allclose(found.high, [0, 1, 0.5])
     assert found.seconds == pytest.approx(0.03)
     assert found.words == ()
-    assert found.pictures is None
+    assert found.frames is None
     other = seen_in_corpus(Row(), Predictor(Modality.TEXT), None)  # type: ignore[arg-type]
     assert [word.text for word in other.words] == ["oh", "no"]
     assert other.low is None
@@ -116,8 +116,8 @@ def test_with_media_it_is_what_was_recorded(synthetic_corpus: Path) -> None:
     assert shown.low.min() == pytest.approx(samples.min() / loudest)
     assert shown.pitch is not None
     assert np.isfinite(shown.pitch[1]).any()
-    assert shown.pictures is not None
-    assert shown.pictures.shape[1:] == (128, 128, 3)
+    assert shown.frames is not None
+    assert shown.frames.shape[1:] == (128, 128, 3)
     assert shown.times[:2] == pytest.approx((0, 1 / 3))
     with pytest.raises(EmohopError, match="has no clip Ses09X: give the folder that was prepared"):
         media_of("iemocap", synthetic_corpus, ["Ses09X"])

@@ -205,7 +205,7 @@ def test_prepared_without_attention_says_so(hopping: tuple[Path, Path], tmp_path
     assert "licence" not in result.output
 
 
-def test_with_sound_and_pictures(synthetic_corpus: Path, tmp_path: Path) -> None:
+def test_with_audio_and_frames(synthetic_corpus: Path, tmp_path: Path) -> None:
     features = FeatureSettings(video="hog", prosody=False)
     prepared = tmp_path / "prepared"
     prepare("iemocap", synthetic_corpus, prepared, features=features, labels="iemocap-4")
@@ -214,10 +214,10 @@ def test_with_sound_and_pictures(synthetic_corpus: Path, tmp_path: Path) -> None
     words = ["report", tmp_path / "run", tmp_path / "p.html", "--prepared", prepared]
     result = CliRunner().invoke(app, [str(word) for word in [*words, "--source", synthetic_corpus]])
     assert result.exit_code == 0, result.output
-    assert "words, sound and pictures of the corpus are in it: mind its licence" in result.output
+    assert "text, audio and video of the corpus are in it: mind its licence" in result.output
     text = (tmp_path / "p.html").read_text()
     clips = set(re.findall(r'id="(attention-\d)-', text))
-    assert text.count("data:image/png;base64,") == len(clips) >= 1  # a strip of pictures each
+    assert text.count("data:image/png;base64,") == len(clips) >= 1  # a strip of frames each
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from emohop.reports.figures import diagrams, plots
 from emohop.reports.figures.attention import attention
 from emohop.reports.figures.clip_media import Seen
 from emohop.reports.figures.theme import PAGE, PAPER, Draw, as_svg, styled
-from tests.reports.test_clip_picture import hop
+from tests.reports.test_clip_figure import hop
 
 
 def texts(svg: str) -> list[str]:
@@ -115,22 +115,22 @@ def weights(count: int) -> np.ndarray:
 @pytest.mark.parametrize("steps", [(12, 5, 4), (1, 1, 1), (0, 0, 0), (80, 60, 40)])
 @pytest.mark.parametrize("media", [True, False])
 def test_attention_over_all_three(steps: Sequence[int], media: bool) -> None:
-    sound, words, pictures = steps
+    waveform, words, frames = steps
     hops = [
-        hop(1, Modality.VIDEO, pictures, 8.0),
-        hop(2, Modality.AUDIO, sound, 8.0),
+        hop(1, Modality.VIDEO, frames, 8.0),
+        hop(2, Modality.AUDIO, waveform, 8.0),
         hop(3, Modality.TEXT, words, None, words=tuple(f"w{n}" for n in range(words))),
     ]
     rng = np.random.default_rng(0)
-    wave = rng.uniform(0, 1, max(1, 160 * sound)).astype(np.float32)
-    faces = rng.integers(0, 255, (pictures, 8, 8, 3), np.uint8)
+    wave = rng.uniform(0, 1, max(1, 160 * waveform)).astype(np.float32)
+    faces = rng.integers(0, 255, (frames, 8, 8, 3), np.uint8)
     shown = Seen(
         seconds=8.0,
         low=-wave if media else 0 * wave,
         high=wave,
         words=tuple(Word(text=f"w{n}") for n in range(words)),
-        pictures=faces if media and pictures else None,
-        times=tuple(n / 5 for n in range(pictures)),
+        frames=faces if media and frames else None,
+        times=tuple(n / 5 for n in range(frames)),
     )
     svg = drawn(attention(hops, shown))
     assert [text[:5] for text in texts(svg) if text.startswith("hop ")] == [
@@ -140,7 +140,7 @@ def test_attention_over_all_three(steps: Sequence[int], media: bool) -> None:
     ]
     assert any(text in texts(svg) for text in ("w0", "w1")) == (words > 0)
     assert ("hop 3: words, there were none" in texts(svg)) == (words == 0)
-    assert ("data:image/png" in svg) == (media and pictures > 0)
+    assert ("data:image/png" in svg) == (media and frames > 0)
 
 
 def test_entropy_of_a_look() -> None:

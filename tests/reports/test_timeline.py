@@ -11,7 +11,7 @@ import pytest
 from emohop.prediction.schema import Prediction
 from emohop.reports.figures.theme import PAPER, save, styled
 from emohop.reports.figures.timeline import MOST_BARS, clock, timeline
-from tests.reports.test_clip_picture import prediction
+from tests.reports.test_clip_figure import prediction
 
 
 def clips(

@@ -62,7 +62,7 @@ def sent(path: Path, name: str | None = None) -> dict[str, Any]:
     return {"file": (name or path.name, path.read_bytes())}
 
 
-def test_a_film_with_its_words(client: TestClient, films: Path, model: Path) -> None:
+def test_a_video_with_its_words(client: TestClient, films: Path, model: Path) -> None:
     path = films.parent / "0.mp4"
     answer = client.post("/v1/predict", files=sent(path), data={"text": "No way!"})
     assert answer.status_code == 200

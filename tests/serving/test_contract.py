@@ -21,7 +21,7 @@ READING = ["GET /v1/model", "GET /healthz", "GET /readyz"]
 ASKING = ["POST /v1/predict", "POST /v1/predict/batch"]
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 NOT_PROMISED = {
-    # bytes that are a file to the OpenAPI may be no sound and no film
+    # bytes that are a file to the OpenAPI may be no audio and no video
     "POST /v1/predict": ["positive_data_acceptance"],
     # and such a file of several has an error of its own in an answer of status 200
     "POST /v1/predict/batch": ["positive_data_acceptance", "negative_data_rejection"],

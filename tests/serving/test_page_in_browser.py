@@ -50,15 +50,15 @@ def tab(browser: Any, address: str) -> Iterator[Any]:
     made.context.close()
 
 
-def test_a_film_its_words_and_other_words(tab: Any, films: Path, address: str) -> None:
+def test_a_video_its_words_and_other_words(tab: Any, films: Path, address: str) -> None:
     tab.set_input_files("#file", str(films.parent / "0.mp4"))
     tab.fill("#text", "No way!")
     tab.click("#go")
     tab.wait_for_selector("#result:not([hidden])")
     assert tab.locator("#shares .share").count() == 2
     assert "Used: audio, text, video." in tab.inner_text("#facts")
-    assert tab.locator("#picture rect").count() > 10
-    assert tab.locator("#picture svg").get_by_text("4 video").count() == 1
+    assert tab.locator("#frame rect").count() > 10
+    assert tab.locator("#frame svg").get_by_text("4 video").count() == 1
     first = tab.inner_text("#label")
     tab.fill("#transcript", "splendid, excuse me")
     tab.click("text=Predict with this transcript")
@@ -75,7 +75,7 @@ def test_a_film_its_words_and_other_words(tab: Any, films: Path, address: str) -
 def test_errors_are_said(tab: Any, tmp_path: Path) -> None:
     tab.click("#go")
     assert "Choose a file" in tab.inner_text("#error")
-    (tmp_path / "bad.wav").write_text("no sound")
+    (tmp_path / "bad.wav").write_text("no audio")
     tab.set_input_files("#file", str(tmp_path / "bad.wav"))
     tab.click("#go")
     tab.locator("#error", has_text="bad.wav").wait_for()
@@ -109,7 +109,7 @@ def test_a_phone_in_light_and_dark(scheme: str, browser: Any, address: str, film
     tab.set_input_files("#file", str(films.parent / "1.mp4"))
     tab.fill("#text", "No way!")
     tab.click("#go")
-    tab.wait_for_selector("#picture svg")
+    tab.wait_for_selector("#frame svg")
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     for selector in ("#go", "#sound", "#download"):
         assert tab.locator(selector).bounding_box()["height"] >= 40

@@ -103,9 +103,9 @@ def wave(seconds: float) -> bytes:
 def long_silence(*, said: bool) -> bytes:
     """Two hours in half a megabyte, or less; its header says so or does not."""
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", 8000, 1, format="FLAC") as sound:
+    with soundfile.SoundFile(file, "w", 8000, 1, format="FLAC") as waveform:
         for _ in range(120):
-            sound.write(np.zeros(60 * 8000, np.float32))
+            waveform.write(np.zeros(60 * 8000, np.float32))
     content = bytearray(file.getvalue())
     assert len(content) < 500_000
     if not said:  # the low 36 bits of bytes 18 to 25 count the samples; 0 is unknown
@@ -122,7 +122,7 @@ def test_hours_of_silence_in_a_small_file(server: Server, said: bool) -> None:
     assert list(server.folder.iterdir()) == []
 
 
-def test_a_picture_too_wide(server: Server, tmp_path: Path) -> None:
+def test_a_frame_too_wide(server: Server, tmp_path: Path) -> None:
     wide = np.zeros((2, 16, 8208, 3), np.uint8)
     film = write_video(tmp_path / "wide.mkv", list(wide), Fraction(1), codec="ffv1")
     answer = server.ask("wide.mkv", film.read_bytes())
@@ -159,10 +159,10 @@ def test_a_body_in_parts_without_an_end(server: Server) -> None:
 
 
 def test_a_killed_worker_costs_no_request(server: Server) -> None:
-    sound = wave(2.0)
+    waveform = wave(2.0)
     (before,) = server.workers()
     with ThreadPoolExecutor(4) as clients:
-        asked = [clients.submit(server.ask, "a.wav", sound) for _ in range(REQUESTS)]
+        asked = [clients.submit(server.ask, "a.wav", waveform) for _ in range(REQUESTS)]
         next(iter(asked)).result()
         os.kill(before, signal.SIGKILL)
         answers = [one.result() for one in asked]
@@ -194,9 +194,9 @@ def assert_alike(found: Any, wanted: Any) -> None:
 
 def test_the_end_waits_for_what_runs(server: Server) -> None:
     """The last test of the server: it ends."""
-    sound = wave(25.0)
+    waveform = wave(25.0)
     with ThreadPoolExecutor(4) as clients:
-        asked = [clients.submit(server.ask, "a.wav", sound) for _ in range(4)]
+        asked = [clients.submit(server.ask, "a.wav", waveform) for _ in range(4)]
         while sum(one.done() for one in asked) + server.in_hand() < len(asked):
             assert server.process.poll() is None
         said = server.end()

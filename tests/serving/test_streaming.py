@@ -29,7 +29,7 @@ from emohop.serving.schemas import Begin
 from emohop.serving.streaming import Streams
 from emohop.serving.streams import Listening
 from emohop.serving.worker import WorkerDiedError
-from tests.features.tiny import sound
+from tests.features.tiny import waveform
 from tests.prediction.test_streaming import same
 from tests.serving.running import serve
 
@@ -81,7 +81,7 @@ def refused(client: TestClient, first: Any, *more: Any, **headers: str) -> tuple
 def test_what_comes_back_is_what_the_predictor_says(
     kind: str, client: TestClient, model: Path
 ) -> None:
-    whole, predictor = sound(1.7), emohop.load(model)
+    whole, predictor = waveform(1.7), emohop.load(model)
     if kind == "s16le":
         whole = np.round(whole * 32_768).clip(-32_768, 32_767).astype("<i2")
     known = whole.astype(np.float32) / (32_768 if kind == "s16le" else 1)
@@ -106,7 +106,7 @@ def test_without_attention_and_by_turns(client: TestClient) -> None:
     pytest.importorskip("webrtcvad")
     with opened(client) as session:
         session.send_json({**BEGIN, "attention": False, "text": SAID})
-        session.send_bytes(sound(0.6).tobytes())
+        session.send_bytes(waveform(0.6).tobytes())
         assert session.receive_json()["prediction"]["attention"] == []
     with opened(client) as session:
         session.send_json({**BEGIN, "turns": True})
@@ -129,10 +129,10 @@ NOISE = np.zeros(4000, np.float32).tobytes()
         ([{**BEGIN, "format": "mp3"}], "format: ", 1007),
         ([{**BEGIN, "path": "/etc/passwd"}], "path: only sample_rate", 1007),
         ([{**BEGIN, "text": "a" * 101}], "text: 101 characters; up to 100 are accepted", 1007),
-        ([NOISE], "sound came before", 1007),
+        ([NOISE], "audio came before", 1007),
         ([BEGIN, b"123"], "a message of 3 bytes: samples have 4 each", 1007),
         ([BEGIN, np.full(9, np.nan, "<f4").tobytes()], "NaN or infinity", 1007),
-        ([BEGIN, np.full(9, -3e38, "<f4").tobytes()], "sound of up to 3e+38", 1007),
+        ([BEGIN, np.full(9, -3e38, "<f4").tobytes()], "audio of up to 3e+38", 1007),
         ([BEGIN, NOISE, BEGIN], "sample_rate: only text, end are accepted here", 1007),
         ([BEGIN, {"text": "a" * 101}], "up to 100 are accepted", 1007),
         ([BEGIN, {"end": "yes"}], "end: ", 1007),
@@ -176,7 +176,7 @@ def test_too_many_are_told_to_come_again(client: TestClient) -> None:
     with opened(client) as one, opened(client) as other:
         for session in (one, other):
             session.send_json(BEGIN)
-            session.send_bytes(sound(0.6).tobytes())
+            session.send_bytes(waveform(0.6).tobytes())
             assert not session.receive_json()["final"]
         assert "emohop_streams 2.0" in client.get("/metrics", headers=BEARER).text
         told, code = refused(client, BEGIN)
@@ -196,11 +196,11 @@ def test_too_many_are_told_to_come_again(client: TestClient) -> None:
 def test_a_dead_process_ends_its_streams_and_is_replaced(client: TestClient) -> None:
     with opened(client) as session:
         session.send_json({**BEGIN, "text": SAID})
-        session.send_bytes(sound(0.6).tobytes())
+        session.send_bytes(waveform(0.6).tobytes())
         session.receive_json()
         worker = client.app.state.streams._worker  # type: ignore[attr-defined]
         os.kill(worker.process.pid, signal.SIGKILL)
-        session.send_bytes(sound(0.6).tobytes())
+        session.send_bytes(waveform(0.6).tobytes())
         ((told,), code) = until_closed(session)
     assert "died: begin again" in told["error"]
     assert code == 1011
@@ -240,7 +240,7 @@ def test_what_fails_ends_one_stream_only(
         "event": "stream failed",
         "error": "RuntimeError",
     }
-    (found,) = listening.answers([StreamEvent(2, "sound", b"00" * 9000)])
+    (found,) = listening.answers([StreamEvent(2, "audio", b"00" * 9000)])
     assert isinstance(found, list)
     assert len(found) == 1
 
@@ -251,7 +251,7 @@ def test_a_model_that_is_gone(tmp_path: Path) -> None:
         with pytest.raises(emohop.EmohopError):
             await streams.ask(StreamEvent(streams.number(), "begin", {}))
         with pytest.raises(WorkerDiedError):
-            await streams.ask(StreamEvent(0, "sound", b""))
+            await streams.ask(StreamEvent(0, "audio", b""))
         await streams.stop()
 
     asyncio.run(whole())
@@ -283,7 +283,7 @@ def test_the_documented_client_and_the_end_of_the_server(
     from websockets.exceptions import ConnectionClosed
     from websockets.sync.client import connect
 
-    soundfile.write(tmp_path / "clip.wav", sound(1.7), 16_000)
+    soundfile.write(tmp_path / "clip.wav", waveform(1.7), 16_000)
     monkeypatch.chdir(tmp_path)
     running = serve(model, ServingSettings())
     address = next(running)
@@ -293,7 +293,7 @@ def test_the_documented_client_and_the_end_of_the_server(
     assert all(line.split()[-1] in ("angry", "calm") for line in lines)
     with connect(address.replace("http", "ws") + "v1/stream") as session:
         session.send(json.dumps(BEGIN))
-        session.send(sound(0.6).tobytes())
+        session.send(waveform(0.6).tobytes())
         assert not json.loads(session.recv())["final"]
         assert next(running, None) is None  # which ends it
         with pytest.raises(ConnectionClosed) as closed:

@@ -22,7 +22,7 @@ from emohop.storage import open_prepared
 from emohop.storage.joining import join
 from emohop.training.finetuning import PROGRESS, finetune
 from emohop.training.run import train
-from tests.features.tiny import change_json, save_language, save_speech, sound
+from tests.features.tiny import change_json, save_language, save_speech, waveform
 
 SAID = {"angry": ("Unbelievable!", "Unbelievable, no"), "calm": ("excuse me", "have you")}
 QUICK = FinetuningSettings(last_layers=2, epochs=3, batch_size=8, learning_rate=0.02, dropout=0)
@@ -35,7 +35,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = ["path,id,label,speaker,transcript"]
     for number in range(40):
         label = ("angry", "calm")[number % 2]
-        soundfile.write(root / f"{number}.wav", sound(0.4, seed=number % 2), 16_000)
+        soundfile.write(root / f"{number}.wav", waveform(0.4, seed=number % 2), 16_000)
         words = SAID[label][number // 2 % 2]
         lines.append(f'{number}.wav,c{number:02d},{label},s{number // 10},"{words}"')
     (root / "clips.csv").write_text("\n".join(lines) + "\n")
@@ -89,7 +89,7 @@ def test_it_learns_and_says_what_it_saw(encoder: Path) -> None:
     assert json.loads((encoder / "config.json").read_text())["model_type"] == "bert"
 
 
-def test_a_sound_model(clips: Path, tmp_path: Path) -> None:
+def test_a_audio_model(clips: Path, tmp_path: Path) -> None:
     name = save_speech(tmp_path / "speech")
     record = tuned(clips, tmp_path / "out", name, Modality.AUDIO)
     losses = [line["train_loss"] for line in record.facts["epochs"]]
@@ -210,7 +210,7 @@ def test_what_cannot_be(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_sound_is_named(clips: Path, tmp_path: Path) -> None:
+def test_a_broken_audio_is_named(clips: Path, tmp_path: Path) -> None:
     lines = clips.read_text().splitlines()
     for n in range(40):
         (tmp_path / f"{n}.wav").write_bytes((clips.parent / f"{n}.wav").read_bytes())

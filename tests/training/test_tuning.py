@@ -27,7 +27,7 @@ from emohop.storage import open_prepared
 from emohop.training import tuning
 from emohop.training.run import train
 from emohop.training.space import Choice, Range, Space, default_space, read_space
-from emohop.training.tuning import BEST, STUDY, TRIALS, Trial, best_trials, make_search, tune
+from emohop.training.tuning import BEST, TRIALS, Trial, best_trials, make_search, tune
 from tests import prepared as tests_prepared
 from tests.prepared import write_prepared
 
@@ -181,19 +181,20 @@ def test_every_trial_of_every_fold_draws_its_own() -> None:
 
 
 def test_a_trial_that_was_cut_off_is_tried_again_first(tmp_path: Path) -> None:
-    study = tuning._study(tmp_path / "fold-0", make_recipe("demo"))
-    (tmp_path / "fold-0/trial-0").mkdir()
-    cut = study.ask().suggest_float("x", 0, 1)
-    tuning._sweep(study, tmp_path / "fold-0")
-    assert not (tmp_path / "fold-0/trial-0").exists()
-    assert study.ask().suggest_float("x", 0, 1) == cut
-    assert study.ask().suggest_float("x", 0, 1) != cut
+    with tuning._study(tmp_path / "fold-0", make_recipe("demo")) as study:
+        (tmp_path / "fold-0/trial-0").mkdir()
+        cut = study.ask().suggest_float("x", 0, 1)
+        tuning._sweep(study, tmp_path / "fold-0")
+        assert not (tmp_path / "fold-0/trial-0").exists()
+        assert study.ask().suggest_float("x", 0, 1) == cut
+        assert study.ask().suggest_float("x", 0, 1) != cut
 
 
 @pytest.mark.parametrize(("monitor", "way"), [("loss", "MINIMIZE"), ("accuracy", "MAXIMIZE")])
 def test_which_way_is_better(monitor: str, way: str, tmp_path: Path) -> None:
     recipe = make_recipe("demo", [f"training.monitor={monitor}"])
-    assert tuning._study(tmp_path, recipe).direction.name == way
+    with tuning._study(tmp_path, recipe) as study:
+        assert study.direction.name == way
 
 
 def test_scrambled_test_labels_change_nothing(
@@ -238,10 +239,8 @@ def test_a_stopped_search_goes_on_as_it_would(
             tune(prepared, tmp_path / "out", recipe, space=SPACE, trials=4)
     ended = tune(prepared, tmp_path / "out", recipe, space=SPACE, trials=4, jobs=2)
     assert ended == found[1]
-    study = optuna.load_study(
-        study_name="fold-0", storage=f"sqlite:///{tmp_path / 'out/fold-0' / STUDY}"
-    )
-    assert [trial.state.name for trial in study.trials].count("FAIL") == 1
+    with tuning._study(tmp_path / "out" / "fold-0", recipe) as study:
+        assert [trial.state.name for trial in study.trials].count("FAIL") == 1
     assert (tmp_path / "out" / BEST).read_bytes() == (found[0] / BEST).read_bytes()
 
 

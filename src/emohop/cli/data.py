@@ -136,9 +136,9 @@ def _check_prepared(folder: str) -> None:
         from emohop.storage import open_prepared
 
         found = [row["face"] for row in open_prepared(folder)]
-        pictures, faces = sum(map(len, found)), sum(float(flags.sum()) for flags in found)
+        frames, faces = sum(map(len, found)), sum(float(flags.sum()) for flags in found)
         typer.echo(
-            f"a face was found in {faces:.0f} of {pictures} pictures; of the others the centre "
+            f"a face was found in {faces:.0f} of {frames} frames; of the others the centre "
             "was taken"
         )
 
@@ -177,7 +177,7 @@ def prepare(
     ] = None,
     crop: Annotated[
         str | None,
-        typer.Option(help="Of pictures: centre, or face (the square around it). [default: centre]"),
+        typer.Option(help="Of frames: centre, or face (the square around it). [default: centre]"),
     ] = None,
     audio_layer: Layer = None,
     text_layer: Layer = None,
@@ -198,7 +198,7 @@ def prepare(
         ),
     ] = None,
     frames_per_second: Annotated[
-        float | None, typer.Option(help="Pictures taken from each second of video.")
+        float | None, typer.Option(help="Frames taken from each second of video.")
     ] = None,
     precision: Annotated[
         str | None,

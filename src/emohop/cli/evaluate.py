@@ -28,7 +28,7 @@ def evaluate(
         ),
     ] = None,
     source: Annotated[
-        Path | None, typer.Option(help="The corpus's folder, to damage its sound and pictures.")
+        Path | None, typer.Option(help="The corpus's folder, to damage its audio and video.")
     ] = None,
     out: Annotated[
         Path | None,

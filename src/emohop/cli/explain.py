@@ -32,7 +32,7 @@ def explain(
 ) -> None:
     """Check a model's attention on its test clips: removal of steps, no attention, other seeds."""
     if figure is not None and figure.suffix not in FIGURES:
-        fail(f"--figure {figure}: a picture, as {', '.join(FIGURES)}")
+        fail(f"--figure {figure}: a figure, as {', '.join(FIGURES)}")
     from emohop.explanation import DRAWS
     from emohop.explanation import explain as check
     from emohop.reports.figures.theme import save

@@ -24,7 +24,7 @@ SEVERAL = 2
 def predict(
     model: Annotated[Path, typer.Argument(help="A model folder: RUN/fold-0/seed-0/model.")],
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Sound or video in any format; none with --text.")
+        list[Path] | None, typer.Argument(help="Audio or video in any format; none with --text.")
     ] = None,
     text: Annotated[
         str | None,
@@ -74,7 +74,7 @@ def predict(
     if as_json and as_csv:
         fail("--json and --csv: choose one")
     if figure is not None and (figure.suffix not in FIGURES or len(files or ()) >= SEVERAL):
-        fail(f"--figure {figure}: a picture of one file, as {', '.join(FIGURES)}")
+        fail(f"--figure {figure}: a figure of one file, as {', '.join(FIGURES)}")
     if not files and text is None:
         fail("nothing to predict: name a file, or say --text")
     predictor = replace(load(model), encoders=encoders(encoder or ()), device=device)
@@ -137,14 +137,14 @@ def _predicted(
 
 
 def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path: Path) -> None:
-    """The picture of a clip, or of a recording's clips over time."""
-    from emohop.reports.figures.clip_figure import clip_picture
+    """The figure of a clip, or of a recording's clips over time."""
+    from emohop.reports.figures.clip_figure import clip_figure
     from emohop.reports.figures.theme import save
     from emohop.reports.figures.timeline import timeline
 
     source, first = done[0]
     if len(done) == 1:
-        save(clip_picture(first, source, predictor), path)
+        save(clip_figure(first, source, predictor), path)
     else:
         save(timeline([found for _, found in done]), path)
 

@@ -29,7 +29,7 @@ def report(
     source: Annotated[
         Path | None,
         typer.Option(
-            help="The corpus's folder: their sound and pictures, too. They end up in the page: "
+            help="The corpus's folder: their audio and video, too. They end up in the page: "
             "mind the corpus's licence before you pass it on."
         ),
     ] = None,
@@ -71,5 +71,5 @@ def report(
     if prepared is not None and not looked:
         typer.echo("no run has attention: --prepared added nothing")
     elif looked:
-        held = "words" if source is None else "words, sound and pictures"
+        held = "words" if source is None else "text, audio and video"
         typer.echo(f"{held} of the corpus are in it: mind its licence")

@@ -26,7 +26,7 @@ class ModalityFeatures(Settings):
 
 
 class AudioFeatures(ModalityFeatures):
-    """Features of sound."""
+    """Features of audio."""
 
     encoder: str = "mfcc120"
     """mfcc120 (Kaldi MFCC-40 with both differences), mfcc39 (openSMILE's), or a Hugging Face
@@ -70,7 +70,7 @@ class FeatureSettings(Settings):
     """
 
     audio: AudioFeatures | None = AudioFeatures()
-    """Features of sound."""
+    """Features of audio."""
     text: TextFeatures | None = TextFeatures()
     """Features of words."""
     video: VideoFeatures | None = VideoFeatures()

@@ -25,7 +25,7 @@ class EncoderSettings(Settings):
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of each layer's inputs set to 0 in training, drawn anew for each step."""
     max_length: int = Field(default=750, ge=1)
-    """Steps kept of a clip, from its start: frames of 10 ms, words, or pictures."""
+    """Steps kept of a clip, from its start: audio frames of 10 ms, words, or video frames."""
     stack_frames: int = Field(default=1, ge=1)
     """Frames joined to one step of the GRU: 4 makes a quarter of the steps, four times as wide."""
     output_dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -54,7 +54,7 @@ class VideoEncoderSettings(EncoderSettings):
     hidden: int = Field(default=128, ge=1)
     """Units of the GRU, per direction."""
     max_length: int = Field(default=25, ge=1)
-    """Pictures kept of a clip, from its start."""
+    """Frames kept of a clip, from its start."""
 
 
 class ModelSettings(Settings):

@@ -41,7 +41,7 @@ def check_clips(
     Raises:
         CorpusError: the frames cannot be written.
     """
-    sounds = audio_problems(clip.audio for clip in clips)
+    audios = audio_problems(clip.audio for clip in clips)
     videos = video_problems(clip.video for clip in clips)
     frames: list[Path] = []
     if frames_folder is not None:
@@ -51,21 +51,21 @@ def check_clips(
         videos = {**failed, **videos}
     known = {span.path: known_bad[clip.id] for clip in clips if clip.id in known_bad
              for span in (clip.audio, clip.video) if span is not None}  # fmt: skip
-    found = [*problems, *(_known(path, p, known) for path, p in {**sounds, **videos}.items())]
+    found = [*problems, *(_known(path, p, known) for path, p in {**audios, **videos}.items())]
 
-    def sounding(clip: Clip) -> bool:
+    def audible(clip: Clip) -> bool:
         if clip.audio is None:
             return clip.video is None and clip.transcript is not None
-        return clip.audio.path not in sounds
+        return clip.audio.path not in audios
 
-    usable = any(s.class_of(c.label) for s in class_sets for c in clips if sounding(c))
+    usable = any(s.class_of(c.label) for s in class_sets for c in clips if audible(c))
     said = (
         [] if usable else ["not usable: no clip of a class set has readable audio, or a transcript"]
     )
     return CheckReport(
         corpus=corpus,
         folder=Path(folder),
-        counts=tuple(_counts(clips, class_sets, expected, set(sounds), set(videos))),
+        counts=tuple(_counts(clips, class_sets, expected, set(audios), set(videos))),
         problems=tuple(dict.fromkeys(found)),
         notes=(*notes, *said),
         usable=usable,

@@ -72,10 +72,10 @@ def read(folder: str | Path) -> list[Clip]:
     """
     folder = corpus_folder(folder, "the folder of CREMA-D that holds AudioWAV")
     genders = _genders(folder / _PEOPLE)
-    sounds, videos = _named(folder / _AUDIO, AUDIO_ENDINGS), _named(folder / _VIDEO, VIDEO_ENDINGS)
-    if not sounds and not videos:
+    audios, videos = _named(folder / _AUDIO, AUDIO_ENDINGS), _named(folder / _VIDEO, VIDEO_ENDINGS)
+    if not audios and not videos:
         raise not_this_corpus(folder, "CREMA-D", _EXPECTED)
-    return [_clip(name, sounds, videos, genders) for name in sorted({*sounds, *videos})]
+    return [_clip(name, audios, videos, genders) for name in sorted({*audios, *videos})]
 
 
 def _named(folder: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
@@ -85,7 +85,7 @@ def _named(folder: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
 
 
 def _clip(
-    name: str, sounds: dict[str, Path], videos: dict[str, Path], genders: dict[str, Gender]
+    name: str, audios: dict[str, Path], videos: dict[str, Path], genders: dict[str, Gender]
 ) -> Clip:
     actor, sentence, emotion, _ = name.split("_")
     return Clip(
@@ -95,7 +95,7 @@ def _clip(
         gender=genders.get(actor),
         scripted=True,
         transcript=SENTENCES[sentence],
-        audio=Span(sounds[name]) if name in sounds else None,
+        audio=Span(audios[name]) if name in audios else None,
         video=Span(videos[name]) if name in videos else None,
     )
 

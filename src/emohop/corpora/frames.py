@@ -42,30 +42,30 @@ def write_sample_frames(
         end = video.start if video.end is None else video.end
         middle = (video.start + end) / 2
         try:
-            _, picture = next(frames_at(video.path, [middle]), (0, None))
+            _, frame = next(frames_at(video.path, [middle]), (0, None))
         except MediaError as error:
             failed[video.path] = Problem.of(video.path, error)
             continue
-        if picture is None:
-            failed[video.path] = Problem(video.path, f"no picture at {middle:.2f} s, in {clip.id}")
+        if frame is None:
+            failed[video.path] = Problem(video.path, f"no frame at {middle:.2f} s, in {clip.id}")
             continue
         path = folder / f"{session}.png"
         who = {"F": "the woman", "M": "the man", None: "the speaker"}[clip.gender]
         caption = f"{clip.id}: {who} ({clip.speaker or 'unnamed'}) should be marked"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            mark(picture, video.half, caption).save(path)
+            mark(frame, video.half, caption).save(path)
         except OSError as error:
             raise CorpusError(f"{path}: a sample frame cannot be written: {error}") from None
         written[session] = path
     return list(written.values()), failed
 
 
-def mark(picture: NDArray[np.uint8], half: Half | None, caption: str) -> Image:
-    """A Pillow image of `picture` [height, width, 3] with a frame around a half, and a caption."""
+def mark(frame: NDArray[np.uint8], half: Half | None, caption: str) -> Image:
+    """A Pillow image of `frame` [height, width, 3] with a border around a half, and a caption."""
     from PIL import Image, ImageDraw, ImageFont
 
-    image = Image.fromarray(picture)
+    image = Image.fromarray(frame)
     width, height = image.size
     left = width // 2 if half == "right" else 0
     right = width // 2 if half == "left" else width

@@ -6,7 +6,7 @@ Licensed by the University of Southern California on request: https://sail.usc.e
         dialog/EmoEvaluation/<dialog>.txt           labels and ratings
         dialog/transcriptions/<dialog>.txt          transcripts
         dialog/avi/DivX/<dialog>.avi                both actors side by side
-        sentences/wav/<dialog>/<utterance>.wav      sound
+        sentences/wav/<dialog>/<utterance>.wav      audio
 
 `Ses01F_impro01_M003` is session 1; F is the actor who wears the markers in this dialog, and M, the
 letter before the number, the actor who speaks. The speaker is therefore `Ses01M`. To take `Ses01F`
@@ -85,12 +85,12 @@ class Dialog:
         return self.session / "dialog" / "transcriptions" / f"{self.name}.txt"
 
     @property
-    def picture(self) -> Path:
+    def video(self) -> Path:
         """The video of both actors."""
         return self.session / "dialog" / "avi" / "DivX" / f"{self.name}.avi"
 
-    def sound(self, utterance: str) -> Path:
-        """The sound of one utterance."""
+    def audio(self, utterance: str) -> Path:
+        """The audio of one utterance."""
         return self.session / "sentences" / "wav" / self.name / f"{utterance}.wav"
 
 
@@ -190,8 +190,8 @@ def _clip(dialog: Dialog, turn: LabelledTurn, transcript: str | None, seating: S
         valence=turn.valence,
         activation=turn.activation,
         dominance=turn.dominance,
-        audio=Span(dialog.sound(turn.name)),
-        video=Span(dialog.picture, turn.start, turn.end, half),
+        audio=Span(dialog.audio(turn.name)),
+        video=Span(dialog.video, turn.start, turn.end, half),
     )
 
 

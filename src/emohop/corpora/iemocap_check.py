@@ -69,7 +69,7 @@ def check(
 
     With `frames_folder`, one frame of each session is written there as PNG, with the half marked
     that `seating` takes for the speaker. The corpus is usable when `read` succeeds on it and a
-    clip of some class set has sound: fewer clips than in a complete copy are no fault.
+    clip of some class set has audio: fewer clips than in a complete copy are no fault.
 
     Raises:
         CorpusError: the folder is not IEMOCAP, or the frames cannot be written.
@@ -85,11 +85,11 @@ def check(
         else:
             clips.extend(in_order(found))
             words.extend(_word_problems(dialog, found))
-    sounds = audio_problems(clip.audio for clip in clips)
+    audios = audio_problems(clip.audio for clip in clips)
     videos = video_problems(clip.video for clip in clips)
     times = time_problems(clips, {d.name: d.evaluation for d in dialogs})
-    sounding = [clip for clip in clips if clip.audio and clip.audio.path not in sounds]
-    usable = not wrong and any(s.class_of(c.label) for s in CLASS_SETS for c in sounding)
+    audible = [clip for clip in clips if clip.audio and clip.audio.path not in audios]
+    usable = not wrong and any(s.class_of(c.label) for s in CLASS_SETS for c in audible)
 
     notes = [f"{name} is missing" for name in SESSIONS if name not in {s.name for s in sessions}]
     notes += [f"{path} is not named like a dialog: passed over" for path in _others(sessions)]
@@ -108,8 +108,8 @@ def check(
     return CheckReport(
         corpus="iemocap",
         folder=Path(folder),
-        counts=tuple(_rows(dialogs, clips, set(sounds), set(videos))),
-        problems=tuple(dict.fromkeys((*wrong, *times, *words, *sounds.values(), *videos.values()))),
+        counts=tuple(_rows(dialogs, clips, set(audios), set(videos))),
+        problems=tuple(dict.fromkeys((*wrong, *times, *words, *audios.values(), *videos.values()))),
         notes=tuple(notes),
         usable=usable,
         frames=tuple(frames),
@@ -134,11 +134,11 @@ def _rows(
         }
         for what, found in counts.items():
             yield CheckCount(what, found, _expected(what, index), part)
-        sounds = sum(c.audio is not None and c.audio.path not in bad_audio for c in inside)
+        audios = sum(c.audio is not None and c.audio.path not in bad_audio for c in inside)
         videos = len({c.video.path for c in inside if c.video is not None} - bad_videos)
         spoken = sum(clip.transcript is not None for clip in inside)
         yield CheckCount("transcripts", spoken, len(inside), part)
-        yield CheckCount("readable audio files", sounds, len(inside), part)
+        yield CheckCount("readable audio files", audios, len(inside), part)
         yield CheckCount("readable video files", videos, len(own), part)
 
 

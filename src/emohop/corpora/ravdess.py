@@ -95,8 +95,8 @@ def _channels(channel: str) -> list[str]:
 
 def _clip(rest: str, kinds: Mapping[str, Path]) -> Clip:
     _, emotion, _, statement, _, actor = rest.split("-")
-    sound = kinds.get(_AUDIO, kinds.get(_AUDIO_AND_VIDEO))
-    picture = kinds.get(_AUDIO_AND_VIDEO, kinds.get(_VIDEO))
+    audio = kinds.get(_AUDIO, kinds.get(_AUDIO_AND_VIDEO))
+    video = kinds.get(_AUDIO_AND_VIDEO, kinds.get(_VIDEO))
     return Clip(
         id=rest,
         label=EMOTIONS[int(emotion) - 1],
@@ -104,8 +104,8 @@ def _clip(rest: str, kinds: Mapping[str, Path]) -> Clip:
         gender="M" if int(actor) % 2 else "F",
         scripted=True,
         transcript=STATEMENTS[int(statement) - 1],
-        audio=None if sound is None else Span(sound),
-        video=None if picture is None else Span(picture),
+        audio=None if audio is None else Span(audio),
+        video=None if video is None else Span(video),
     )
 
 

@@ -1,1 +1,1 @@
-"""From media to numbers: sound, prosody, words and pictures."""
+"""From media to numbers: audio, prosody, text and video."""

@@ -1,8 +1,8 @@
-"""Sound features: one vector of cepstra every 10 ms.
+"""Audio features: one vector of cepstra every 10 ms.
 
 `mfcc120` is the paper's: Kaldi MFCC with 40 coefficients and both differences. `mfcc39` is the
 predecessor's: openSMILE's MFCC_E_D_A, computed here in numpy. `AUDIO_FEATURES` names them for
-settings. Each takes mono sound at any rate, in [-1, 1], and works at 16 kHz.
+settings. Each takes mono audio at any rate, in [-1, 1], and works at 16 kHz.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ __all__ = [
     "mfcc39",
     "mfcc120",
     "resample",
-    "sound_16k",
     "too_short",
+    "waveform_16k",
 ]
 
 SAMPLE_RATE_HZ = 16_000
@@ -71,11 +71,11 @@ SECOND_DIFFERENCE: tuple[float, ...] = tuple(
 
 @dataclass(frozen=True)
 class AudioFeature:
-    """A kind of sound feature: values per frame, and how they are computed in two steps."""
+    """A kind of audio feature: values per frame, and how they are computed in two steps."""
 
     size: int
     frames: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    """Sound at 16 kHz `[samples]`, a frame or more, in; `[frames, size / 3]` out, each of them of
+    """Audio at 16 kHz `[samples]`, a frame or more, in; `[frames, size / 3]` out, each of them of
     its own 25 ms alone."""
     differences: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     """Such frames in, `[frames, size]` out: with what they differ by from their neighbours."""
@@ -84,38 +84,38 @@ class AudioFeature:
         """Samples `[samples]` and their rate in Hz in, `[frames, size]` out.
 
         Raises:
-            MediaError: Less than one frame of sound, samples that are not finite, or not mono.
+            MediaError: Less than one frame of audio, samples that are not finite, or not mono.
         """
-        sound = sound_16k(samples, sample_rate)
-        if len(sound) < WINDOW_SAMPLES:
-            raise too_short(sound)
-        return self.differences(self.frames(sound))
+        waveform = waveform_16k(samples, sample_rate)
+        if len(waveform) < WINDOW_SAMPLES:
+            raise too_short(waveform)
+        return self.differences(self.frames(waveform))
 
 
 def resample(samples: NDArray[Any], sample_rate: int, target: int) -> NDArray[np.float32]:
     """`[samples]` at `sample_rate` Hz as float32 at `target` Hz, band-limited by soxr (HQ)."""
-    sound = np.ascontiguousarray(samples, dtype=np.float32)
-    if sample_rate == target or sound.size == 0:
-        return sound
-    return np.asarray(soxr.resample(sound, sample_rate, target), dtype=np.float32)
+    waveform = np.ascontiguousarray(samples, dtype=np.float32)
+    if sample_rate == target or waveform.size == 0:
+        return waveform
+    return np.asarray(soxr.resample(waveform, sample_rate, target), dtype=np.float32)
 
 
-def sound_16k(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
-    """The sound as float32 `[samples]` at 16 kHz.
+def waveform_16k(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
+    """The audio as float32 `[samples]` at 16 kHz.
 
     Raises:
         MediaError: It is not one channel of floating-point samples, or some are not finite.
     """
     if samples.ndim != 1 or samples.dtype.kind != "f":
         raise MediaError(
-            f"sound of shape {samples.shape} and type {samples.dtype}: one channel of "
+            f"audio of shape {samples.shape} and type {samples.dtype}: one channel of "
             "floating-point samples in [-1, 1] is needed; mix channels and scale integers first"
         )
     damaged = samples.size - int(np.count_nonzero(np.isfinite(samples)))
     if damaged:
         raise MediaError(
-            f"{damaged} of {samples.size} sound samples are not finite (NaN or infinity): "
-            "the sound is damaged; decode or cut it again"
+            f"{damaged} of {samples.size} audio samples are not finite (NaN or infinity): "
+            "the audio is damaged; decode or cut it again"
         )
     return resample(samples, sample_rate, SAMPLE_RATE_HZ)
 
@@ -140,15 +140,15 @@ def mfcc120(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     frame's energy in the place of coefficient 0 (use_energy).
 
     Raises:
-        MediaError: Less than one frame of sound, samples that are not finite, or not mono.
+        MediaError: Less than one frame of audio, samples that are not finite, or not mono.
     """
     return AUDIO_FEATURES["mfcc120"].compute(samples, sample_rate)
 
 
-def _kaldi_frames(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+def _kaldi_frames(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     extractor = knf.OnlineMfcc(_kaldi_options())
     # The extractor takes any sequence, one item at a time: those of a memoryview come fastest.
-    extractor.accept_waveform(SAMPLE_RATE_HZ, memoryview(sound * np.float32(INT16_SCALE)))
+    extractor.accept_waveform(SAMPLE_RATE_HZ, memoryview(waveform * np.float32(INT16_SCALE)))
     extractor.input_finished()
     count = extractor.num_frames_ready
     frames = np.empty((count, KALDI_COEFFICIENTS), dtype=np.float32)
@@ -164,16 +164,16 @@ def mfcc39(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     regressions. Frames of 25 ms every 10 ms, only whole ones; pre-emphasis inside the frame,
     Hamming window, 26 mel bands over 0 to 8 kHz of the power spectrum (floor 1), lifter 22.
     At the end the first regression runs two frames past the last, and the second sees those,
-    as in openSMILE (which does otherwise for sounds of one to three frames).
+    as in openSMILE (which does otherwise for waveforms of one to three frames).
 
     Raises:
-        MediaError: Less than one frame of sound, samples that are not finite, or not mono.
+        MediaError: Less than one frame of audio, samples that are not finite, or not mono.
     """
     return AUDIO_FEATURES["mfcc39"].compute(samples, sample_rate)
 
 
-def _htk_frames(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    scaled = sound.astype(np.float64) * INT16_SCALE
+def _htk_frames(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    scaled = waveform.astype(np.float64) * INT16_SCALE
     frames = np.lib.stride_tricks.sliding_window_view(scaled, WINDOW_SAMPLES)[::HOP_SAMPLES]
     energy = np.log(np.maximum(np.sum(frames**2, axis=1), 1.0))
     shaped = frames.copy()
@@ -198,7 +198,7 @@ AUDIO_FEATURES: Mapping[str, AudioFeature] = MappingProxyType(
         "mfcc39": AudioFeature(3 * (HTK_COEFFICIENTS + 1), _htk_frames, _htk_differences),
     }
 )
-"""The sound features by the name that settings give them."""
+"""The audio features by the name that settings give them."""
 
 
 def load_mfcc120(settings: AudioFeatures, device: str) -> FeatureEncoder:
@@ -214,22 +214,22 @@ def load_mfcc39(settings: AudioFeatures, device: str) -> FeatureEncoder:
 
 
 def _encoder(feature: AudioFeature) -> FeatureEncoder:
-    def encode(sounds: Sequence[NDArray[np.float32]]) -> list[Arrays | MediaError]:
-        return [computed(sound) for sound in sounds]
+    def encode(waveforms: Sequence[NDArray[np.float32]]) -> list[Arrays | MediaError]:
+        return [computed(waveform) for waveform in waveforms]
 
-    def computed(sound: NDArray[np.float32]) -> Arrays | MediaError:
+    def computed(waveform: NDArray[np.float32]) -> Arrays | MediaError:
         try:
-            return {"audio": feature.compute(sound, SAMPLE_RATE_HZ)}
+            return {"audio": feature.compute(waveform, SAMPLE_RATE_HZ)}
         except MediaError as error:
             return error
 
     return FeatureEncoder(encode, feature.size, steps_per_second=1 / HOP_SECONDS, framewise=feature)
 
 
-def too_short(sound: NDArray[np.float32]) -> MediaError:
-    """What is said of a sound at 16 kHz that is shorter than a frame."""
+def too_short(waveform: NDArray[np.float32]) -> MediaError:
+    """What is said of a waveform at 16 kHz that is shorter than a frame."""
     return MediaError(
-        f"{len(sound) / SAMPLE_RATE_HZ:.4f} s of sound: "
+        f"{len(waveform) / SAMPLE_RATE_HZ:.4f} s of audio: "
         f"at least one frame of {WINDOW_SECONDS} s is needed"
     )
 
@@ -252,7 +252,7 @@ def _kaldi_options() -> Any:
     options.frame_opts.frame_length_ms = 1000 * WINDOW_SECONDS
     options.frame_opts.frame_shift_ms = 1000 * HOP_SECONDS
     options.frame_opts.window_type = "hamming"
-    options.frame_opts.dither = 0.0  # random: the same sound would have other features each time
+    options.frame_opts.dither = 0.0  # random: the same audio would have other features each time
     options.frame_opts.preemph_coeff = PRE_EMPHASIS
     options.frame_opts.snip_edges = True
     options.mel_opts.num_bins = KALDI_MEL_BINS

@@ -16,7 +16,7 @@ from emohop.features.arrays import Arrays
 from emohop.features.encoder import FeatureEncoder
 
 PENDING_BYTES = 32 << 20
-"""Media that wait to be encoded together: eight minutes of sound, or 220 pictures."""
+"""Media that wait to be encoded together: eight minutes of audio, or 220 frames."""
 
 Medium = TypeVar("Medium")
 
@@ -129,9 +129,9 @@ class Pending:
 
 
 _LACKING = {
-    Modality.AUDIO: "the clip has no sound: leave it out with --audio none",
+    Modality.AUDIO: "the clip has no audio: leave it out with --audio none",
     Modality.TEXT: "the clip has no transcript: leave it out with --text none",
-    Modality.VIDEO: "the clip has no picture: leave it out with --video none",
+    Modality.VIDEO: "the clip has no video: leave it out with --video none",
 }
 
 

@@ -1,6 +1,6 @@
 """What pretrained encoders gave before, on disk, by the content that they were given.
 
-A key is made of the encoder's weights, the settings and the decoded sound, words or pictures, so
+A key is made of the encoder's weights, the settings and the decoded audio, text or video, so
 that a file that moved is found again and one that changed is not.
 """
 

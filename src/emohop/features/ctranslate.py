@@ -66,10 +66,10 @@ class CTranslateWhisper:
 
         self._model = from_cache_or_hub(what, source, read)
 
-    def __call__(self, sound: NDArray[np.float32], most_tokens: int) -> list[Chunk]:
-        """The words of a sound [samples] at 16 kHz, of 30 s at most."""
+    def __call__(self, waveform: NDArray[np.float32], most_tokens: int) -> list[Chunk]:
+        """The words of a waveform [samples] at 16 kHz, of 30 s at most."""
         segments, _ = self._model.transcribe(
-            sound,
+            waveform,
             beam_size=1,
             temperature=0.0,  # else a word that is hard to hear is drawn by chance
             condition_on_previous_text=False,

@@ -1,4 +1,4 @@
-"""Damage done to clips on purpose: noise, wrong words, blurred or missing pictures.
+"""Damage done to clips on purpose: noise, wrong words, blurred or missing frames.
 
 A condition is parts joined by `+`: `noise:10`, `words:0.3+missing:video`. Chance is drawn from the
 clip's id, so a clip is damaged alike whatever is done with others.
@@ -31,7 +31,7 @@ _KINDS: dict[str, tuple[Modality, str]] = {
     "noise:babble": (Modality.AUDIO, "decibels of speech over babble"),
     "words": (Modality.TEXT, "a word error rate of 0 to 1"),
     "video:blur": (Modality.VIDEO, "pixels, above 0"),
-    "video:drop": (Modality.VIDEO, "a share of pictures, 0 to 1"),
+    "video:drop": (Modality.VIDEO, "a share of frames, 0 to 1"),
     **{f"missing:{m}": (m, "") for m in Modality},
 }
 _SHARES = ("words", "video:drop")
@@ -60,7 +60,7 @@ class Damage:
 
     @property
     def needs_media(self) -> bool:
-        """Whether it is done to sound or pictures, not to what was made of them."""
+        """Whether it is done to audio or frames, not to what was made of them."""
         return self.kind in (*NOISES, "video:blur")
 
     def __str__(self) -> str:
@@ -199,17 +199,17 @@ def wrong_words(words: Sequence[str], rate: float, known: Sequence[str], clip: s
     return result
 
 
-def blurred(pictures: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
-    """Pictures [n, height, width, 3] under a Gaussian of `sigma` pixels, edges repeated."""
+def blurred(frames: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    """Frames [n, height, width, 3] under a Gaussian of `sigma` pixels, edges repeated."""
     from scipy.ndimage import gaussian_filter
 
     soft = [
-        gaussian_filter(picture.astype(np.float32), (sigma, sigma, 0), mode="nearest")
-        for picture in pictures
+        gaussian_filter(frame.astype(np.float32), (sigma, sigma, 0), mode="nearest")
+        for frame in frames
     ]
-    return np.rint(np.stack(soft)).astype(np.uint8) if soft else pictures
+    return np.rint(np.stack(soft)).astype(np.uint8) if soft else frames
 
 
-def kept_pictures(count: int, share: float, clip: str) -> NDArray[np.int64]:
-    """Numbers of the pictures that stay when each is lost with probability `share`."""
+def kept_frames(count: int, share: float, clip: str) -> NDArray[np.int64]:
+    """Numbers of the frames that stay when each is lost with probability `share`."""
     return np.flatnonzero(chance("drop", clip).random(count) >= share)

@@ -18,7 +18,7 @@ Frames = NDArray[np.float32]
 
 
 class FramewiseFeature(Protocol):
-    """A feature of sound in two steps, of which the first sees each frame alone."""
+    """A feature of audio in two steps, of which the first sees each frame alone."""
 
     @property
     def size(self) -> int:
@@ -26,7 +26,7 @@ class FramewiseFeature(Protocol):
 
     @property
     def frames(self) -> Callable[[Frames], Frames]:
-        """Sound at 16 kHz [samples], a frame or more, to [frames, size / 3]."""
+        """Audio at 16 kHz [samples], a frame or more, to [frames, size / 3]."""
 
     @property
     def differences(self) -> Callable[[Frames], Frames]:
@@ -37,13 +37,13 @@ class FramewiseFeature(Protocol):
 class FeatureEncoder:
     """What a modality's settings stand for.
 
-    `encode` takes sounds float32 [samples] at 16 kHz, `text.Text`s or frames uint8
+    `encode` takes waveforms float32 [samples] at 16 kHz, `text.Text`s or frames uint8
     [n, side, side, 3], and gives each one's arrays, or a MediaError where there can be none.
 
     Example:
         >>> import numpy as np
-        >>> def loudness(sounds):
-        ...     return [{"audio": abs(s[: len(s) // 160 * 160]).reshape(-1, 160)} for s in sounds]
+        >>> def loudness(clips):
+        ...     return [{"audio": abs(c[: len(c) // 160 * 160]).reshape(-1, 160)} for c in clips]
         >>> encoder = emohop.FeatureEncoder(loudness, width=160, steps_per_second=100)
         >>> encoder.encode([np.zeros(16_000, np.float32)])[0]["audio"].shape
         (100, 160)

@@ -13,7 +13,7 @@ from emohop.clips import Clip, Modality, Span
 from emohop.config import FeatureSettings, VideoFeatures
 from emohop.errors import MediaError
 from emohop.features.arrays import FACE, PROSODY, Arrays, empty_arrays
-from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, sound_16k, too_short
+from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SAMPLES, too_short, waveform_16k
 from emohop.features.batching import Failure, Pending, Results
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.encoding import device_of, load_encoder
@@ -21,13 +21,13 @@ from emohop.features.text import Text
 from emohop.media import read_audio_spans
 from emohop.model_config import STATES
 
-__all__ = ["Arrays", "Extractor", "Failure", "OnPictures", "OnSound"]
+__all__ = ["Arrays", "Extractor", "Failure", "OnAudio", "OnFrames"]
 
-OnSound = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
+OnAudio = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
 """Samples [n] and samples a second of a clip, to samples."""
 Faces = NDArray[np.uint8]
-OnPictures = Callable[[Faces], Faces]
-"""Pictures [n, side, side, 3] to pictures."""
+OnFrames = Callable[[Faces], Faces]
+"""Frames [n, side, side, 3] to frames."""
 
 
 class Extractor:
@@ -75,15 +75,15 @@ class Extractor:
     def extract(
         self,
         clips: Sequence[Clip],
-        on_sound: OnSound | None = None,
-        on_pictures: OnPictures | None = None,
+        on_audio: OnAudio | None = None,
+        on_frames: OnFrames | None = None,
     ) -> Iterator[tuple[Clip, Arrays | Failure]]:
         """The arrays of clips that share a video file, which is decoded once, in their order.
 
         `on_sound` and `on_pictures` are given the decoded media, and what they return is what
         features are computed of.
         """
-        for clip, parts in self.parts(clips, on_sound, on_pictures):
+        for clip, parts in self.parts(clips, on_audio, on_frames):
             arrays: dict[str, NDArray[Any]] = {}
             for found in parts.values():
                 if isinstance(found, Failure):
@@ -96,15 +96,15 @@ class Extractor:
     def parts(
         self,
         clips: Sequence[Clip],
-        on_sound: OnSound | None = None,
-        on_pictures: OnPictures | None = None,
+        on_audio: OnAudio | None = None,
+        on_frames: OnFrames | None = None,
     ) -> Iterator[tuple[Clip, Mapping[Modality, Arrays | Failure]]]:
         """As `extract`, modality by modality: of a clip that is damaged, what can be read."""
         parts: dict[Modality, Results] = {}
         if Modality.VIDEO in self.encoders:
-            parts[Modality.VIDEO] = self._pictures(clips, on_pictures)
+            parts[Modality.VIDEO] = self._frames(clips, on_frames)
         if Modality.AUDIO in self.encoders:
-            parts[Modality.AUDIO] = self._sounds(clips, on_sound)
+            parts[Modality.AUDIO] = self._waveforms(clips, on_audio)
         if Modality.TEXT in self.encoders:
             parts[Modality.TEXT] = self._texts(clips)
         for i, clip in enumerate(clips):
@@ -123,11 +123,11 @@ class Extractor:
                 found.lack(i)
         return found.finish()
 
-    def _sounds(self, clips: Sequence[Clip], on_sound: OnSound | None) -> Results:
+    def _waveforms(self, clips: Sequence[Clip], on_audio: OnAudio | None) -> Results:
         def prepare(i: int, found: tuple[NDArray[np.float32], int]) -> tuple[Any, Arrays]:
             samples, rate = found
-            if on_sound is not None:
-                samples = on_sound(clips[i], samples, rate)
+            if on_audio is not None:
+                samples = on_audio(clips[i], samples, rate)
             return self.heard(samples, rate)
 
         found = self._pending(Modality.AUDIO)
@@ -135,15 +135,15 @@ class Extractor:
         return found.finish()
 
     def heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
-        """What an encoder is given of a sound, and its prosody; MediaError as `sound_16k`."""
-        samples = sound_16k(samples, rate)  # once for all features
+        """What an encoder is given of a waveform, and its prosody; MediaError as `waveform_16k`."""
+        samples = waveform_16k(samples, rate)  # once for all features
         if len(samples) < WINDOW_SAMPLES:
             raise too_short(samples)
         if not self.settings.prosody:
             return samples, {}
         return samples, {PROSODY: self._prosody(samples, SAMPLE_RATE_HZ)}
 
-    def _pictures(self, clips: Sequence[Clip], on_pictures: OnPictures | None) -> Results:
+    def _frames(self, clips: Sequence[Clip], on_frames: OnFrames | None) -> Results:
         from emohop.features.video import Cropped, crops_of
 
         video = self.settings.video or VideoFeatures()
@@ -153,16 +153,16 @@ class Extractor:
 
         def prepare(i: int, cropped: Cropped) -> tuple[Any, Arrays]:
             del i
-            pictures = cropped.pictures if on_pictures is None else on_pictures(cropped.pictures)
-            return self._watched(pictures, cropped.found)
+            frames = cropped.frames if on_frames is None else on_frames(cropped.frames)
+            return self._watched(frames, cropped.found)
 
         found = self._pending(Modality.VIDEO)
         found.read([clip.video for clip in clips], read, prepare)
         return found.finish()
 
-    def _watched(self, pictures: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
-        """What an encoder is given of pictures, and where a face was found."""
-        return pictures, {FACE: found[:, None].astype(np.float32)} if self._face else {}
+    def _watched(self, frames: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
+        """What an encoder is given of frames, and where a face was found."""
+        return frames, {FACE: found[:, None].astype(np.float32)} if self._face else {}
 
     @property
     def _face(self) -> bool:
@@ -171,13 +171,13 @@ class Extractor:
 
     def of_media(
         self,
-        sound: tuple[NDArray[np.float32], int] | None = None,
-        pictures: Faces | None = None,
+        waveform: tuple[NDArray[np.float32], int] | None = None,
+        frames: Faces | None = None,
         text: Text | None = None,
     ) -> Arrays:
         """The arrays of one clip that is decoded already; what is None it lacks.
 
-        `sound` is samples [n] and samples a second; `pictures` is uint8 [n, height, width, 3],
+        `audio` is samples [n] and samples a second; `frames` is uint8 [n, height, width, 3],
         `frames_per_second` of them. Raises MediaError when features cannot be made of them.
         """
         from emohop.features.video import cropped
@@ -186,11 +186,11 @@ class Extractor:
         for modality, encoder in self.encoders.items():
             item: Any
             more: Arrays = {}
-            if modality is Modality.AUDIO and sound is not None:
-                item, more = self.heard(*sound)
-            elif modality is Modality.VIDEO and pictures is not None:
-                seen = cropped(pictures, face=self._face)
-                item, more = self._watched(seen.pictures, seen.found)
+            if modality is Modality.AUDIO and waveform is not None:
+                item, more = self.heard(*waveform)
+            elif modality is Modality.VIDEO and frames is not None:
+                seen = cropped(frames, face=self._face)
+                item, more = self._watched(seen.frames, seen.found)
             elif modality is Modality.TEXT and text is not None:
                 item = text
             else:

@@ -1,8 +1,8 @@
-"""Where the face is in a picture, and the square around it.
+"""Where the face is in a frame, and the square around it.
 
 The detector is scikit-image's cascade of local binary patterns (Liao et al. 2007), which comes with
 its weights. It finds upright faces that look into the camera, up to some 15 degrees aslant; what it
-does not find is shown by the centre of the picture instead, and said so.
+does not find is shown by the centre of the frame instead, and said so.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 SEARCH_PIXELS = 200
-"""The shorter side of the picture that is searched; larger ones are made smaller."""
+"""The shorter side of the frame that is searched; larger ones are made smaller."""
 SMALLEST = 0.15
 """Of that side: the smallest face that is looked for."""
 MARGIN = 1.4
 """The crop's side in sides of the face that was found."""
 MOST_ASPECT = 8
-"""Longer pictures are not searched: they are no films of people."""
+"""Longer frames are not searched: they are no videos of people."""
 
-Picture = NDArray[np.uint8]
+Frame = NDArray[np.uint8]
 Box = tuple[float, float, float]
 """Left, top and side of a square, in pixels."""
 
 
-def find_face(picture: Picture) -> Box | None:
-    """The largest face in a picture uint8 `[height, width, 3]`; None where none is found."""
+def find_face(frame: Frame) -> Box | None:
+    """The largest face in a frame uint8 `[height, width, 3]`; None where none is found."""
     from PIL import Image
 
-    height, width = picture.shape[:2]
+    height, width = frame.shape[:2]
     shorter, longer = min(height, width), max(height, width)
     smallest = round(SMALLEST * SEARCH_PIXELS)
     if shorter < smallest or longer > MOST_ASPECT * shorter:
         return None
     scale = min(1.0, SEARCH_PIXELS / shorter)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grey = np.asarray(Image.fromarray(picture).convert("L").resize(size))
+    grey = np.asarray(Image.fromarray(frame).convert("L").resize(size))
     found = _cascade().detect_multi_scale(
         grey,
         scale_factor=1.2,
@@ -52,16 +52,16 @@ def find_face(picture: Picture) -> Box | None:
     return largest["c"] / scale, largest["r"] / scale, largest["width"] / scale
 
 
-def around(face: Box, picture: Picture, size: int) -> Picture:
-    """The square around a face with its margin, inside the picture, `[size, size, 3]`."""
+def around(face: Box, frame: Frame, size: int) -> Frame:
+    """The square around a face with its margin, inside the frame, `[size, size, 3]`."""
     from PIL import Image
 
     left, top, side = face
-    height, width = picture.shape[:2]
+    height, width = frame.shape[:2]
     wanted = min(side * MARGIN, height, width)
     x = min(max(0.0, left + (side - wanted) / 2), width - wanted)
     y = min(max(0.0, top + (side - wanted) / 2), height - wanted)
-    image = Image.fromarray(np.ascontiguousarray(picture))
+    image = Image.fromarray(np.ascontiguousarray(frame))
     box = (x, y, x + wanted, y + wanted)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
 

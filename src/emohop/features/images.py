@@ -1,7 +1,7 @@
-"""Image encoders: from crops of a face to one vector a picture, or a few pictures of a film.
+"""Image encoders: from crops of a face to one vector a frame, or a few frames of a video.
 
 `hog` needs no weights. ResNet, MobileNetV2, ConvNeXt, ViT, DINOv2, CLIP and their like give a
-vector a picture, whatever its neighbours; video models such as VideoMAE read windows of pictures
+vector a frame, whatever its neighbours; video models such as VideoMAE read windows of frames
 and give a vector for each tubelet of them.
 """
 
@@ -29,8 +29,8 @@ from emohop.features.pretrained import Layers, Pretrained, line_of, load
 if TYPE_CHECKING:
     from torch import Tensor
 
-BATCH_PICTURES = {"cpu": 4, "cuda": 64}
-"""Pictures that go through a model together: more than a few are slower on a CPU, whose caches they
+BATCH_FRAMES = {"cpu": 4, "cuda": 64}
+"""Frames that go through a model together: more than a few are slower on a CPU, whose caches they
 leave (benchmarks/encoders.py)."""
 
 HOG_SIDE_PIXELS = 112
@@ -43,7 +43,7 @@ Vectors = NDArray[np.float32]
 
 
 class ImageEncoder(Protocol):
-    """What turns the pictures of clips, each uint8 `[pictures, height, width, 3]`, into vectors."""
+    """What turns the frames of clips, each uint8 `[frames, height, width, 3]`, into vectors."""
 
     @property
     def name(self) -> str:
@@ -84,7 +84,7 @@ def load_image_encoder(
         raise EmohopError(
             f"the preprocessor_config.json of {name} cannot be used: {error!r}"
         ) from None
-    kind = FilmEncoder if hasattr(pretrained.model.config, "tubelet_size") else PictureEncoder
+    kind = TubeletEncoder if hasattr(pretrained.model.config, "tubelet_size") else FrameEncoder
     try:
         return kind(pretrained, preprocessing, layers or Layers(), device)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -125,7 +125,7 @@ class HogEncoder:
     pretrained: None = None
 
     def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
-        """The histograms `[pictures, size]`, each of length 1 (0 for a flat picture)."""
+        """The histograms `[frames, size]`, each of length 1 (0 for a flat frame)."""
         return [self._histograms(crops) for crops in clips]
 
     def _histograms(self, crops: Crops) -> Vectors:
@@ -158,10 +158,10 @@ class _Network:
         """Wrap a loaded model; EmohopError when it lacks a layer."""
         self.name, self.pretrained, self._layers = pretrained.name, pretrained, layers
         self._preprocessing, self._device = preprocessing, device
-        self._batch = BATCH_PICTURES.get(device.partition(":")[0], BATCH_PICTURES["cpu"])
+        self._batch = BATCH_FRAMES.get(device.partition(":")[0], BATCH_FRAMES["cpu"])
         network = fused(copy.deepcopy(pretrained.model))
         self._model = network.to(device)
-        states = self._states(np.zeros((self.pictures, *preprocessing.side, 3), np.uint8))
+        states = self._states(np.zeros((self.frames, *preprocessing.side, 3), np.uint8))
         self.layers = layers.count(len(states), self.name)
         sizes = {int(state.shape[-1]) for state in states}
         if len(sizes) > 1 and not (layers.choice == "last" or layers.choice.isdigit()):
@@ -172,11 +172,11 @@ class _Network:
             )
         self.size = int(layers.pick(states).shape[-1]) // self.layers
 
-    pictures = 1
+    frames = 1
     """Read together at least."""
 
     def _states(self, crops: Crops) -> Sequence[Tensor]:
-        """Every hidden state as vectors `[steps, size]` of pictures `[pictures, h, w, 3]`."""
+        """Every hidden state as vectors `[steps, size]` of frames `[frames, h, w, 3]`."""
         raise NotImplementedError
 
     def _pixels(self, crops: Crops) -> Tensor:
@@ -192,8 +192,8 @@ class _Network:
         return np.asarray(chosen.float().cpu().numpy())
 
 
-class PictureEncoder(_Network):
-    """A model of single pictures."""
+class FrameEncoder(_Network):
+    """A model of single frames."""
 
     def __init__(
         self, pretrained: Pretrained, preprocessing: Preprocessing, layers: Layers, device: str
@@ -205,12 +205,12 @@ class PictureEncoder(_Network):
         super().__init__(pretrained, preprocessing, layers, device)
 
     def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
-        """The vectors `[pictures, layers·size]` of each clip; batches go across clips."""
+        """The vectors `[frames, layers·size]` of each clip; batches go across clips."""
         crops = np.concatenate(clips)
         parts = [np.empty((0, self.layers * self.size), np.float32)]
         for i in range(0, len(crops), self._batch):
             parts.append(self._vectors(crops[i : i + self._batch]))
-        ends = np.cumsum([len(pictures) for pictures in clips])[:-1]
+        ends = np.cumsum([len(frames) for frames in clips])[:-1]
         return np.split(np.concatenate(parts), ends)
 
     def _states(self, crops: Crops) -> Sequence[Tensor]:
@@ -231,12 +231,12 @@ class PictureEncoder(_Network):
         return _mean(output.last_hidden_state)
 
 
-class FilmEncoder(_Network):
-    """A model of several pictures in a row, such as VideoMAE.
+class TubeletEncoder(_Network):
+    """A model of several frames in a row, such as VideoMAE.
 
-    It reads windows of its own number of pictures; the last one is filled up by its last picture. A
-    vector is the mean of a tubelet's patches: with tubelets of two pictures there are half as many
-    steps as pictures.
+    It reads windows of its own number of frames; the last one is filled up by its last frame. A
+    vector is the mean of a tubelet's patches: with tubelets of two frames there are half as many
+    steps as frames.
     """
 
     def __init__(
@@ -249,19 +249,19 @@ class FilmEncoder(_Network):
                 f"{pretrained.name} is a video model of type {config.model_type}: videomae is "
                 "accepted, and image models"
             )
-        self.pictures, self._tubelet = int(config.num_frames), int(config.tubelet_size)
+        self.frames, self._tubelet = int(config.num_frames), int(config.tubelet_size)
         super().__init__(pretrained, preprocessing, layers, device)
 
     def __call__(self, clips: Sequence[Crops]) -> list[Vectors]:
         """The vectors `[tubelets, layers·size]` of each clip."""
-        return [self._film(crops) for crops in clips]
+        return [self._clip(crops) for crops in clips]
 
-    def _film(self, crops: Crops) -> Vectors:
+    def _clip(self, crops: Crops) -> Vectors:
         parts = [np.empty((0, self.layers * self.size), np.float32)]
-        for first in range(0, len(crops), self.pictures):
-            window = crops[first : first + self.pictures]
+        for first in range(0, len(crops), self.frames):
+            window = crops[first : first + self.frames]
             steps = math.ceil(len(window) / self._tubelet)
-            fill = np.repeat(window[-1:], self.pictures - len(window), axis=0)
+            fill = np.repeat(window[-1:], self.frames - len(window), axis=0)
             parts.append(self._vectors(np.concatenate([window, fill]))[:steps])
         return np.concatenate(parts)
 
@@ -270,7 +270,7 @@ class FilmEncoder(_Network):
 
         with torch.inference_mode():
             output = self._model(pixel_values=self._pixels(crops)[None], output_hidden_states=True)
-        steps = self.pictures // self._tubelet
+        steps = self.frames // self._tubelet
         states = [*output.hidden_states[:-1], output.last_hidden_state]
         return [state[0].unflatten(0, (steps, -1)).mean(1) for state in states]
 
@@ -290,5 +290,5 @@ def fused(model: Any) -> Any:
 
 
 def _mean(state: Tensor) -> Tensor:
-    """The mean over tokens `[pictures, tokens, size]` or places `[pictures, size, h, w]`."""
+    """The mean over tokens `[frames, tokens, size]` or places `[frames, size, h, w]`."""
     return state.mean(1) if state.ndim == 3 else state.mean((2, 3))

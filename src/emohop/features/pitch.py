@@ -12,9 +12,9 @@ from emohop.features.audio import resample
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 """Of voices; children's cries are above."""
 MOST_POINTS = 1200
-"""Points are 10 ms apart, or farther in sound that is longer than twelve seconds."""
+"""Points are 10 ms apart, or farther in audio that is longer than twelve seconds."""
 VOICED = 0.5
-"""The autocorrelation above which a sound is taken for voiced."""
+"""The autocorrelation above which a waveform is taken for voiced."""
 _RATE = 8000
 _WINDOW_SECONDS = 0.04  # more than two periods of the lowest voice
 _SILENT = 0.03  # of the loudest window's amplitude
@@ -25,15 +25,15 @@ def pitch(samples: NDArray[Any], sample_rate: int) -> tuple[NDArray[np.float64],
     """When a voice is how high: times in seconds and Hz, both [points]; NaN where none is heard.
 
     `samples` are [n] floats. The autocorrelation of a window is divided by that of the window
-    function (Boersma 1993), so that long periods count as much as short ones. Sound that is
+    function (Boersma 1993), so that long periods count as much as short ones. Audio that is
     shorter than a window has no points.
     """
-    sound = resample(samples, sample_rate, _RATE).astype(np.float64)
+    waveform = resample(samples, sample_rate, _RATE).astype(np.float64)
     length = round(_WINDOW_SECONDS * _RATE)
-    if len(sound) < length:
+    if len(waveform) < length:
         return np.empty(0), np.empty(0)
-    step = max(round(0.01 * _RATE), -(-len(sound) // MOST_POINTS))
-    windows = np.lib.stride_tricks.sliding_window_view(sound, length)[::step]
+    step = max(round(0.01 * _RATE), -(-len(waveform) // MOST_POINTS))
+    windows = np.lib.stride_tricks.sliding_window_view(waveform, length)[::step]
     times = (np.arange(len(windows)) * step + length / 2) / _RATE
     frames = windows - windows.mean(axis=1, keepdims=True)
     loud = np.sqrt((frames**2).mean(axis=1))

@@ -1,4 +1,4 @@
-"""What an image model wants its pictures to be made of: size, scale, mean and deviation."""
+"""What an image model wants its frames to be made of: size, scale, mean and deviation."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ _KINDS = {
 }
 """What a model's main input says about it."""
 _VISION_TOWERS = {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}
-"""Models of pictures and words: the half that takes pictures, by their model type."""
+"""Models of images and text: the half that takes images, by their model type."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ def load(modality: Modality, name: str) -> Pretrained:
 
 
 def _class_of(transformers: Any, config: Any, modality: Modality) -> Any:
-    """The class of a configuration's model; the half that takes pictures, for video."""
+    """The class of a configuration's model; the half that takes images, for video."""
     if modality is Modality.VIDEO and config.model_type in _VISION_TOWERS:
         return getattr(transformers, _VISION_TOWERS[config.model_type])
     try:

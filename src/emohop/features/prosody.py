@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import MissingExtraError
-from emohop.features.audio import SAMPLE_RATE_HZ, sound_16k
+from emohop.features.audio import SAMPLE_RATE_HZ, waveform_16k
 from emohop.media import INT16_SCALE
 
 __all__ = ["PROSODY_NAMES", "prosody"]
@@ -47,7 +47,7 @@ _MOST = np.float32(1 - 1 / INT16_SCALE)  # openSMILE gets 16-bit samples, where 
 def prosody(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
     """The prosody of one clip: `[samples]` at `sample_rate` Hz to `[35]`, see `PROSODY_NAMES`.
 
-    Sound at another rate than 16 kHz is resampled first. The functionals of pitch and
+    Audio at another rate than 16 kHz is resampled first. The functionals of pitch and
     harmonics-to-noise go over voiced frames alone and are 0 where there is none, as in silence.
     A clip shorter than one frame of pitch, 55 ms, has 35 zeros.
 
@@ -55,11 +55,11 @@ def prosody(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
         MediaError: Samples that are not finite, or not mono floating point.
         MissingExtraError: openSMILE is not installed.
     """
-    sound = sound_16k(samples, sample_rate)
+    waveform = waveform_16k(samples, sample_rate)
     smile = _smile()
-    if len(sound) < PITCH_WINDOW_SAMPLES:
+    if len(waveform) < PITCH_WINDOW_SAMPLES:
         return np.zeros(len(PROSODY_NAMES), dtype=np.float32)
-    values = smile(np.clip(sound, -1, _MOST), SAMPLE_RATE_HZ)
+    values = smile(np.clip(waveform, -1, _MOST), SAMPLE_RATE_HZ)
     return np.asarray(values, dtype=np.float32).reshape(len(PROSODY_NAMES))
 
 

@@ -1,8 +1,8 @@
-"""Pretrained speech encoders: from sound to one vector every 20 ms or so.
+"""Pretrained speech encoders: from audio to one vector every 20 ms or so.
 
 Wav2Vec2, HuBERT, WavLM, data2vec-audio and their like, and Whisper's encoder. A clip's vectors
-never depend on the clips beside it: sounds are filled up with silence to the next half second, only
-sounds of one such length share a batch, and the frames of the filling are dropped.
+never depend on the clips beside it: waveforms are padded with silence to the next half second,
+only waveforms of one such length share a batch, and the frames of the padding are dropped.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WINDOW_SECONDS = 30
-"""Longer sounds are read in windows of this length,"""
+"""Longer waveforms are read in windows of this length,"""
 OVERLAP_SECONDS = 2
 """of which neighbours share so much; each frame comes from the window that has more around it."""
 FILL_SAMPLES = SAMPLE_RATE_HZ // 2
 BATCH_SECONDS = {"cpu": 16, "cuda": 256}
-"""Sound that goes through a model together; a CPU gains nothing by more."""
+"""Audio that goes through a model together; a CPU gains nothing by more."""
 
-Sound = NDArray[np.float32]
+Waveform = NDArray[np.float32]
 Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a model hears at once: window number `window` of sound number `sound`.
+    """What a model hears at once: window number `window` of waveform number `waveform`.
 
     Of its frames, those from `first` to `last` are kept.
     """
 
-    sound: int
+    waveform: int
     window: int
     first: int
     last: int
-    samples: Sound
+    samples: Waveform
 
     @property
     def steps(self) -> int:
@@ -64,7 +64,7 @@ class Piece:
 
 
 class SpeechEncoder:
-    """A pretrained speech model over sound at 16 kHz."""
+    """A pretrained speech model over audio at 16 kHz."""
 
     any_lengths = False
     """Only pieces of one filled length can be heard together."""
@@ -108,17 +108,17 @@ class SpeechEncoder:
 
     @property
     def frames_per_second(self) -> float:
-        """Vectors for each second of sound."""
+        """Vectors for each second of audio."""
         return SAMPLE_RATE_HZ / (self._model.stride * self.pool)
 
-    def __call__(self, sounds: Sequence[Sound]) -> list[Frames]:
-        """The vectors of sounds `[samples]` at 16 kHz, each float32 `[frames, layers·size]`."""
+    def __call__(self, waveforms: Sequence[Waveform]) -> list[Frames]:
+        """The vectors of waveforms `[samples]` at 16 kHz, each float32 `[frames, layers·size]`."""
         import torch
 
         nothing = np.empty((0, self.layers * self.size), np.float32)
         pieces: dict[int, list[Piece]] = {}
         parts: list[list[Frames]] = []
-        for cut in self.pieces(sounds):
+        for cut in self.pieces(waveforms):
             parts.append([nothing] * max(1, len(cut)))
             for piece in cut:
                 pieces.setdefault(piece.steps, []).append(piece)
@@ -130,20 +130,20 @@ class SpeechEncoder:
                     states = self._layers.pick(self.states(some))
                 for piece, vectors in zip(some, states.cpu(), strict=True):
                     kept = vectors[piece.first : piece.last].float().numpy()
-                    parts[piece.sound][piece.window] = kept
+                    parts[piece.waveform][piece.window] = kept
         return [pooled(np.concatenate(part), self.pool) for part in parts]
 
-    def pieces(self, sounds: Sequence[Sound]) -> list[list[Piece]]:
-        """What is heard of each sound: one piece, several of a long sound, none of an empty one."""
+    def pieces(self, waveforms: Sequence[Waveform]) -> list[list[Piece]]:
+        """The pieces of each waveform: one, several of a long one, none of an empty one."""
         stride = self._model.stride
         size, shared = (s * SAMPLE_RATE_HZ // stride for s in (WINDOW_SECONDS, OVERLAP_SECONDS))
         found: list[list[Piece]] = []
-        for i, sound in enumerate(sounds):
+        for i, waveform in enumerate(waveforms):
             found.append([])
-            if not len(sound):
+            if not len(waveform):
                 continue
-            levelled = self._model.levelled(sound)
-            for k, window in enumerate(windows(math.ceil(len(sound) / stride), size, shared)):
+            levelled = self._model.levelled(waveform)
+            for k, window in enumerate(windows(math.ceil(len(waveform) / stride), size, shared)):
                 samples = levelled[window.start * stride : window.stop * stride]
                 last = window.last - window.start
                 if window.last == window.stop:  # the sequence ends here
@@ -194,14 +194,14 @@ class _Waveform:
         self._masked = bool(said.get("return_attention_mask", False))
         self.stride = math.prod(pretrained.model.config.conv_stride)
 
-    def levelled(self, sound: Sound) -> Sound:
-        """Zero mean and unit variance over the whole sound, where the model wants it."""
+    def levelled(self, waveform: Waveform) -> Waveform:
+        """Zero mean and unit variance over the whole waveform, where the model wants it."""
         if not self._normalise:
-            return sound
-        return np.asarray((sound - sound.mean()) / np.sqrt(sound.var() + 1e-7), np.float32)
+            return waveform
+        return np.asarray((waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7), np.float32)
 
     def frames(self, samples: int) -> int:
-        """How many of a filled sound's frames are of its own samples; one at least."""
+        """How many of a padded waveform's frames are of its own samples; one at least."""
         return max(1, int(self.network._get_feat_extract_output_lengths(samples)))
 
     def states(self, samples: NDArray[np.float32], lengths: Sequence[int]) -> Sequence[Tensor]:
@@ -215,7 +215,7 @@ class _Waveform:
 
 
 class _Whisper:
-    """Whisper's encoder, over the sound's own length instead of the 30 s that it was trained on."""
+    """Whisper's encoder, over the waveform's own length instead of the 30 s that it was trained on."""
 
     def __init__(self, pretrained: Pretrained, device: str) -> None:
         import transformers
@@ -230,11 +230,11 @@ class _Whisper:
         if most * self.stride < needed:
             raise ValueError(f"its encoder hears {most} frames, fewer than {WINDOW_SECONDS} s")
 
-    def levelled(self, sound: Sound) -> Sound:
-        return sound
+    def levelled(self, waveform: Waveform) -> Waveform:
+        return waveform
 
     def frames(self, samples: int) -> int:
-        """How many of a filled sound's frames are of its own samples."""
+        """How many of a padded waveform's frames are of its own samples."""
         return math.ceil(samples / self.stride)
 
     def states(self, samples: NDArray[np.float32], lengths: Sequence[int]) -> Sequence[Tensor]:
@@ -276,8 +276,8 @@ def load(settings: AudioFeatures, device: str) -> FeatureEncoder:
     layers = Layers(settings.layer)
     model = load_speech_encoder(settings.encoder, layers, settings.pool, device)
 
-    def encode(sounds: Sequence[Sound]) -> list[Arrays]:
-        return [{"audio": frames} for frames in model(sounds)]
+    def encode(waveforms: Sequence[Waveform]) -> list[Arrays]:
+        return [{"audio": frames} for frames in model(waveforms)]
 
     return FeatureEncoder(
         encode,

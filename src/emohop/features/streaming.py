@@ -1,4 +1,4 @@
-"""Sound features of a clip that is still being spoken."""
+"""Audio features of a clip that is still being spoken."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emohop.features.encoder import FramewiseFeature
 
 
 class GrowingFrames:
-    """The frames of sound that comes piece by piece: those of the whole sound, each computed once.
+    """The frames of audio that comes piece by piece: those of the whole audio, each computed once.
 
     Differences of the last frames look beyond the end of what was heard: these frames are computed
     again when more comes.
@@ -23,19 +23,19 @@ class GrowingFrames:
     def __init__(self, feature: FramewiseFeature) -> None:
         """Begin a clip."""
         self._feature = feature
-        self._sound = np.empty(0, np.float32)  # of frames that are not whole yet
+        self._waveform = np.empty(0, np.float32)  # of frames that are not whole yet
         self._tail: NDArray[np.float32] | None = None  # what differences to come depend on
         self._context = 0  # frames of the tail that are final
         self._done = np.empty((0, feature.size), np.float32)
         self._last = self._done
 
-    def add(self, sound: NDArray[np.float32]) -> None:
-        """Hear more sound `[samples]` at 16 kHz."""
-        self._sound = np.concatenate([self._sound, sound])
-        if len(self._sound) < WINDOW_SAMPLES:
+    def add(self, waveform: NDArray[np.float32]) -> None:
+        """Hear more audio `[samples]` at 16 kHz."""
+        self._waveform = np.concatenate([self._waveform, waveform])
+        if len(self._waveform) < WINDOW_SAMPLES:
             return
-        new = self._feature.frames(self._sound)
-        self._sound = self._sound[len(new) * HOP_SAMPLES :]
+        new = self._feature.frames(self._waveform)
+        self._waveform = self._waveform[len(new) * HOP_SAMPLES :]
         tail = new if self._tail is None else np.concatenate([self._tail, new])
         found = self._feature.differences(tail)[self._context :]
         final = max(0, len(found) - DIFFERENCES_REACH)

@@ -105,7 +105,7 @@ class Adapting:
             layer.train(mode)
 
     def lengths(self, items: Sequence[Any]) -> list[int]:
-        """Steps of each `Text` or sound [samples]; 0 where there is nothing to read."""
+        """Steps of each `Text` or waveform [samples]; 0 where there is nothing to read."""
         return [sum(p.steps for p in self.encoder.pieces([item])[0]) for item in items]
 
     def vectors(self, items: Sequence[Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Speech recognition: what is said in a sound, and when, by a Whisper model."""
+"""Speech recognition: what is said in a waveform, and when, by a Whisper model."""
 
 from __future__ import annotations
 
@@ -58,23 +58,23 @@ class Transcriber:
         else:
             self._engine = _TransformersWhisper(name, device)
 
-    def __call__(self, sound: NDArray[np.float32]) -> list[Heard]:
-        """The words of a sound [samples] at 16 kHz, in order; none where nobody speaks.
+    def __call__(self, waveform: NDArray[np.float32]) -> list[Heard]:
+        """The words of a waveform [samples] at 16 kHz, in order; none where nobody speaks.
 
         Each utterance is heard by itself, so that silence is never taken for words and the first
         word starts where speech does.
         """
         heard = []
-        for start, end in _windows(sound):
+        for start, end in _windows(waveform):
             first, last = (round(seconds * SAMPLE_RATE_HZ) for seconds in (start, end))
-            heard += self._hear(sound[first:last], start, end)
+            heard += self._hear(waveform[first:last], start, end)
         return heard
 
-    def _hear(self, sound: NDArray[np.float32], start: float, end: float) -> list[Heard]:
+    def _hear(self, waveform: NDArray[np.float32], start: float, end: float) -> list[Heard]:
         seconds = end - start
         most = max(FEWEST_TOKENS, math.ceil(seconds * MOST_TOKENS_A_SECOND))
         try:
-            chunks = self._engine(sound, min(most, MOST_TOKENS))
+            chunks = self._engine(waveform, min(most, MOST_TOKENS))
         except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
             raise EmohopError(f"{self.name} cannot recognise speech: {line_of(error)}") from error
         words = []
@@ -123,23 +123,23 @@ class _TransformersWhisper:
                 "automatic-speech-recognition", device=device_of(device), **loaded
             )
 
-    def __call__(self, sound: NDArray[np.float32], most_tokens: int) -> list[Chunk]:
-        """The words of a sound [samples] at 16 kHz, of 30 s at most."""
+    def __call__(self, waveform: NDArray[np.float32], most_tokens: int) -> list[Chunk]:
+        """The words of a waveform [samples] at 16 kHz, of 30 s at most."""
         import transformers
 
         with quiet(transformers):
             found = self._pipeline(
-                {"raw": sound, "sampling_rate": SAMPLE_RATE_HZ},
+                {"raw": waveform, "sampling_rate": SAMPLE_RATE_HZ},
                 return_timestamps="word",
                 generate_kwargs={"max_new_tokens": most_tokens},
             )
         return [(chunk["text"], *chunk["timestamp"]) for chunk in found["chunks"]]
 
 
-def _windows(sound: NDArray[np.float32]) -> list[tuple[float, float]]:
-    """The utterances of a sound, in seconds, neighbours together as far as a window reaches."""
+def _windows(waveform: NDArray[np.float32]) -> list[tuple[float, float]]:
+    """The utterances of a waveform, in seconds, neighbours together as far as a window reaches."""
     windows: list[tuple[float, float]] = []
-    for start, end in utterances([sound]):
+    for start, end in utterances([waveform]):
         near = bool(windows) and start - windows[-1][1] <= PAUSE_SECONDS
         if near and end - windows[-1][0] <= WINDOW_SECONDS:
             windows[-1] = (windows[-1][0], end)

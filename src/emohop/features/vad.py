@@ -1,4 +1,4 @@
-"""Where somebody speaks in a recording: WebRTC's voice activity detector over a stream of sound."""
+"""Where somebody speaks in a recording: WebRTC's voice activity detector over a stream of audio."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EDGE_SECONDS = 0.1
 LONGEST_SECONDS = 15.0
 """A longer utterance is cut into equal parts."""
 
-Sound = NDArray[np.float32]
+Waveform = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Turn:
 
 
 class Turns:
-    """Somebody's turns in sound that is still coming; MissingExtraError without webrtcvad.
+    """Somebody's turns in audio that is still coming; MissingExtraError without webrtcvad.
 
-    Only flags of frames are kept of what was heard: memory does not grow with the sound.
+    Only flags of frames are kept of what was heard: memory does not grow with the audio.
     """
 
     def __init__(self) -> None:
@@ -75,17 +75,17 @@ class Turns:
         self._last = 0
         self._told = False
 
-    def add(self, sound: Sound) -> Iterator[Turn]:
-        """Hear more sound [n] at 16 kHz: each turn once when it is known, and when it is over."""
-        sound = np.concatenate([self._rest, sound])
-        whole = len(sound) // FRAME_SAMPLES * FRAME_SAMPLES
-        self._rest = sound[whole:]
-        data = (np.clip(sound[:whole], -1, 1) * 32767).astype("<i2").reshape(-1, FRAME_SAMPLES)
+    def add(self, waveform: Waveform) -> Iterator[Turn]:
+        """Hear more audio [n] at 16 kHz: each turn once when it is known, and when it is over."""
+        waveform = np.concatenate([self._rest, waveform])
+        whole = len(waveform) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._rest = waveform[whole:]
+        data = (np.clip(waveform[:whole], -1, 1) * 32767).astype("<i2").reshape(-1, FRAME_SAMPLES)
         for frame in data:
             yield from self._flag(self._detector.is_speech(frame.tobytes(), SAMPLE_RATE_HZ))
 
     def finish(self) -> Iterator[Turn]:
-        """The turn that the end of the sound ends; beyond it is silence."""
+        """The turn that the end of the audio ends; beyond it is silence."""
         for _ in range(self._half):
             yield from self._flag(False)
         if self._told:
@@ -115,8 +115,8 @@ class Turns:
         return Turn(self._first or 0, self._last, self._frame + 1, over)
 
 
-def utterances(blocks: Iterable[Sound]) -> Iterator[tuple[float, float]]:
-    """Start and end in seconds of each utterance in sound that comes in blocks [n] at 16 kHz.
+def utterances(blocks: Iterable[Waveform]) -> Iterator[tuple[float, float]]:
+    """Start and end in seconds of each utterance in audio that comes in blocks [n] at 16 kHz.
 
     Raises MissingExtraError without webrtcvad.
     """

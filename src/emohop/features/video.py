@@ -1,4 +1,4 @@
-"""Pictures of the speaker: frames at a fixed rate, by time stamp, cropped to the speaker's half."""
+"""Frames of the speaker, at a fixed rate, by time stamp, cropped to the speaker's half."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def crop(frame: NDArray[np.uint8], half: Half | None, size: int = CROP_PIXELS) -
     """The centre of a frame `[height, width, 3]`, or of one half of it, `[size, size, 3]`.
 
     A half is cut at the file's own scale, as the paper does, and enlarged first only where it is
-    smaller than `size`. A whole picture is scaled until its shorter side is `size`.
+    smaller than `size`. A whole frame is scaled until its shorter side is `size`.
     """
     frame = side_of(frame, half)
     height, width = frame.shape[:2]
@@ -84,14 +84,14 @@ def faces_of(
 ) -> Iterator[tuple[int, Faces | MediaError]]:
     """The centres of many spans of ONE file; see `crops_of`."""
     for i, cropped in crops_of(spans, frames_per_second, size):
-        yield i, cropped if isinstance(cropped, MediaError) else cropped.pictures
+        yield i, cropped if isinstance(cropped, MediaError) else cropped.frames
 
 
 @dataclass(frozen=True)
 class Cropped:
-    """The pictures of a span, uint8 `[frames, size, size, 3]`, and where a face was found."""
+    """The frames of a span, uint8 `[frames, size, size, 3]`, and where a face was found."""
 
-    pictures: Faces
+    frames: Faces
     found: NDArray[np.bool_]
 
 
@@ -113,9 +113,9 @@ def crops_of(
 ) -> Iterator[tuple[int, Cropped | MediaError]]:
     """The crops of many spans of ONE file in one decoding pass, whatever their order and overlap.
 
-    Yields `(i, crops)` as soon as a span is complete: the centres of its pictures, or with `face`
+    Yields `(i, crops)` as soon as a span is complete: the centres of its frames, or with `face`
     the squares around faces. Only the spans that are open at one time are in memory. A span whose
-    pictures are not all there comes as a MediaError, except that the very last one may be missing.
+    frames are not all there comes as a MediaError, except that the very last one may be missing.
     A span without an end lasts as long as the video.
 
     Raises:
@@ -128,7 +128,7 @@ def crops_of(
     if any(span.path != path for span in spans):
         raise ValueError("crops_of reads one file at a time")
     if not frames_per_second > 0:
-        raise ValueError("the rate of pictures must be above 0")
+        raise ValueError("the rate of frames must be above 0")
     media = probe(path) if any(span.end is None for span in spans) else None
     wanted: list[_Wanted] = []
     for i, span in enumerate(spans):
@@ -147,12 +147,10 @@ def crops_of(
     last = {int(m): j for j, m in enumerate(member)}  # the position of a span's last time
     closing = sorted(range(len(wanted)), key=lambda m: last[m])
     closed = 0
-    for j, picture in frames_at(path, [float(t) for t in times]):
+    for j, frame in frames_at(path, [float(t) for t in times]):
         entry = wanted[member[j]]
         half = entry.span.half
-        shown, found = (
-            face_crop(picture, half, size) if face else (crop(picture, half, size), False)
-        )
+        shown, found = face_crop(frame, half, size) if face else (crop(frame, half, size), False)
         entry.crops.append((float(times[j]), shown, found))
         while closed < len(closing) and last[closing[closed]] <= j:
             yield wanted[closing[closed]].result(path)
@@ -180,7 +178,7 @@ def _end(span: Span, media: Media | None) -> float:
 
 
 class _Wanted:
-    """A span that waits for its pictures."""
+    """A span that waits for its frames."""
 
     def __init__(self, index: int, span: Span, end: float, frames_per_second: float) -> None:
         self.index, self.span, self.end = index, span, end
@@ -193,14 +191,12 @@ class _Wanted:
         got, expected = len(crops), len(self.times)
         only_last_missing = got == expected - 1 > 0 and crops[-1][0] < self.times[-1]
         if got == expected or only_last_missing:
-            pictures = np.stack([picture for _, picture, _ in crops])
-            return self.index, Cropped(pictures, np.array([found for *_, found in crops]))
+            frames = np.stack([frame for _, frame, _ in crops])
+            return self.index, Cropped(frames, np.array([found for *_, found in crops]))
         where = f"{self.span.start:.2f}-{self.end:.2f} s"
         if got == 0:
-            return self.index, MediaError(
-                f"{path}: no picture at {where}: the video ends before it"
-            )
+            return self.index, MediaError(f"{path}: no frame at {where}: the video ends before it")
         return self.index, MediaError(
-            f"{path}: {got} of the {expected} pictures at {where} are there: the video is truncated"
+            f"{path}: {got} of the {expected} frames at {where} are there: the video is truncated"
             " or damaged"
         )

@@ -40,36 +40,36 @@ INT16_SCALE = 32_768.0
 """What 1 is as a whole number of 16 bits."""
 
 LOUDEST = 1e12
-"""The largest sample that is taken for sound; full scale is 1, and its square is a number still."""
+"""The largest sample that is taken for audio; full scale is 1, and its square is a number still."""
 
 Audio = tuple[NDArray[np.float32], int]
 """Samples `[samples]` and their rate in Hz."""
 
 
 def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
-    """The sound of a span, `[samples]` with channels averaged, and its sample rate in Hz.
+    """The audio of a span, `[samples]` with channels averaged, and its sample rate in Hz.
 
     libsndfile reads the file where it can, else FFmpeg: any container of `CONTAINERS`. A span may
     end up to `END_TOLERANCE_SECONDS` after the file and then gets what there is. What a container
     skips by its time stamps is silence.
 
     Raises:
-        MediaError: the file is missing, empty, without sound, damaged in the span or shorter than
+        MediaError: the file is missing, empty, without audio, damaged in the span or shorter than
             its header says, the span is not inside it, or a sample is not a finite number.
     """
     check_file(span.path)
     _check_span(span)
     if span.end is None and is_cut(span.path):
         raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
-    with audio_file(span.path) as sound:
-        samples, rate = _ffmpeg_audio(span) if sound is None else _libsndfile_audio(span, sound)
+    with audio_file(span.path) as file:
+        samples, rate = _ffmpeg_audio(span) if file is None else _libsndfile_audio(span, file)
     return _checked(span, samples), rate
 
 
 def read_audio_spans(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | MediaError]]:
-    """The sounds of many spans of ONE file, each as `read_audio` gives it, or its error.
+    """The waveforms of many spans of ONE file, each as `read_audio` gives it, or its error.
 
-    Yields `(i, sound)` by the spans' starts. A file in which nothing can be found without decoding
+    Yields `(i, audio)` by the spans' starts. A file in which nothing can be found without decoding
     all before it (MP3, AAC, transport streams) is decoded once; in others each span is looked up.
 
     Raises:
@@ -87,16 +87,16 @@ def read_audio_spans(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | Media
         return
     for i in order:
         try:
-            sound: Audio | MediaError = read_audio(spans[i])
+            audio: Audio | MediaError = read_audio(spans[i])
         except MediaError as error:
-            sound = error
-        yield i, sound
+            audio = error
+        yield i, audio
 
 
 def _can_seek(path: Path) -> bool:
     check_file(path)
-    with audio_file(path) as sound:
-        if sound is not None:
+    with audio_file(path) as file:
+        if file is not None:
             return True
     with open_media(path) as container:
         return is_indexed(container)
@@ -105,7 +105,7 @@ def _can_seek(path: Path) -> bool:
 def _one_pass(
     path: Path, spans: Sequence[tuple[int, Span]]
 ) -> Iterator[tuple[int, Audio | MediaError]]:
-    """The sounds of spans in the order of their starts, out of one decoding of the file."""
+    """The waveforms of spans in the order of their starts, out of one decoding of the file."""
     import av
 
     with open_media(path) as container:
@@ -113,7 +113,7 @@ def _one_pass(
         try:
             frames, rate, zero = frames_from(Span(path), container, stream)
         except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"{path}: the sound cannot be read ({error})") from None
+            raise MediaError(f"{path}: the audio cannot be read ({error})") from None
         blocks = audio_blocks(path, stream, frames, rate, zero)
         declared = declared_seconds(stream) * rate
         kept: deque[Block] = deque()  # what a later span may need too
@@ -131,12 +131,12 @@ def _one_pass(
                     kept.popleft()  # one stays: it tells how far the file goes
                 wanted = _wanted(span, rate, fed())
                 samples = _collect(span, rate, wanted, declared)
-                sound: Audio | MediaError = _checked(span, samples), rate
+                audio: Audio | MediaError = _checked(span, samples), rate
             except MediaError as error:
-                sound = error
+                audio = error
             except (av.FFmpegError, ValueError) as error:
-                sound = MediaError(f"{path}: the sound cannot be read ({error})")
-            yield i, sound
+                audio = MediaError(f"{path}: the audio cannot be read ({error})")
+            yield i, audio
 
 
 def _ends_before(block: Block, sample: float) -> bool:
@@ -153,36 +153,36 @@ def _checked(span: Span, samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples
 
 
-def _libsndfile_audio(span: Span, sound: Any) -> tuple[NDArray[np.float32], int]:
+def _libsndfile_audio(span: Span, file: Any) -> tuple[NDArray[np.float32], int]:
     import soundfile
 
-    rate = check_rate(span.path, sound.samplerate)
+    rate = check_rate(span.path, file.samplerate)
     first = round(span.start * rate)
 
     def blocks() -> Iterator[tuple[int, NDArray[np.float32]]]:
         at, left = first, _last(span, rate) - first  # and nothing behind the span, good or bad
-        if first >= sound.frames:
-            yield sound.frames, np.empty(0, np.float32)
+        if first >= file.frames:
+            yield file.frames, np.empty(0, np.float32)
             return
         if first:
-            sound.seek(first)
+            file.seek(first)
         while left > 0:
-            size = int(min(left, max(1, BLOCK_SAMPLES // sound.channels)))
-            block = sound.read(size, dtype="float32", always_2d=True)
+            size = int(min(left, max(1, BLOCK_SAMPLES // file.channels)))
+            block = file.read(size, dtype="float32", always_2d=True)
             with np.errstate(invalid="ignore", over="ignore"):  # what is no number is said later
                 mono = block.mean(axis=1, dtype=np.float32)
             yield at, mono
             at, left = at + len(block), left - size
             if len(block) < size:
                 break
-        if left > 0 and at < sound.frames < UNKNOWN_FRAMES:
-            raise MediaError(cut_short(span.path, at / rate, sound.frames / rate))
+        if left > 0 and at < file.frames < UNKNOWN_FRAMES:
+            raise MediaError(cut_short(span.path, at / rate, file.frames / rate))
 
-    declared = sound.frames if sound.frames < UNKNOWN_FRAMES else 0
+    declared = file.frames if file.frames < UNKNOWN_FRAMES else 0
     try:
         return _collect(span, rate, blocks(), declared), rate
     except soundfile.LibsndfileError as error:
-        raise MediaError(f"{span.path}: damaged sound ({error.error_string})") from None
+        raise MediaError(f"{span.path}: damaged audio ({error.error_string})") from None
 
 
 def _ffmpeg_audio(span: Span) -> tuple[NDArray[np.float32], int]:
@@ -195,7 +195,7 @@ def _ffmpeg_audio(span: Span) -> tuple[NDArray[np.float32], int]:
             blocks = _wanted(span, rate, audio_blocks(span.path, stream, frames, rate, zero))
             return _collect(span, rate, blocks, declared_seconds(stream) * rate), rate
         except (av.FFmpegError, ValueError) as error:  # ValueError: samples of an unknown kind
-            raise MediaError(f"{span.path}: the sound cannot be read ({error})") from None
+            raise MediaError(f"{span.path}: the audio cannot be read ({error})") from None
 
 
 def _wanted(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXACT_HEADERS = ("avi", "mov", "mp4")  # their headers give exact lengths; others may be estimates
 CUT_SECONDS = 0.5  # what a header may promise too much
 SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
-PREROLL_SECONDS = 0.5  # sound codecs settle over a few frames after a seek
+PREROLL_SECONDS = 0.5  # audio codecs settle over a few frames after a seek
 JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
 _END = sys.maxsize  # after every sample
 
@@ -32,10 +32,10 @@ Block = tuple[int, NDArray[np.float32] | MediaError]
 
 
 def required_audio_stream(path: Path, container: InputContainer) -> Any:
-    """The stream of sound that is read; MediaError when there is none."""
+    """The stream of audio that is read; MediaError when there is none."""
     stream = audio_stream(container)
     if stream is None:
-        raise MediaError(f"{path}: holds no sound that can be decoded")
+        raise MediaError(f"{path}: holds no audio that can be decoded")
     return stream
 
 
@@ -55,7 +55,7 @@ def frames_from(
 
     head, lost, frames = start(decoded(container, stream))
     if head is None:
-        raise MediaError(f"{span.path}: holds no sound that decodes")
+        raise MediaError(f"{span.path}: holds no audio that decodes")
     rate = check_rate(span.path, head.sample_rate)
     zero = int((stream.start_time if lost else head.pts) or 0)
     if span.start > SEEK_GAP_SECONDS and is_indexed(container):
@@ -75,7 +75,7 @@ def audio_blocks(
     at, jitter = 0, 0.0  # where the next sample belongs; the first frame's stamp is believed
     for frame in frames:
         if isinstance(frame, LostPacket):
-            yield at, MediaError(f"{path}: damaged sound at {at / rate:.2f} s")
+            yield at, MediaError(f"{path}: damaged audio at {at / rate:.2f} s")
             continue
         if frame.sample_rate != rate:
             yield _END, MediaError(f"{path}: its sample rate changes at {at / rate:.2f} s")
@@ -119,4 +119,4 @@ def _mono(frame: Any) -> NDArray[np.float32]:
 
 def cut_short(path: Path, seconds: float, declared: float) -> str:
     """What to say of a file that holds less than its header says."""
-    return f"{path}: cut short: {seconds:.2f} s of sound where its header says {declared:.2f} s"
+    return f"{path}: cut short: {seconds:.2f} s of audio where its header says {declared:.2f} s"

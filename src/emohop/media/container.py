@@ -20,7 +20,7 @@ UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is no
 UNKNOWN_BYTES = 0x7FFF_0000
 RIFF_TOLERANCE_BYTES = 1024  # writers disagree about padding
 MAX_SIDE_PIXELS = 8192
-SLOWEST_FRAMES_PER_SECOND = 0.1  # below this a header makes hours out of some pictures
+SLOWEST_FRAMES_PER_SECOND = 0.1  # below this a header makes hours out of some frames
 MAX_SECONDS = 3600  # of one span: 700 MB of samples at 48 kHz
 MAX_TIME_SECONDS = 10**8  # no time stamp that is asked for lies later
 
@@ -39,7 +39,7 @@ class Media:
     """What the header says. Facts about a stream that is not there are None.
 
     `duration` is the whole file's and `video_duration` the video stream's, in seconds. Width and
-    height are those of the stored picture, before any rotation. `truncated` is only ever known of
+    height are those of the stored frame, before any rotation. `truncated` is only ever known of
     RIFF files (AVI, WAV).
     """
 
@@ -57,19 +57,19 @@ def probe(path: Path) -> Media:
     """The facts of a file's header; packets are counted only where the header has no length.
 
     Raises:
-        MediaError: the file is missing, empty, or no sound or video file.
+        MediaError: the file is missing, empty, or no audio or video file.
     """
     import av
 
     check_file(path)
-    with audio_file(path) as sound:
-        if sound is not None and sound.frames < UNKNOWN_FRAMES:
-            seconds = sound.frames / check_rate(path, sound.samplerate)
-            return Media(seconds, True, sound.samplerate, truncated=is_cut(path))
+    with audio_file(path) as file:
+        if file is not None and file.frames < UNKNOWN_FRAMES:
+            seconds = file.frames / check_rate(path, file.samplerate)
+            return Media(seconds, True, file.samplerate, truncated=is_cut(path))
     with open_media(path) as container:
         audio, video = audio_stream(container), video_stream(container)
         if audio is None and video is None:
-            raise MediaError(f"{path}: holds neither sound nor a picture that can be decoded")
+            raise MediaError(f"{path}: holds neither audio nor video that can be decoded")
         duration = None if container.duration is None else container.duration / av.time_base
         media: dict[str, Any] = {"has_audio": audio is not None, "truncated": is_cut(path)}
         if audio is not None:
@@ -95,7 +95,7 @@ def audio_file(path: Path) -> Iterator[Any]:
     """The `soundfile.SoundFile` of a path, or None for what libsndfile does not read.
 
     It gets a descriptor and not the name, because it would believe the name's ending, and no MPEG
-    sound, because its decoder of that writes to the terminal. FFmpeg reads both.
+    audio, because its decoder of that writes to the terminal. FFmpeg reads both.
     """
     import soundfile
 
@@ -104,11 +104,11 @@ def audio_file(path: Path) -> Iterator[Any]:
         file.seek(0)
         mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
         try:
-            sound = None if mpeg else soundfile.SoundFile(file.fileno(), closefd=False)
+            audio = None if mpeg else soundfile.SoundFile(file.fileno(), closefd=False)
         except soundfile.LibsndfileError:
-            sound = None
-        with sound or nullcontext():
-            yield sound
+            audio = None
+        with audio or nullcontext():
+            yield audio
 
 
 def open_media(path: Path) -> InputContainer:
@@ -123,7 +123,7 @@ def open_media(path: Path) -> InputContainer:
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
         # `file:` keeps names such as "concat:a" from being taken for a protocol. Opening decodes a
-        # picture or two, whatever their size.
+        # frame or two, whatever their size.
         container: InputContainer = av.open(
             f"file:{path.absolute()}",
             options=frame_limit(),
@@ -133,16 +133,18 @@ def open_media(path: Path) -> InputContainer:
         return container
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"{path}: not a sound or video file that can be read ({reason})") from None
+        raise MediaError(
+            f"{path}: not an audio or video file that can be read ({reason})"
+        ) from None
 
 
 def frame_limit() -> dict[str, str]:
-    """What makes FFmpeg's decoders refuse a larger picture before they make room for it."""
+    """What makes FFmpeg's decoders refuse a larger frame before they make room for it."""
     return {"max_pixels": str(MAX_SIDE_PIXELS**2)}
 
 
 def audio_stream(container: InputContainer) -> Any:
-    """The first sound stream that there is a decoder for, or None."""
+    """The first audio stream that there is a decoder for, or None."""
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
@@ -205,10 +207,10 @@ def check_rate(where: str | Path, rate: int) -> int:
 
 
 def check_side(path: Path, width: int, height: int) -> None:
-    """Raise MediaError for a picture that has no pixels or too many."""
+    """Raise MediaError for a frame that has no pixels or too many."""
     if not (0 < width <= MAX_SIDE_PIXELS and 0 < height <= MAX_SIDE_PIXELS):
         size = f"{width}x{height}" if width or height else "an unknown size, or too large"
-        raise MediaError(f"{path}: a picture of {size}; 1 to {MAX_SIDE_PIXELS} a side is accepted")
+        raise MediaError(f"{path}: a frame of {size}; 1 to {MAX_SIDE_PIXELS} a side is accepted")
 
 
 def check_pace(path: Path, video: Any) -> float | None:

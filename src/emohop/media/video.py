@@ -35,21 +35,21 @@ _END = object()
 
 
 def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The pictures on screen at ascending times, from one decoding pass over the file.
+    """The images on screen at ascending times, from one decoding pass over the file.
 
-    Yields `(i, picture)` with picture uint8 `[height, width, 3]` RGB, the last frame whose time
+    Yields `(i, image)` with image uint8 `[height, width, 3]` RGB, the last frame whose time
     stamp is not after `times[i]`; a frame that serves several times is the same array each time.
 
-    A time is left out when no picture is known for it: the video has ended (a frame lasts one
+    A time is left out when no image is known for it: the video has ended (a frame lasts one
     frame duration at the end) or what should be on screen does not decode. To tell which, compare
     with `probe(path)`: a time before `video_duration` that never came is truncated or damaged,
     and `truncated` says that a file was cut even where FFmpeg corrects the duration by the file's
-    size. An AVI counts its pictures instead of dating them, so lost bytes in its middle may also
+    size. An AVI counts its images instead of dating them, so lost bytes in its middle may also
     bring what follows forward.
 
     Raises:
-        MediaError: the file is missing, empty, no video (a still picture is none) or too large a
-            picture. Raised by the first `next`.
+        MediaError: the file is missing, empty, no video (a still image is none) or too large a
+            image. Raised by the first `next`.
         ValueError: the times are not ascending from 0.
     """
     import av
@@ -66,7 +66,7 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
         stream.codec_context.thread_count = 1  # the processes are what is parallel
         stream.codec_context.thread_type = "NONE"
         try:
-            yield from _Pass(path, container, stream).pictures(wanted)
+            yield from _Pass(path, container, stream).images(wanted)
         except av.FFmpegError as error:
             raise MediaError(f"{path}: the video cannot be read ({error.strerror})") from None
 
@@ -82,13 +82,13 @@ class _Pass:
         self.seek_gap = SEEK_GAP_SECONDS / self.tick if is_indexed(container) else math.inf
         self.zero: int | None = None
 
-    def pictures(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def images(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         limit = MAX_TIME_SECONDS
         ticks = [math.floor((min(t, limit) + ROUNDING_SECONDS) / self.tick) for t in times]
         frames = decoded(self.container, self.stream)
         shown: Any = None
         shown_at, i = 0, 0
-        lost: list[int] = []  # a heap: when the pictures that do not decode would have come
+        lost: list[int] = []  # a heap: when the images that do not decode would have come
         while i < len(ticks):
             frame = next(frames, _END)
             if isinstance(frame, LostPacket):
@@ -101,11 +101,11 @@ class _Pass:
                 while lost and lost[0] < at:
                     time = heapq.heappop(lost)
                     known_until = min(known_until, time) if time > shown_at else known_until
-            picture = None
+            image = None
             while i < len(ticks) and ticks[i] < at:
                 if shown is not None and ticks[i] < known_until:
-                    picture = self._rgb(shown) if picture is None else picture
-                    yield i, picture
+                    image = self._rgb(shown) if image is None else image
+                    yield i, image
                 i += 1
             if frame is _END:
                 return
@@ -115,7 +115,7 @@ class _Pass:
                 frames, shown = (frames, shown) if after is None else (after, None)
 
     def _time(self, frame: Any, before: int) -> int:
-        """The ticks from the first picture to this one, or to this damage."""
+        """The ticks from the first image to this one, or to this damage."""
         if frame.pts is None:
             return before + self.step
         if self.zero is None:
@@ -150,8 +150,8 @@ class _Pass:
 
         check_side(self.path, frame.width, frame.height)
         try:
-            picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+            image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
         except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"{self.path}: a picture that cannot be shown ({error})") from None
-        quarters = round(frame.rotation / 90) % 4  # telephones film upright and say so beside it
-        return np.ascontiguousarray(np.rot90(picture, quarters)) if quarters else picture
+            raise MediaError(f"{self.path}: an image that cannot be shown ({error})") from None
+        quarters = round(frame.rotation / 90) % 4  # telephones video upright and say so beside it
+        return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image

@@ -106,7 +106,7 @@ class InputLayer(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """A GRU over the frames of sound or picture, or over word vectors."""
+    """A GRU over the audio or video frames, or over word vectors."""
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ def _decoded(extractor: Extractor, source: Source) -> Arrays:
     """The arrays of what is decoded already."""
     clip = source.clip
     text = None if clip.transcript is None else Text(clip.transcript, clip.previous_turns)
-    return extractor.of_media(source.sound, source.pictures, text)
+    return extractor.of_media(source.waveform, source.frames, text)
 
 
 def _whole(

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from emohop.clips import Clip, Span
 from emohop.errors import EmohopError, MediaError
-from emohop.features.audio import sound_16k
+from emohop.features.audio import waveform_16k
 from emohop.features.transcription import Transcriber
 from emohop.media import LOUDEST, check_rate, probe, read_audio
 from emohop.prediction.schema import Word
 from emohop.prediction.transcripts import Transcript, transcript_beside
 
-Sound = NDArray[np.floating[Any]]
-Pictures = NDArray[np.uint8]
-ARRAYS = ("sound", "pictures")
+Waveform = NDArray[np.floating[Any]]
+Frames = NDArray[np.uint8]
+ARRAYS = ("audio", "video")
 WORDS_ALONE = "text"
 """The source of a prediction on words alone."""
 
@@ -31,16 +31,16 @@ class Source:
 
     clip: Clip
     transcript: Transcript | None = None
-    sound: tuple[NDArray[np.float32], int] | None = None
+    waveform: tuple[NDArray[np.float32], int] | None = None
     """Samples [n] and samples a second, where they came as an array."""
-    pictures: Pictures | None = None
+    frames: Frames | None = None
     """uint8 [n, height, width, 3], where they came as an array."""
     notes: tuple[str, ...] = field(default=())
 
     @property
     def decoded(self) -> bool:
         """It came as arrays: there is no file to read."""
-        return self.sound is not None or self.pictures is not None
+        return self.waveform is not None or self.frames is not None
 
 
 def source_of_file(
@@ -49,7 +49,7 @@ def source_of_file(
     """The whole of a file; its transcript is `text`, or in a file beside it.
 
     Raises:
-        MediaError: the file is missing, or holds neither sound nor a moving picture.
+        MediaError: the file is missing, or holds neither audio nor video.
         EmohopError: the transcript beside it cannot be read.
     """
     file = Path(path)
@@ -75,42 +75,42 @@ def source_of_words(text: str, previous_turns: Sequence[str] = ()) -> Source:
 
 
 def source_of_arrays(
-    arrays: Sound | Mapping[str, Any],
+    arrays: Waveform | Mapping[str, Any],
     sample_rate: int,
-    pictures_per_second: float,
+    frames_per_second: float,
     text: str | None = None,
     previous_turns: Sequence[str] = (),
 ) -> Source:
-    """Sound `[n]` or `[n, channels]`, or a mapping of `sound` and `pictures`.
+    """Audio `[n]` or `[n, channels]`, or a mapping of `audio` and `video`.
 
-    Pictures are uint8 `[n, height, width, 3]`, of which the model wants `pictures_per_second`.
+    Frames are uint8 `[n, height, width, 3]`, of which the model wants `pictures_per_second`.
     Raises EmohopError for arrays of another shape or kind, or that hold NaN or infinity.
     """
-    found: Mapping[str, Any] = arrays if isinstance(arrays, Mapping) else {"sound": arrays}
+    found: Mapping[str, Any] = arrays if isinstance(arrays, Mapping) else {"audio": arrays}
     if strange := sorted(set(found) - set(ARRAYS)):
         raise EmohopError(f"no arrays {strange[0]!r}: {' and '.join(ARRAYS)} are accepted")
-    sound = None if found.get("sound") is None else _sound(found["sound"], sample_rate)
-    pictures = None if found.get("pictures") is None else _pictures(found["pictures"])
-    if sound is None and pictures is None:
-        raise EmohopError("no arrays: sound, pictures or both are needed; or give text alone")
-    seconds = [] if sound is None else [len(sound) / sample_rate]
-    if pictures is not None:
-        seconds.append(len(pictures) / pictures_per_second)
+    waveform = None if found.get("audio") is None else _waveform(found["audio"], sample_rate)
+    frames = None if found.get("video") is None else _frames(found["video"])
+    if waveform is None and frames is None:
+        raise EmohopError("no arrays: audio, video or both are needed; or give text alone")
+    seconds = [] if waveform is None else [len(waveform) / sample_rate]
+    if frames is not None:
+        seconds.append(len(frames) / frames_per_second)
     return Source(
         Clip(id="array", end=max(seconds), transcript=text, previous_turns=tuple(previous_turns)),
         None if text is None else Transcript(text),
-        None if sound is None else (sound, sample_rate),
-        pictures,
+        None if waveform is None else (waveform, sample_rate),
+        frames,
     )
 
 
-def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
+def _waveform(array: Any, sample_rate: int) -> NDArray[np.float32]:
     samples = np.asarray(array)
     if samples.ndim == 2 and samples.shape[1] <= 32:
         samples = samples.mean(axis=1)
     if samples.ndim != 1 or samples.dtype.kind != "f":
         raise EmohopError(
-            f"sound of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
+            f"audio of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
             "float32 or float64, [samples] or [samples, channels], are accepted"
         )
     check_rate("sample_rate", sample_rate)
@@ -118,26 +118,26 @@ def _sound(array: Any, sample_rate: int) -> NDArray[np.float32]:
 
 
 def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Samples as float32; MediaError when some are no numbers, or too loud to be sound."""
+    """Samples as float32; MediaError when some are no numbers, or too loud to be audio."""
     with np.errstate(over="ignore"):
-        sound = np.ascontiguousarray(samples, np.float32)
-    if not np.isfinite(sound).all():
-        raise MediaError("sound holds NaN or infinity")
-    if sound.size and (peak := float(np.abs(sound).max())) > LOUDEST:
-        raise MediaError(f"sound of up to {peak:.3g}: numbers from -1 to 1 are accepted")
-    return sound
+        waveform = np.ascontiguousarray(samples, np.float32)
+    if not np.isfinite(waveform).all():
+        raise MediaError("audio holds NaN or infinity")
+    if waveform.size and (peak := float(np.abs(waveform).max())) > LOUDEST:
+        raise MediaError(f"audio of up to {peak:.3g}: numbers from -1 to 1 are accepted")
+    return waveform
 
 
-def _pictures(array: Any) -> Pictures:
-    pictures = np.asarray(array)
-    if pictures.ndim != 4 or pictures.shape[-1] != 3 or pictures.dtype != np.uint8:
+def _frames(array: Any) -> Frames:
+    frames = np.asarray(array)
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise EmohopError(
-            f"pictures of shape {pictures.shape} and type {pictures.dtype}: uint8 "
-            "[pictures, height, width, 3] are accepted"
+            f"frames of shape {frames.shape} and type {frames.dtype}: uint8 "
+            "[frames, height, width, 3] are accepted"
         )
-    if 0 in pictures.shape:
-        raise MediaError(f"pictures of shape {pictures.shape}: there is nothing to see")
-    return pictures
+    if 0 in frames.shape:
+        raise MediaError(f"frames of shape {frames.shape}: there is nothing to see")
+    return frames
 
 
 def with_transcript(source: Source, transcript: Transcript) -> Source:
@@ -148,17 +148,17 @@ def with_transcript(source: Source, transcript: Transcript) -> Source:
 
 
 def transcribed(source: Source, transcriber: Transcriber) -> Source:
-    """The same clip with what a speech recogniser hears in it; as it is without sound.
+    """The same clip with what a speech recogniser hears in it; as it is without audio.
 
-    Raises MediaError when its sound cannot be read.
+    Raises MediaError when its audio cannot be read.
     """
-    if source.sound is not None:
-        sound = source.sound
+    if source.waveform is not None:
+        waveform = source.waveform
     elif source.clip.audio is not None:
-        sound = read_audio(source.clip.audio)
+        waveform = read_audio(source.clip.audio)
     else:
         return source
-    heard = transcriber(sound_16k(*sound))
+    heard = transcriber(waveform_16k(*waveform))
     words = tuple(Word(text=one.word, start=one.start, end=one.end) for one in heard)
     text = " ".join(word.text for word in words)
     return with_transcript(source, Transcript(text, transcriber.name, words))

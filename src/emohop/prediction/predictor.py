@@ -30,8 +30,8 @@ from emohop.models.onnx_network import OnnxNetwork
 from emohop.prediction.attention_maps import AttentionMap, hops_of
 from emohop.prediction.features import read
 from emohop.prediction.inputs import (
-    Sound,
     Source,
+    Waveform,
     source_of_arrays,
     source_of_file,
     source_of_words,
@@ -124,13 +124,13 @@ class Predictor:
 
     def __call__(
         self,
-        source: str | Path | Sound | Mapping[str, Any] | None = None,
+        source: str | Path | Waveform | Mapping[str, Any] | None = None,
         text: str | None = None,
         *,
         previous_turns: Sequence[str] = (),
         sample_rate: int = SAMPLE_RATE_HZ,
     ) -> Prediction:
-        """The emotion of one clip: a file, an array of sound, a mapping of arrays, or words alone.
+        """The emotion of one clip: a file, an array of audio, a mapping of arrays, or words alone.
 
         `text` is what is said; without it, a transcript beside the file is taken, if there is one.
         `previous_turns` are said before it, the earliest first, for a model that was trained with
@@ -159,7 +159,7 @@ class Predictor:
         every: float = EVERY_SECONDS,
         turns: bool = False,
     ) -> Stream:
-        """What is said of sound while it is still being spoken; see `Stream`."""
+        """What is said of audio while it is still being spoken; see `Stream`."""
         return Stream(self, text, sample_rate, every, turns=turns)
 
     def predict(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Clip, Span
 from emohop.errors import EmohopError, MediaError
-from emohop.features.audio import sound_16k
+from emohop.features.audio import waveform_16k
 from emohop.features.vad import utterances
 from emohop.media import Media, probe, read_audio_spans
 from emohop.prediction.inputs import Source, source_of_file
@@ -24,7 +24,7 @@ LONG_SECONDS = 60.0
 SPEECH = "speech"
 """Segments are where somebody speaks."""
 BLOCK_SECONDS = 60.0
-"""Sound that is in memory at one time while speech is looked for."""
+"""Audio that is in memory at one time while speech is looked for."""
 SHORTEST_SECONDS = 0.5
 """A rest at the end that is shorter than this share of a second goes to the clip before it."""
 MOST_SEGMENTS = 100_000
@@ -47,7 +47,7 @@ def clips_of(
             yield whole
             return
         if whole.clip.audio is None:
-            raise EmohopError(f"{path}: long, and without sound: cut it by --segments SECONDS")
+            raise EmohopError(f"{path}: long, and without audio: cut it by --segments SECONDS")
     if text is not None:
         raise EmohopError(
             "--text is one clip's, and this is a recording of several: put an .srt or .vtt file "
@@ -93,7 +93,7 @@ def segments_of(
                 transcript=None if transcript is None else transcript.text,
                 previous_turns=tuple(previous_turns),
                 audio=Span(file, cue.start, end) if media.has_audio else None,
-                video=_picture(file, media, cue.start, end),
+                video=_frames_of(file, media, cue.start, end),
             ),
             transcript,
         )
@@ -101,8 +101,8 @@ def segments_of(
         raise MediaError(f"{path}: nobody speaks in it: give --segments SECONDS to cut it evenly")
 
 
-def _picture(file: Path, media: Media, start: float, end: float) -> Span | None:
-    """What is seen in a segment; nothing where the picture ends before the sound."""
+def _frames_of(file: Path, media: Media, start: float, end: float) -> Span | None:
+    """What is seen in a segment; nothing where the frame ends before the audio."""
     if media.video_duration is None or start >= media.video_duration:
         return None
     return Span(file, start, min(end, media.video_duration))
@@ -112,7 +112,7 @@ def _cues(file: Path, media: Media, segments: str) -> Iterator[tuple[Cue, bool]]
     """Segments, and whether what is said in them is known."""
     if segments == SPEECH:
         if not media.has_audio:
-            raise EmohopError(f"{file} has no sound: give --segments SECONDS to cut it evenly")
+            raise EmohopError(f"{file} has no audio: give --segments SECONDS to cut it evenly")
         for start, end in utterances(_blocks(file, media.duration)):
             yield Cue(start, end, ""), False
         return
@@ -132,16 +132,16 @@ def _cues(file: Path, media: Media, segments: str) -> Iterator[tuple[Cue, bool]]
 
 
 def _blocks(file: Path, seconds: float) -> Iterator[NDArray[np.float32]]:
-    """The sound of a file at 16 kHz, a block after the other."""
+    """The audio of a file at 16 kHz, a block after the other."""
     count = max(1, math.ceil(seconds / BLOCK_SECONDS))
     spans = [
         Span(file, k * BLOCK_SECONDS, None if k == count - 1 else (k + 1) * BLOCK_SECONDS)
         for k in range(count)
     ]
-    for _, sound in read_audio_spans(spans):
-        if isinstance(sound, MediaError):
-            raise sound
-        yield sound_16k(*sound)
+    for _, waveform in read_audio_spans(spans):
+        if isinstance(waveform, MediaError):
+            raise waveform
+        yield waveform_16k(*waveform)
 
 
 def _read_segments(path: Path) -> Iterator[tuple[Cue, bool]]:

@@ -1,4 +1,4 @@
-"""What a model says of sound that is still being spoken.
+"""What a model says of audio that is still being spoken.
 
 A stream is cut into segments, each of which is a clip to the model. A segment is closed when it is
 as long as the model reads at most, or, with `turns`, when a speaker pauses; then the next begins.
@@ -35,7 +35,7 @@ from emohop.preprocessor import Preprocessor
 from emohop.storage import Row
 
 EVERY_SECONDS = 0.5
-"""New sound after which there is a new prediction."""
+"""New audio after which there is a new prediction."""
 KEPT_SECONDS = 1.5
 """Of what is heard while nobody speaks: a turn is known this long after its start at most."""
 STREAM = "stream"
@@ -57,7 +57,7 @@ class Scorer(Protocol):
 
     @property
     def extractor(self) -> Extractor:
-        """From sound to features."""
+        """From audio to features."""
 
     def answers_to(self, batch: Batch, clips: Sequence[tuple[Row, Source]]) -> list[Prediction]:
         """What the model says of each clip of a batch."""
@@ -71,9 +71,9 @@ class Update(NamedTuple):
 
 
 class Stream:
-    """Predictions on sound that comes in pieces: each of a segment from its start to what is known.
+    """Predictions on audio that comes in pieces: each of a segment from its start to what is known.
 
-    A prediction is what the predictor says of the same sound and text as a whole clip; its start
+    A prediction is what the predictor says of the same audio and text as a whole clip; its start
     and end are in seconds of the stream. Memory does not grow with the stream.
     """
 
@@ -88,12 +88,12 @@ class Stream:
     ) -> None:
         """Begin with nothing heard; `text` is what is said in the first segment.
 
-        There is a prediction whenever `every` seconds of new sound have come. With `turns` (which
+        There is a prediction whenever `every` seconds of new audio have come. With `turns` (which
         needs the extra `speech`) segments are where somebody speaks, and between them there are
-        none. EmohopError for a model that does not look at sound, or another number.
+        none. EmohopError for a model that does not look at audio, or another number.
         """
         if Modality.AUDIO not in predictor.preprocessor.max_length:
-            raise EmohopError("this model does not look at sound: there is nothing to stream to it")
+            raise EmohopError("this model does not look at audio: there is nothing to stream to it")
         check_rate("sample_rate", sample_rate)
         if not 0.1 <= every <= 60:
             raise EmohopError(f"every = {every}: 0.1 to 60 seconds are accepted")
@@ -119,8 +119,8 @@ class Stream:
         self._text = text
         self._words: Arrays | None = None
 
-    def add(self, sound: NDArray[np.floating[Any]]) -> list[Update]:
-        """Hear more sound, float [n] from -1 to 1: what is said now, if it is time.
+    def add(self, waveform: NDArray[np.floating[Any]]) -> list[Update]:
+        """Hear more audio, float [n] from -1 to 1: what is said now, if it is time.
 
         Of a piece that ends segments there are several, each segment's last one being final.
         EmohopError for arrays of another shape or kind, or that hold NaN or infinity, of which
@@ -128,12 +128,12 @@ class Stream:
         """
         if self._finished:
             raise EmohopError("this stream is finished: begin another one")
-        return list(self._hear(self._resampled(_checked(sound))))
+        return list(self._hear(self._resampled(_checked(waveform))))
 
     def finish(self) -> list[Update]:
         """End the stream: what is said of its last segment, unless it was said already.
 
-        MediaError when there was too little sound to say anything at all.
+        MediaError when there was too little audio to say anything at all.
         """
         if self._finished:
             raise EmohopError("this stream is finished already")
@@ -144,19 +144,19 @@ class Stream:
                 found += self._end(_samples(turn.end))
         elif self._segment is not None:
             if not (self._said or self._tells(self._segment)):
-                raise too_short(self._segment.sound)
+                raise too_short(self._segment.waveform)
             found += self._end(self._at)
         return found
 
-    def _resampled(self, sound: Samples, *, last: bool = False) -> Samples:
+    def _resampled(self, waveform: Samples, *, last: bool = False) -> Samples:
         if self._resampler is None:
-            return sound
-        return np.asarray(self._resampler.resample_chunk(sound, last=last), np.float32)
+            return waveform
+        return np.asarray(self._resampler.resample_chunk(waveform, last=last), np.float32)
 
-    def _hear(self, sound: Samples, *, last: bool = False) -> Iterator[Update]:
-        """Put sound at 16 kHz into segments."""
-        self._waiting = np.concatenate([self._waiting, sound])
-        for turn in () if self._turns is None else self._turns.add(sound):
+    def _hear(self, waveform: Samples, *, last: bool = False) -> Iterator[Update]:
+        """Put audio at 16 kHz into segments."""
+        self._waiting = np.concatenate([self._waiting, waveform])
+        for turn in () if self._turns is None else self._turns.add(waveform):
             if turn.over:
                 yield from self._end(_samples(turn.end))
             else:
@@ -186,11 +186,11 @@ class Stream:
         if segment is None:
             return
         if at < self._at:  # the pause was heard before it was known to be one
-            sound, cut = segment.sound, max(0, at - segment.start)
+            waveform, cut = segment.waveform, max(0, at - segment.start)
             segment = _Segment(self._predictor, segment.start)
-            segment.add(sound[:cut])
-            self._waiting = np.concatenate([sound[cut:], self._waiting])
-            self._at -= len(sound) - cut
+            segment.add(waveform[:cut])
+            self._waiting = np.concatenate([waveform[cut:], self._waiting])
+            self._at -= len(waveform) - cut
         if self._tells(segment):
             yield self._update(segment, final=True)
 
@@ -215,7 +215,7 @@ class Stream:
 
 
 class _Segment:
-    """A part of a stream that is a clip to the model: its sound, and what was computed of it."""
+    """A part of a stream that is a clip to the model: its audio, and what was computed of it."""
 
     def __init__(self, predictor: Scorer, start: int) -> None:
         """Begin at a sample of the stream at 16 kHz."""
@@ -226,24 +226,24 @@ class _Segment:
         feature = predictor.extractor.encoders[Modality.AUDIO].framewise
         self._frames = None if feature is None else GrowingFrames(feature)
         self._encoder = GrowingEncoder.of(predictor.network, Modality.AUDIO)
-        self._sound = np.empty(0, np.float32)
+        self._waveform = np.empty(0, np.float32)
         self._new: list[Samples] = []
 
-    def add(self, sound: Samples) -> None:
+    def add(self, waveform: Samples) -> None:
         """Hear more."""
-        self._new.append(sound)
-        self.samples += len(sound)
-        self.unsaid += len(sound)
+        self._new.append(waveform)
+        self.samples += len(waveform)
+        self.unsaid += len(waveform)
 
     @property
-    def sound(self) -> Samples:
+    def waveform(self) -> Samples:
         """All of it."""
-        return np.concatenate([self._sound, *self._new])
+        return np.concatenate([self._waveform, *self._new])
 
     def predict(self, words: Arrays, text: str | None) -> Prediction:
         """What the model says of it so far, and of its words."""
         new = np.concatenate([np.empty(0, np.float32), *self._new])
-        self._sound, self._new, self.unsaid = self.sound, [], 0
+        self._waveform, self._new, self.unsaid = self.waveform, [], 0
         if self._frames is not None:
             self._frames.add(new)
         clip = Clip(
@@ -263,14 +263,14 @@ class _Segment:
         return found
 
     def _heard(self) -> Arrays:
-        """The arrays of its sound; of frames of our own only the new ones are computed."""
+        """The arrays of its audio; of frames of our own only the new ones are computed."""
         extractor = self.predictor.extractor
         if self.samples < WINDOW_SAMPLES:
             return extractor.empty(Modality.AUDIO)
-        sound, more = extractor.heard(self._sound, SAMPLE_RATE_HZ)
+        waveform, more = extractor.heard(self._waveform, SAMPLE_RATE_HZ)
         if self._frames is not None:
             return {"audio": self._frames.all, **more}
-        (found,) = extractor.encoders[Modality.AUDIO].encode([sound])
+        (found,) = extractor.encoders[Modality.AUDIO].encode([waveform])
         if isinstance(found, MediaError):
             raise found
         return {**found, **more}
@@ -289,12 +289,12 @@ def _samples(seconds: float) -> int:
     return round(seconds * SAMPLE_RATE_HZ)
 
 
-def _checked(sound: object) -> Samples:
-    """Sound as float32; EmohopError unless it is mono and finite."""
-    samples: NDArray[Any] = np.asarray(sound)
+def _checked(waveform: object) -> Samples:
+    """Audio as float32; EmohopError unless it is mono and finite."""
+    samples: NDArray[Any] = np.asarray(waveform)
     if samples.ndim != 1 or samples.dtype.kind != "f":
         raise EmohopError(
-            f"sound of shape {samples.shape} and type {samples.dtype}: a stream takes one channel, "
+            f"audio of shape {samples.shape} and type {samples.dtype}: a stream takes one channel, "
             "[samples], of numbers from -1 to 1 as float32 or float64"
         )
     return np.array(finite(samples))  # a caller may use one array again and again

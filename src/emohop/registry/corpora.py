@@ -55,7 +55,7 @@ class CorpusSpec:
         return words
 
 
-_SOUND_WORDS = (Modality.AUDIO, Modality.TEXT)
+_AUDIO_WORDS = (Modality.AUDIO, Modality.TEXT)
 
 CORPORA: Registry[CorpusSpec] = Registry(
     "corpus",
@@ -117,7 +117,7 @@ CORPORA: Registry[CorpusSpec] = Registry(
         CorpusSpec(
             "emodb",
             title="EmoDB",
-            modalities=_SOUND_WORDS,
+            modalities=_AUDIO_WORDS,
             clips=535,
             speakers=10,
             language="German",

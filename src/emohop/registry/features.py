@@ -1,4 +1,4 @@
-"""The feature encoders: what turns a clip's sound, words or frames into numbers."""
+"""The feature encoders: what turns a clip's audio, text or video into numbers."""
 
 from __future__ import annotations
 

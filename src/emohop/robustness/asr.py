@@ -14,7 +14,7 @@ from emohop import corpora, processes
 from emohop.clips import Clip, Modality
 from emohop.errors import DAMAGED, EmohopError, MediaError
 from emohop.evaluation.word_errors import word_error_rate
-from emohop.features.audio import sound_16k
+from emohop.features.audio import waveform_16k
 from emohop.features.text import Text
 from emohop.features.transcription import Transcriber
 from emohop.files import csv_text, write_text
@@ -51,7 +51,7 @@ def evaluate_heard(
     `source` is the corpus's folder, `name` a Whisper model. The result is as `evaluate_damaged`
     gives it, with the word error rate (`wer`) of the second entry. What was heard is kept in the
     table `heard`, from which a call that was stopped goes on. Raises EmohopError for a model
-    without words, clips that are not in `source`, or sounds that cannot be read.
+    without words, clips that are not in `source`, or waveforms that cannot be read.
     """
     targets = targets_of(model, corpus)
     if Modality.TEXT not in targets[0].predictor.preprocessor.max_length:
@@ -131,12 +131,12 @@ def _hear(task: _Task) -> list[str]:
     transcriber, texts = _transcriber(task.name, task.device), []
     for clip in task.clips:
         if clip.audio is None:
-            raise EmohopError(f"clip {clip.id} has no sound: its words cannot be heard")
+            raise EmohopError(f"clip {clip.id} has no audio: its words cannot be heard")
         try:
-            sound = sound_16k(*read_audio(clip.audio))
+            waveform = waveform_16k(*read_audio(clip.audio))
         except MediaError as error:
             raise EmohopError(f"clip {clip.id}: {error}") from None
-        texts.append(" ".join(one.word for one in transcriber(sound)))
+        texts.append(" ".join(one.word for one in transcriber(waveform)))
     return texts
 
 

@@ -1,4 +1,4 @@
-"""What trained models are worth when sound, words or pictures are damaged."""
+"""What trained models are worth when audio, text or video are damaged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.evaluation.run_folder import RunFolder
-from emohop.features.degradation import Condition, kept_pictures, wrong_words
+from emohop.features.degradation import Condition, kept_frames, wrong_words
 from emohop.features.pretrained import spec_of
 from emohop.features.text import Text
 from emohop.models.folder import ModelFolder
@@ -52,7 +52,7 @@ def evaluate_damaged(
 
     `model` is a model folder or a run folder. Each fold run is scored on its own test part (on all
     clips of a corpus that it was not trained on), and the predictions of all are pooled.
-    `source` is the corpus's folder, for damage to sound and pictures. `out`, or the run's own
+    `source` is the corpus's folder, for damage to audio and video. `out`, or the run's own
     `robustness.json`, is written after each condition; what stands there of the same models and
     clips is kept. EmohopError for what the models or the corpus do not have.
     """
@@ -115,7 +115,7 @@ def _check(
             )
         if condition.needs_media and source is None:
             raise EmohopError(
-                f"--degrade {condition} damages sound or pictures themselves: name the corpus's "
+                f"--degrade {condition} damages audio or video itself: name the corpus's "
                 "folder with --source"
             )
 
@@ -191,7 +191,7 @@ def _damaged_row(
             said = wrong_words(row.text.tolist(), part.level or 0.0, words, row.id)
             arrays |= _words_again(said, features)
         elif part.kind == "video:drop":
-            kept = kept_pictures(len(arrays["video"]), part.level or 0.0, row.id)
+            kept = kept_frames(len(arrays["video"]), part.level or 0.0, row.id)
             arrays["video"] = arrays["video"][kept]
         elif part.level is None:
             lacking.append(part.modality)

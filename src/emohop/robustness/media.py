@@ -1,4 +1,4 @@
-"""Features of clips whose sound or pictures are damaged, by the path that prepared them."""
+"""Features of clips whose audio or frames are damaged, by the path that prepared them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CorruptedMedia:
     def damaged(
         self, rows: Sequence[int], condition: Condition, jobs: int
     ) -> dict[int, Mapping[str, NDArray[Any]]]:
-        """The features of rows whose sound or pictures are damaged."""
+        """The features of rows whose audio or frames are damaged."""
         groups = [rows[i : i + CLIPS_AT_ONCE] for i in range(0, len(rows), CLIPS_AT_ONCE)]
         parts = tuple(part for part in condition.parts if part.needs_media)
         touched = {part.modality for part in parts}
@@ -112,7 +112,7 @@ def _extract(task: _Task) -> list[Mapping[str, NDArray[Any]]]:
     """The features of the clips of a task, damaged, by the path that prepared them."""
     voices = dict(zip((clip.id for clip in task.clips), task.voices, strict=False))
 
-    def on_sound(clip: Clip, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    def on_audio(clip: Clip, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         for part in task.parts:
             if part.kind in NOISES:
                 noise = white_noise(len(samples), clip.id)
@@ -122,14 +122,14 @@ def _extract(task: _Task) -> list[Mapping[str, NDArray[Any]]]:
                 samples = add_noise(samples, noise, part.level or 0.0)
         return samples
 
-    def on_pictures(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def on_frames(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         for part in task.parts:
             if part.kind == "video:blur":
-                pictures = blurred(pictures, part.level or 0.0)
-        return pictures
+                frames = blurred(frames, part.level or 0.0)
+        return frames
 
     results = []
-    extracted = _extractor(task.features).extract(task.clips, on_sound, on_pictures)
+    extracted = _extractor(task.features).extract(task.clips, on_audio, on_frames)
     for clip, arrays in extracted:
         if isinstance(arrays, Failure):
             raise EmohopError(f"clip {clip.id} ({arrays.stage}): {arrays.reason}")
@@ -138,10 +138,10 @@ def _extract(task: _Task) -> list[Mapping[str, NDArray[Any]]]:
 
 
 def _voice(clip: Clip, rate: int) -> NDArray[np.float32]:
-    """Another speaker's sound at this clip's rate."""
+    """Another speaker's audio at this clip's rate."""
     from emohop.features.audio import resample
 
     if clip.audio is None:
-        raise EmohopError(f"clip {clip.id} has no sound to babble with")
+        raise EmohopError(f"clip {clip.id} has no audio to babble with")
     samples, own = read_audio(clip.audio)
     return resample(samples, own, rate)

@@ -51,7 +51,7 @@ LONGEST_NAME = 200
 
 Text = Annotated[str | None, Form(description="What is said.", examples=["Excuse me?"])]
 Upload = Annotated[
-    UploadFile | None, File(description="Sound or video in any format that FFmpeg reads.")
+    UploadFile | None, File(description="Audio or video in any format that FFmpeg reads.")
 ]
 Uploads = Annotated[list[UploadFile], File(min_length=1, description="Each as `file` is.")]
 Segments = Annotated[

@@ -54,13 +54,13 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """What came on a stream: how it begins, sound, what is said, its end, or that nobody is there.
+    """What came on a stream: how it begins, audio, what is said, its end, or that nobody is there.
 
     `value` is a `Begin`, bytes of samples, a text or None.
     """
 
     stream: int
-    event: Literal["begin", "sound", "text", "end", "leave"]
+    event: Literal["begin", "audio", "text", "end", "leave"]
     value: Any = None
 
 

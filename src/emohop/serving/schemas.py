@@ -13,7 +13,7 @@ from emohop.prediction.schema import Prediction
 class ErrorResponse(BaseModel):
     """Why there is no answer."""
 
-    error: str = Field(examples=["clip.wav: holds no sound"])
+    error: str = Field(examples=["clip.wav: holds no audio"])
 
 
 class Answered(BaseModel):
@@ -23,7 +23,7 @@ class Answered(BaseModel):
 
 
 class StreamMessage(BaseModel):
-    """What a client says on a stream, beside its sound."""
+    """What a client says on a stream, beside its audio."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -40,7 +40,7 @@ class Begin(StreamMessage):
 
 
 class Later(StreamMessage):
-    """Any other message that is no sound."""
+    """Any other message that is no audio."""
 
     text: str | None = None
     end: bool = False

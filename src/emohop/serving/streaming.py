@@ -1,4 +1,4 @@
-"""Sound that is still being spoken, over a WebSocket.
+"""Audio that is still being spoken, over a WebSocket.
 
 All streams of a server live in one process of their own, which is started when the first begins:
 what they do holds up neither the server nor uploads. If it dies, its streams end, and the next one
@@ -134,7 +134,7 @@ def streaming(streams: Streams, settings: ServingSettings, metrics: Metrics) -> 
 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
-        """Updates of what is said of sound while it comes."""
+        """Updates of what is said of audio while it comes."""
         if not _may_ask(socket.headers, settings.origins):
             await socket.close(NOT_ALLOWED)  # before it is accepted: 403
             return
@@ -184,7 +184,7 @@ class _Talk:
         while True:
             message = await self._receive(self.settings.idle_seconds)
             if isinstance(message, bytes):
-                await self._ask("sound", message)
+                await self._ask("audio", message)
                 continue
             later = _read(Later, message)
             if "text" in later.model_fields_set:
@@ -227,7 +227,7 @@ class _Talk:
         if not known:
             raise _Over(NOT_ALLOWED, "send the token as Authorization: Bearer TOKEN, or as token")
         if begin is None:
-            raise _Over(UNUSABLE, "sound came before the message that says what it is")
+            raise _Over(UNUSABLE, "audio came before the message that says what it is")
         self._fitting(begin.text)
         return begin
 
@@ -237,7 +237,7 @@ class _Talk:
         return text
 
     async def _ask(
-        self, event: Literal["begin", "sound", "text", "end"], value: object = None
+        self, event: Literal["begin", "audio", "text", "end"], value: object = None
     ) -> None:
         """Give it to the process and send what comes of it."""
         try:

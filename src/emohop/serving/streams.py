@@ -1,4 +1,4 @@
-"""Streams of sound to predictions, inside a process of their own."""
+"""Streams of audio to predictions, inside a process of their own."""
 
 from __future__ import annotations
 

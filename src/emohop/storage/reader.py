@@ -24,7 +24,7 @@ class Row:
     """One clip with its features.
 
     `arrays` maps audio to float32 [frames, features], prosody to float32 [35], text to str
-    [words] and video to float32 [pictures, features], for those that were prepared, and with a
+    [words] and video to float32 [frames, features], for those that were prepared, and with a
     language model text_states to float32 [words, features]. They are
     read-only views of the mapped file (copies, where half floats are stored), also reached as
     `row.audio` and `row["audio"]`.
@@ -56,7 +56,7 @@ class Row:
         return len(steps) > 0
 
     def without(self, modality: Modality) -> Row:
-        """The row of a clip that lacks a modality: no steps, and of sound prosody of zeros."""
+        """The row of a clip that lacks a modality: no steps, and of audio prosody of zeros."""
         empty = {
             name: ARRAYS[name].empty(self.arrays[name].shape[-1])
             for name in arrays_of(modality)
@@ -72,7 +72,7 @@ class Row:
 
     @property
     def audio(self) -> NDArray[np.float32]:
-        """Sound features, float32 [frames, features]."""
+        """Audio features, float32 [frames, features]."""
         return self["audio"]
 
     @property
@@ -87,7 +87,7 @@ class Row:
 
     @property
     def video(self) -> NDArray[np.float32]:
-        """Picture features, float32 [pictures, features]."""
+        """Frame features, float32 [frames, features]."""
         return self["video"]
 
 

@@ -29,7 +29,7 @@ from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError, MediaError
 from emohop.evaluation.metrics import metrics
 from emohop.evaluation.splits import Fold, Metadata, default_protocol, make_folds
-from emohop.features.audio import sound_16k
+from emohop.features.audio import waveform_16k
 from emohop.features.text import Text
 from emohop.features.trainable import ADAPTABLE, Adapting, Record, load_adapting, read_record
 from emohop.files import write_text
@@ -50,7 +50,7 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """A batch: texts or sounds, and their class numbers [items]."""
+    """A batch: texts or waveforms, and their class numbers [items]."""
 
     items: Sequence[Any]
     classes: Tensor
@@ -100,7 +100,7 @@ def finetune(
 
     Raises:
         EmohopError: `out` holds something else, there is no such encoder or fold, or a clip's
-            sound cannot be read.
+            audio cannot be read.
     """
     settings, out = settings or FinetuningSettings(), Path(out)
     if modality not in ADAPTABLE:
@@ -232,7 +232,7 @@ def _parts(
         chosen = [clips[row] for row in rows]
         items: list[Any] = [Text(clip.transcript or "", clip.previous_turns) for clip in chosen]
         if modality is Modality.AUDIO:
-            items = _sounds(chosen)
+            items = _waveforms(chosen)
         numbers = [labels.labels.index(str(labels.class_of(clip.label))) for clip in chosen]
         parts[name] = _Part(
             ids=tuple(clip.id for clip in chosen),
@@ -243,8 +243,8 @@ def _parts(
     return parts
 
 
-def _sounds(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
-    """The sounds of clips at 16 kHz, each file decoded once; EmohopError for one that is broken."""
+def _waveforms(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
+    """Waveforms of clips at 16 kHz, each file decoded once; EmohopError for one that is broken."""
     files: dict[Path, list[int]] = {}
     spans = [clip.audio for clip in clips if clip.audio is not None]
     for i, span in enumerate(spans):
@@ -252,10 +252,10 @@ def _sounds(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
     found: dict[int, NDArray[np.float32]] = {}
     for path, members in files.items():
         try:
-            for k, sound in read_audio_spans([spans[i] for i in members]):
-                if isinstance(sound, MediaError):
-                    raise sound
-                found[members[k]] = sound_16k(*sound)
+            for k, waveform in read_audio_spans([spans[i] for i in members]):
+                if isinstance(waveform, MediaError):
+                    raise waveform
+                found[members[k]] = waveform_16k(*waveform)
         except (MediaError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EmohopError(

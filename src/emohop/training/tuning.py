@@ -8,7 +8,8 @@ for it (nested selection). The search is handed a corpus in which nothing is kno
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -177,20 +178,20 @@ def _search(task: _Task) -> None:
     """Go on with the trials of one fold until there are enough."""
     corpus = open_prepared(task.prepared)
     search = make_search(corpus, task.recipe, task.fold, task.space, task.out)
-    study = _study(search.folder, task.recipe)
-    _sweep(study, search.folder)
-    while len(_ended(study)) < task.trials:
-        study.sampler = _sampler(task.recipe.seeds[0], task.fold, len(_ended(study)))
-        _try(study, search)
-        if task.report is not None:
-            ended = _ended(study)
-            task.report(_trial(task.fold, len(ended) - 1, ended[-1]))
+    with _study(search.folder, task.recipe) as study:
+        _sweep(study, search.folder)
+        while len(_ended(study)) < task.trials:
+            study.sampler = _sampler(task.recipe.seeds[0], task.fold, len(_ended(study)))
+            _try(study, search)
+            if task.report is not None:
+                ended = _ended(study)
+                task.report(_trial(task.fold, len(ended) - 1, ended[-1]))
 
 
 def _tried(out: Path, recipe: Recipe, fold: int) -> list[Trial]:
     """All trials of one fold, those of earlier calls included."""
-    ended = _ended(_study(RunFolder(out).fold(fold), recipe))
-    return [_trial(fold, number, trial) for number, trial in enumerate(ended)]
+    with _study(RunFolder(out).fold(fold), recipe) as study:
+        return [_trial(fold, number, trial) for number, trial in enumerate(_ended(study))]
 
 
 def _try(study: optuna.Study, search: Search) -> None:
@@ -223,18 +224,23 @@ def _suggest(trial: optuna.Trial, key: str, part: Range | Choice) -> Any:
     return trial.suggest_float(key, part.low, part.high, log=part.log)
 
 
-def _study(folder: Path, recipe: Recipe) -> optuna.Study:
-    """A fold's study, in a file of its own."""
+@contextmanager
+def _study(folder: Path, recipe: Recipe) -> Iterator[optuna.Study]:
+    """A fold's study, in a file of its own, which is closed afterwards."""
     library = _optuna()
     folder.mkdir(parents=True, exist_ok=True)
-    study: optuna.Study = library.create_study(
-        study_name=folder.name,
-        storage=f"sqlite:///{folder / STUDY}",
-        direction="minimize" if recipe.training.monitor == "loss" else "maximize",
-        pruner=library.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=5),
-        load_if_exists=True,
-    )
-    return study
+    storage = library.storages.RDBStorage(f"sqlite:///{folder / STUDY}")
+    try:
+        yield library.create_study(
+            study_name=folder.name,
+            storage=storage,
+            direction="minimize" if recipe.training.monitor == "loss" else "maximize",
+            pruner=library.pruners.MedianPruner(n_startup_trials=RANDOM_TRIALS, n_warmup_steps=5),
+            load_if_exists=True,
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def _sampler(seed: int, fold: int, ended: int) -> optuna.samplers.BaseSampler:

@@ -1,4 +1,4 @@
-"""Where each hop looked in a clip, on one time axis with its sound, words and pictures."""
+"""Where each hop looked in a clip, on one time axis with its audio, text and video."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ NOTE = (
     "and Pinter 2019)."
 )
 COLOURS = {Modality.AUDIO: 0, Modality.TEXT: 1, Modality.VIDEO: 2}
-NAMES = {Modality.AUDIO: "sound", Modality.TEXT: "words", Modality.VIDEO: "pictures"}
 TICKS_INCHES = 0.2
 """Below the last row, for the seconds."""
 _BAND_INCHES = 0.26
 _NO_INCHES = 0.02
 _WAVE_INCHES = 0.6
-_PICTURE_INCHES = (0.36, 0.56)
+_FRAME_INCHES = (0.36, 0.56)
 _LINE_INCHES = 0.15
 _MOST_LINES = 5
 _FEW_LINES = 3
@@ -66,16 +65,16 @@ def attention_rows(hops: Sequence[Hop], shown: Seen) -> list[Row]:
     rows = []
     if shown.low is not None:
         voiced = shown.pitch is not None and bool(np.isfinite(shown.pitch[1]).any())
-        title = "sound, its pitch as a line" if voiced else "sound"
+        title = "audio, its pitch as a line" if voiced else "audio"
         right = "Hz" if voiced else ""
-        rows.append(Row(_WAVE_INCHES, partial(_sound, shown=shown), title, right))
+        rows.append(Row(_WAVE_INCHES, partial(_waveform, shown=shown), title, right))
     if shown.words:
         rows.append(_words(hops, shown, end, timed))
-    if shown.pictures is not None:
-        rows.append(_pictures(shown.pictures, shown.times, end))
+    if shown.frames is not None:
+        rows.append(_frames(shown.frames, shown.times, end))
     for hop in hops:
         spans = _spans(hop.starts, hop.ends, end)
-        title = f"hop {hop.hop}: {NAMES[hop.target]}{_most(hop, spans)}"
+        title = f"hop {hop.hop}: {hop.target.value}{_most(hop, spans)}"
         right = f"entropy {hop.entropy:.2f}" if hop.weights else ""
         high = _BAND_INCHES if hop.weights else _NO_INCHES
         rows.append(Row(high, partial(_band, hop=hop, spans=spans), title, right))
@@ -140,7 +139,7 @@ def _most(hop: Hop, spans: Spans) -> str:
     return "" if start is None else f", most at {(start + (hop.ends[at] or start)) / 2:.1f} s"
 
 
-def _sound(axes: Axes, theme: Theme, *, shown: Seen) -> None:
+def _waveform(axes: Axes, theme: Theme, *, shown: Seen) -> None:
     if shown.low is None or shown.high is None:
         return
     edges = np.linspace(0, shown.seconds, len(shown.low) + 1)
@@ -223,21 +222,21 @@ def _lines(
     return placed
 
 
-def _pictures(pictures: NDArray[np.uint8], times: Sequence[float], end: float) -> Row:
+def _frames(frames: NDArray[np.uint8], times: Sequence[float], end: float) -> Row:
     """Squares at their times, as many as have room beside each other."""
     step = (times[1] - times[0]) / end * WITHIN if len(times) > 1 else WITHIN
-    least, most = _PICTURE_INCHES
+    least, most = _FRAME_INCHES
     inches = min(most, max(least, step))
     side = inches / WITHIN * end
 
     def draw(axes: Axes, theme: Theme) -> None:
         del theme
         until = -math.inf
-        for picture, time in zip(pictures, times, strict=True):
+        for frame, time in zip(frames, times, strict=True):
             left = min(time, end - side * 0.98)
             if left >= until - 0.1 * side and time <= end:
                 box = (left, left + side * 0.97, 0, 1)
-                axes.imshow(picture, extent=box, aspect="auto", zorder=3)
+                axes.imshow(frame, extent=box, aspect="auto", zorder=3)
                 until = left + side
         axes.set_ylim(0, 1)
 

@@ -1,4 +1,4 @@
-"""One picture of what a model says of a clip, and of where it looked."""
+"""One figure of what a model says of a clip, and of where it looked."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _LARGE_POINTS = 13
 _TEXT_INCHES = INCHES - LEFT - 0.1
 
 
-def clip_picture(prediction: Prediction, source: Source, predictor: Predictor) -> Draw:
+def clip_figure(prediction: Prediction, source: Source, predictor: Predictor) -> Draw:
     """The answer, the clip and a band for each hop of attention, below each other.
 
-    `source` is what the prediction was asked of. MediaError where its sound cannot be read any
-    more; pictures that cannot be read are left out.
+    `source` is what the prediction was asked of. MediaError where its audio cannot be read any
+    more; frames that cannot be read are left out.
     """
     shown = seen(prediction, source, predictor)
 

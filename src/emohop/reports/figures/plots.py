@@ -25,7 +25,7 @@ _LEVELS = {
     "noise:babble": "signal to noise, dB",
     "words": "probability of an error, each word",
     "video:blur": "σ of the blur, pixels",
-    "video:drop": "share of pictures lost",
+    "video:drop": "share of frames lost",
 }
 """What the level of each kind of damage is."""
 

@@ -59,8 +59,8 @@ def write_report(
     """Write the page of runs to `out`, and with `figures` its plots as files of `kind` there.
 
     `reference` is the run that others are compared with. `prepared` adds where each hop looked in
-    test clips (`clips`, or some chosen here), `source`, the corpus's folder, their sound and
-    pictures; `command` says how to repeat the page. EmohopError for runs that cannot stand in one
+    test clips (`clips`, or some chosen here), `source`, the corpus's folder, their audio and
+    frames; `command` says how to repeat the page. EmohopError for runs that cannot stand in one
     table and for clips that are not tested.
     """
     out = Path(out)

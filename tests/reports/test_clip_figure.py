@@ -1,4 +1,4 @@
-"""Pictures of predictions: what stands in them, whatever the clip lacks."""
+"""Frames of predictions: what stands in them, whatever the clip lacks."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from emohop.clips import Clip, Modality
 from emohop.config import FeatureSettings
 from emohop.prediction.inputs import Source
 from emohop.prediction.schema import Hop, Prediction, Word
-from emohop.reports.figures.clip_figure import clip_picture
+from emohop.reports.figures.clip_figure import clip_figure
 from emohop.reports.figures.theme import PAPER, save, styled
-from tests.features.tiny import sound
+from tests.features.tiny import waveform
 
-SOUND = (sound(2.0), 16_000)
+SOUND = (waveform(2.0), 16_000)
 SEEN = np.full((6, 60, 80, 3), 90, np.uint8)
 WAVE, WORDS = Source(Clip(id="a"), None, SOUND), Source(Clip(id="a"))
 
 
 class Preprocessor:
-    """What a picture asks of a predictor's inputs."""
+    """What a frame asks of a predictor's inputs."""
 
     features = FeatureSettings(video="hog")
     max_length = dict.fromkeys(Modality, 10)
 
 
 class Predictor:
-    """What a picture asks of a predictor."""
+    """What a frame asks of a predictor."""
 
     preprocessor = Preprocessor()
 
@@ -62,7 +62,7 @@ def prediction(**values: Any) -> Prediction:
 
 def drawn(found: Prediction, source: Source) -> Figure:
     with styled(PAPER):
-        figure = clip_picture(found, source, Predictor())(PAPER)  # type: ignore[arg-type]
+        figure = clip_figure(found, source, Predictor())(PAPER)  # type: ignore[arg-type]
         figure.draw_without_rendering()
         return figure
 
@@ -88,17 +88,17 @@ def heights_of(row: Any) -> list[float]:
 def test_everything_has_its_row_on_one_time() -> None:
     figure = drawn(prediction(), Source(Clip(id="a"), None, SOUND, SEEN))
     said = texts(figure)
-    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "looked at sound, words, pictures"):
+    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "looked at audio, words, frames"):
         assert part in said
     titles = [t.partition(",")[0] for t in said if t.startswith("hop ")]
-    assert titles == ["hop 1: pictures", "hop 2: sound", "hop 3: words"]
+    assert titles == ["hop 1: frames", "hop 2: audio", "hop 3: words"]
     assert said.count("entropy 0.50") == 3
     assert "Wiegreffe" in " ".join(said)
-    rows = [row_of(figure, title) for title in ("sound", "words", "hop 1", "hop 2", "hop 3")]
+    rows = [row_of(figure, title) for title in ("audio", "words", "hop 1", "hop 2", "hop 3")]
     assert {axes.get_xlim() for axes in rows} == {(0.0, 2.0)}
     assert [len(heights_of(row)) for row in rows[2:]] == [5, 50, 3]
-    (pictures,) = [axes for axes in figure.axes if axes.images]
-    assert [im.get_extent()[0] for im in pictures.images] == pytest.approx(np.arange(6) / 3)
+    (frames,) = [axes for axes in figure.axes if axes.images]
+    assert [im.get_extent()[0] for im in frames.images] == pytest.approx(np.arange(6) / 3)
 
 
 def test_the_pitch_is_over_the_wave() -> None:
@@ -108,9 +108,9 @@ def test_the_pitch_is_over_the_wave() -> None:
     ]
     (hertz,) = [line for line in lines if len(line) > 100]
     assert np.nanmedian(hertz) == pytest.approx(150, rel=0.05)
-    assert "sound, its pitch as a line" in texts(figure)
+    assert "audio, its pitch as a line" in texts(figure)
     silent = Source(Clip(id="a"), None, (np.zeros(16_000, np.float32), 16_000))
-    assert "sound" in texts(drawn(prediction(), silent))
+    assert "audio" in texts(drawn(prediction(), silent))
 
 
 def test_words_without_times_stand_over_their_bars() -> None:
@@ -160,7 +160,7 @@ def test_words_never_overlap(count: int) -> None:
 
 def test_a_hop_that_found_nothing_is_a_line() -> None:
     figure = drawn(prediction(attention=(hop(1, Modality.VIDEO, 0, 2.0),)), WAVE)
-    row = row_of(figure, "hop 1: pictures, there were none")
+    row = row_of(figure, "hop 1: frames, there were none")
     assert not row.patches
     assert row.get_position().height * figure.get_figheight() < 0.1
 
@@ -175,8 +175,8 @@ MANY = {f"class number {k} of a long name": 0.05 for k in range(20)}
         ({"end": None, "used": (Modality.TEXT,), "missing": (Modality.AUDIO,)}, WORDS),
         ({"attention": (), "transcript": None}, WAVE),
         ({"attention": (), "transcript": "x " * 100_000 + "y" * 1_000_000}, WAVE),
-        ({"attention": NINE, "end": 30.0}, Source(Clip(id="a"), None, (sound(30), 16_000))),
-        ({"transcript": "", "attention": ()}, Source(Clip(id="a"), None, (sound(0.01), 16_000))),
+        ({"attention": NINE, "end": 30.0}, Source(Clip(id="a"), None, (waveform(30), 16_000))),
+        ({"transcript": "", "attention": ()}, Source(Clip(id="a"), None, (waveform(0.01), 16_000))),
         ({"attention": (hop(1, Modality.VIDEO, 1, 0.3),), "end": 0.3},
          Source(Clip(id="a"), None, None, SEEN[:1])),
         ({"transcript": "$x_1$ \\frac", "source": "a\nb$.wav", "attention": ()}, WAVE),
@@ -187,7 +187,7 @@ MANY = {f"class number {k} of a long name": 0.05 for k in range(20)}
 def test_whatever_is_lacking_or_too_much(
     values: dict[str, Any], source: Source, tmp_path: Path
 ) -> None:
-    draw = clip_picture(prediction(**values), source, Predictor())  # type: ignore[arg-type]
+    draw = clip_figure(prediction(**values), source, Predictor())  # type: ignore[arg-type]
     for suffix in ("png", "svg", "pdf"):
         save(draw, tmp_path / f"a.{suffix}")
         assert (tmp_path / f"a.{suffix}").stat().st_size > 2000
