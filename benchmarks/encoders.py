@@ -36,7 +36,7 @@ Work = Callable[[], object]
 def take_turns(
     title: str, amount: float, unit: str, works: Mapping[str, Work], rounds: int
 ) -> None:
-    """Print a Markdown table of amounts a second."""
+    """Print a Markdown table of amounts per second."""
     taken: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
@@ -105,7 +105,7 @@ def frames(name: str, rounds: int) -> None:
         "a clip of 12 at a time": lambda: [encoder.encode([clip]) for clip in clips],
         "8 clips together": lambda: encoder.encode(clips),
     }
-    take_turns(f"frames, {Path(name).name}", 96, "frames a second", works, rounds)
+    take_turns(f"frames, {Path(name).name}", 96, "frames per second", works, rounds)
 
 
 def cached(name: str, rounds: int) -> None:

@@ -2,7 +2,7 @@
 
     python benchmarks/faces.py FILM
 
-Three frames a second of a video in which one face is always seen; then the same frames turned,
+Three frames per second of a video in which one face is always seen; then the same frames turned,
 darkened and made small in the corner of a black frame; and frames without a face.
 """
 

@@ -57,7 +57,7 @@ def median_seconds(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[s
 
 
 def rates(corpus: str, source: Path, image_model: str | None) -> None:
-    """Seconds of media a second, by stage, in this process."""
+    """Seconds of media per second, by stage, in this process."""
     clips = [clip for clip in corpora.read(corpus, source) if clip.audio is not None][:200]
     waveforms = [read_audio(clip.audio) for clip in clips if clip.audio is not None]
     at_48 = [(resample(samples, rate, 48_000), 48_000) for samples, rate in waveforms]
@@ -89,7 +89,7 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
 
         jobs["librosa, 40 + deltas"] = lambda: [peer(*waveform) for waveform in waveforms]
     print(f"\n{len(waveforms)} clips, {seconds:.0f} s of audio\n")
-    print("| stage, one process | seconds of audio a second |\n|---|---|")
+    print("| stage, one process | seconds of audio per second |\n|---|---|")
     for name, taken in median_seconds(jobs, ROUNDS).items():
         print(f"| {name} | {seconds / taken:,.0f} |")
 
@@ -110,7 +110,9 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
         model = load_image_encoder(where)
         jobs[name] = lambda model=model: [model(crop) for crop in crops[:20]]  # type: ignore[misc]
     few = sum(map(len, crops[:20]))
-    print("\n| stage, one process | frames a second | seconds of video a second |\n|---|---|---|")
+    print(
+        "\n| stage, one process | frames per second | seconds of video per second |\n|---|---|---|"
+    )
     for name, taken in median_seconds(jobs, 3).items():
         count, lasting = (frames, spoken) if name.startswith("decode") else (few, few / 3)
         print(f"| {name} | {count / taken:,.0f} | {lasting / taken:,.0f} |")

@@ -35,7 +35,7 @@ def step_times(stacks: list[int], rounds: int) -> None:
         settings = make_recipe("default", [f"model.audio.stack_frames={stack}"]).model
         contestants.append(Contestant(f"stack {stack}", build(settings, SIZES)))
     seconds = take_turns(contestants, draw_batch(128), rounds, cpu_clock)
-    print("| audio frames a step | median | fastest |\n|---|---|---|")
+    print("| audio frames per step | median | fastest |\n|---|---|---|")
     for stack, contestant in zip(stacks, contestants, strict=True):
         taken = seconds[contestant.name]
         print(f"| {stack} | {statistics.median(taken):.3f} s | {min(taken):.3f} s |")

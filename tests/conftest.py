@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 # A job in the background, or under nohup, ignores SIGINT, and so does whatever it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# a busy machine is no failure
+# a busy machine is not a failure
 settings.register_profile("quiet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("quiet")
 

@@ -266,7 +266,7 @@ def _compare(golden: Arrays, ours: Arrays) -> Iterator[Compared]:
             relative, absolute = LOSS_AFTER_STEP
         difference = np.abs(ours[key].astype(np.float64) - theirs)
         share = difference / (absolute + relative * np.abs(theirs))
-        # NaN on either side is no agreement
+        # NaN on either side is not agreement
         worst = float(np.where(np.isnan(share), np.inf, share).max(initial=0.0))
         yield Compared(key, float(difference.max(initial=0.0)), worst)
 

@@ -90,7 +90,7 @@ def test_what_cannot_be(model: Path, prepared: Path, films: Path, tmp_path: Path
         evaluate_heard(model, corpus, films, "deaf", heard=tmp_path / "heard.csv")
     small = ["model.name=are", "training.max_epochs=1", "folds=[0]", "model.audio.hidden=4"]
     train(prepared, tmp_path / "run", make_recipe("default", small))
-    with pytest.raises(EmohopError, match="does not look at words"):
+    with pytest.raises(EmohopError, match="has no text input"):
         evaluate_heard(tmp_path / "run", corpus, films, "deaf")
 
 

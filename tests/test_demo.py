@@ -27,7 +27,7 @@ def test_the_whole_way_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert said[0].startswith("synthesized a corpus of 100 clips: ")
     assert "  100 clips, 0 left out" in said
     assert [results.model for results in first] == ["tre text", "amh-3 audio+text+video"]
-    assert "Where each hop looked" in (out / "report.html").read_text("utf-8")
+    assert "Where each hop looks" in (out / "report.html").read_text("utf-8")
     assert (out / "runs/amh/fold-3/seed-0/model/model.json").exists()
     again, said = run()
     assert again == first

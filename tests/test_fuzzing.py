@@ -137,7 +137,7 @@ def claiming_mp4(folder: Path) -> Path:
     [
         ("wav", claiming_wav, "cut short"),
         ("flac", claiming_flac, "h in one clip"),
-        ("mp4", claiming_mp4, "frames a second"),
+        ("mp4", claiming_mp4, "frames per second"),
     ],
 )
 def test_headers_of_ten_hours(

@@ -181,7 +181,7 @@ def test_what_cannot_be_damaged(
     assert "go with --degrade" in refused(run, prepared, "--source", synthetic_corpus)
     train(prepared, tmp_path / "tre", make_recipe("demo", [*QUICK, "model.name=tre", "folds=[0]"]))
     said = refused(tmp_path / "tre", prepared, "--degrade", "missing:audio")
-    assert "the model does not look at audio, only at text" in said
+    assert "the model takes no audio, only text" in said
     shutil.copytree(synthetic_corpus, tmp_path / "part")
     for path in (tmp_path / "part").rglob("*.txt"):
         if path.parent.name == "EmoEvaluation" and path.name.startswith("Ses05"):

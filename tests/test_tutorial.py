@@ -38,7 +38,7 @@ def test_six_commands_lead_to_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
         result = CliRunner().invoke(app, [command, *few, *LESS[command], *jobs])
         assert result.exit_code == 0, result.output
     page = (tmp_path / "page.html").read_text("utf-8")
-    for title in ("Scores", "Under damage", "Where each hop looked", "AMH A+T+V"):
+    for title in ("Scores", "Robustness", "Where each hop looks", "AMH A+T+V"):
         assert title in page
     assert len([path for path in (tmp_path / "table").iterdir() if path.is_dir()]) == 8
 

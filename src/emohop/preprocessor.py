@@ -115,8 +115,8 @@ class Preprocessor:
             )
         if not any(m in manifest.features.modalities for m in self.max_length):
             raise EmohopError(
-                f"{corpus.folder} holds {_listed(manifest.features.modalities)}, the model looks "
-                f"at {_listed(self.max_length)}"
+                f"{corpus.folder} holds {_listed(manifest.features.modalities)}, the model takes "
+                f"{_listed(self.max_length)}"
             )
         for modality in self.max_length:
             if modality in manifest.features.modalities:  # else every clip lacks it

@@ -91,7 +91,7 @@ def test_what_is_missing_or_unreadable_is_named(release: Path) -> None:
     (first / "Ses01F_impro01_M000.wav").write_bytes(b"this is not a wave file")
     (films / "Ses03M_impro05a.avi").unlink()
     (films / "Ses03M_impro05b.avi").write_bytes(b"")
-    (films / "Ses03M_impro08a.avi").write_bytes(b"this is no video")
+    (films / "Ses03M_impro08a.avi").write_bytes(b"this is not a video")
     words.unlink()
     report = corpora.check("iemocap", release)
     reasons = {problem.path: problem.reason for problem in report.problems}
@@ -275,7 +275,7 @@ def test_a_video_that_does_not_decode_is_named_and_the_next_one_is_taken(
 ) -> None:
     clips = corpora.read("iemocap", release)
     first = release / "Session3" / "dialog" / "avi" / "DivX" / "Ses03M_impro05a.avi"
-    first.write_bytes(b"this is no video")
+    first.write_bytes(b"this is not a video")
     written, failed = write_sample_frames(clips, tmp_path / "out")
     assert len(written) == 3
     assert list(failed) == [first]

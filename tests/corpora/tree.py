@@ -151,7 +151,7 @@ def film_bytes(path: Path) -> bytes:
 
 
 def _litter(session: Path) -> None:
-    """What true copies hold besides: AppleDouble files, sub-folders that are no dialogs."""
+    """What true copies hold besides: AppleDouble files, sub-folders that are not dialogs."""
     double = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X"
     labels = session / "dialog" / "EmoEvaluation"
     _write(labels / "._Ses01F_impro01.txt", double)

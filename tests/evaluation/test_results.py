@@ -106,20 +106,20 @@ def test_files_that_are_no_predictions(tmp_path: Path) -> None:
     with pytest.raises(EmohopError, match=r"no .*predictions\.parquet: the run did not get"):
         read_predictions(path)
     path.write_bytes(b"PAR1 half a file")
-    with pytest.raises(EmohopError, match="is no predictions file") as error:
+    with pytest.raises(EmohopError, match="is not a predictions file") as error:
         read_predictions(path)
     assert "\n" not in str(error.value)
     good = tmp_path / "good.parquet"
     write_predictions(good, part("test", 0))
     table = pq.ParquetFile(good).read()
     path.write_bytes(good.read_bytes()[:-100])
-    with pytest.raises(EmohopError, match="is no predictions file"):
+    with pytest.raises(EmohopError, match="is not a predictions file"):
         read_predictions(path)
     for wrong, reason in (
         (table.drop_columns(["p_ang", "p_hap", "p_sad"]), "columns split, id"),
         (table.rename_columns({"speaker": "who"}), "columns split, id, who"),
-        (table.set_column(5, "p_ang", pa.array(["x"] * 12)), "is no predictions file"),
-        (table.set_column(0, "split", pa.array([None] * 12, pa.string())), "is no predictions"),
+        (table.set_column(5, "p_ang", pa.array(["x"] * 12)), "is not a predictions file"),
+        (table.set_column(0, "split", pa.array([None] * 12, pa.string())), "is not a predictions"),
         (table.set_column(5, "p_ang", pa.array([9.0] * 12)), "row 0 of the probabilities"),
     ):
         pq.write_table(wrong, path)

@@ -69,7 +69,7 @@ def test_the_largest_of_two(astronaut: NDArray[np.uint8]) -> None:
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((1, 1, 3), np.uint8),
         np.zeros((480, 640, 3), np.uint8),

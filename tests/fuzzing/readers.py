@@ -11,7 +11,7 @@ LINE = 1000  # characters of an error that is still a clear line
 
 
 class UnclearError(Exception):
-    """A refusal that is no clear line."""
+    """A refusal that is not one clear line."""
 
 
 def clear(error: EmohopError) -> EmohopError:

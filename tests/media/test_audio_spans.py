@@ -112,7 +112,7 @@ def test_files_as_a_whole(tmp_path: Path) -> None:
         list(read_audio_spans([Span(tmp_path / "a.wav"), Span(tmp_path / "b.wav")]))
     (tmp_path / "a.mp3").write_bytes(b"no audio at all")
     two = [Span(tmp_path / "a.mp3", 0, 1), Span(tmp_path / "a.mp3", 1, 2)]
-    with pytest.raises(MediaError, match="not an audio or video file"):
+    with pytest.raises(MediaError, match="not a readable audio or video file"):
         list(read_audio_spans(two))
     ((_, error),) = read_audio_spans(two[:1])
     assert isinstance(error, MediaError)

@@ -58,7 +58,7 @@ def test_the_folder_can_be_moved(model: Path, tmp_path: Path) -> None:
             {"video": {"encoder": "hog", "frames_per_second": 25}},
             "prepared with video.frames_per_second = 25.0, the model was fitted on 3.0",
         ),
-        ({"audio": None, "text": None, "video": None}, "holds nothing, the model looks at audio"),
+        ({"audio": None, "text": None, "video": None}, "holds nothing, the model takes audio"),
     ],
 )
 def test_a_corpus_that_does_not_fit(

@@ -32,7 +32,7 @@ def close(one: Prediction, other: Prediction, tolerance: float = 1e-4) -> bool:
 
 
 def blinded(path: Path, given: Path, *, waveforms: bool = True) -> Path:
-    """A video whose frames are no frames any more; its audio stays, if it is to."""
+    """A video whose frames cannot be decoded any more; its audio stays, if it is to."""
     with av.open(str(given)) as film, av.open(str(path), "w") as out:
         kept = [film.streams.video[0], *(film.streams.audio if waveforms else ())]
         streams = {stream.index: out.add_stream_from_template(stream) for stream in kept}
@@ -182,8 +182,8 @@ def test_one_bad_clip_does_not_stop_the_others(
     ("source", "said"),
     [
         (None, "nothing to predict"),
-        ({}, "no arrays: audio, frames or both"),
-        ({"audio": np.zeros(9)}, "no arrays 'audio': audio and frames are accepted"),
+        ({}, "no arrays: audio, video or both"),
+        ({"sounds": np.zeros(9)}, "no arrays 'sounds': audio and video are accepted"),
         (np.zeros((3, 3, 3)), r"audio of shape \(3, 3, 3\) and type float64"),
         (np.zeros(16_000, np.int16), "type int16: numbers from -1 to 1"),
         (np.full(16_000, np.nan), "audio holds NaN or infinity"),
@@ -262,8 +262,8 @@ def test_a_model_that_pays_no_attention_and_one_modality(
     assert found.used == (Modality.AUDIO,)
     assert found.attention == ()
     assert found.unknown_words == ()
-    assert list(predictor.extractor.encoders) == [Modality.AUDIO]  # no frame is looked at
-    with pytest.raises(MediaError, match="nothing that this model looks at: audio"):
+    assert list(predictor.extractor.encoders) == [Modality.AUDIO]  # no frame is read
+    with pytest.raises(MediaError, match="none of this model's inputs: audio"):
         predictor(text="words alone")
 
 

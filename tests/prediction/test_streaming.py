@@ -375,7 +375,7 @@ def test_what_is_no_stream() -> None:
 def test_a_model_that_hears_nothing() -> None:
     predictor = made()
     preprocessor = replace(predictor.preprocessor, max_length={Modality.TEXT: 9})
-    with pytest.raises(EmohopError, match="does not look at audio"):
+    with pytest.raises(EmohopError, match="has no audio input"):
         replace(predictor, preprocessor=preprocessor).stream()
 
 

@@ -59,7 +59,7 @@ def test_times_of_hours_and_of_parts_of_a_second(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["1 --> 2", "00:00:02,0 --> 00:00:01,0", "x --> 00:00:01,0"])
 def test_wrong_times_are_named_by_their_line(line: str, tmp_path: Path) -> None:
-    with pytest.raises(EmohopError, match=r"a\.srt, line 3: .* are no times"):
+    with pytest.raises(EmohopError, match=r"a\.srt, line 3: .* are not times"):
         read(tmp_path / "a.srt", f"\n1\n{line}\nwhat\n")
 
 

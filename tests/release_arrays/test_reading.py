@@ -159,7 +159,7 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path, tmp_path: Path) 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/thesis.txt").write_text("ten years")
     for out in (tmp_path / "out", tmp_path / "out/thesis.txt", folder):
-        with pytest.raises(EmohopError, match="exists and is no corpus made by import-arrays"):
+        with pytest.raises(EmohopError, match="exists and is not a corpus of import-arrays"):
             import_arrays(folder, out)
     assert (tmp_path / "out/thesis.txt").read_text() == "ten years"
 

@@ -63,7 +63,7 @@ def test_a_clip_of_one_word_and_nothing_else() -> None:
     figure = figure_of(
         [hop(1, Modality.TEXT, 1, None, words=("No",))], Seen(words=(Word(text="No"),))
     )
-    assert {"No", "hop 1: words, the only one"} <= set(texts(figure))
+    assert {"No", "hop 1: text, the only one"} <= set(texts(figure))
 
 
 class Preprocessor:

@@ -88,10 +88,10 @@ def heights_of(row: Any) -> list[float]:
 def test_everything_has_its_row_on_one_time() -> None:
     figure = drawn(prediction(), Source(Clip(id="a"), None, SOUND, SEEN))
     said = texts(figure)
-    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "looked at audio, words, frames"):
+    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "modalities: audio, text, video"):
         assert part in said
     titles = [t.partition(",")[0] for t in said if t.startswith("hop ")]
-    assert titles == ["hop 1: frames", "hop 2: audio", "hop 3: words"]
+    assert titles == ["hop 1: video", "hop 2: audio", "hop 3: text"]
     assert said.count("entropy 0.50") == 3
     assert "Wiegreffe" in " ".join(said)
     rows = [row_of(figure, title) for title in ("audio", "words", "hop 1", "hop 2", "hop 3")]
@@ -132,7 +132,7 @@ def test_words_with_times_stand_at_them_and_turns_before_are_told() -> None:
     figure = drawn(prediction(words=timed, attention=(text,)), WORDS)
     middles = [t.get_position()[0] for t in row_of(figure, "words").texts[1:]]
     assert middles == pytest.approx([0.65, 1.3])
-    band = row_of(figure, "hop 1: words, most at “no”, 25 % on the turns before")
+    band = row_of(figure, "hop 1: text, most at “no”, 25 % on the turns before")
     assert [bar.get_height() for bar in band.patches] == pytest.approx([1, 0.05 / 0.7])
 
 
@@ -160,7 +160,7 @@ def test_words_never_overlap(count: int) -> None:
 
 def test_a_hop_that_found_nothing_is_a_line() -> None:
     figure = drawn(prediction(attention=(hop(1, Modality.VIDEO, 0, 2.0),)), WAVE)
-    row = row_of(figure, "hop 1: frames, there were none")
+    row = row_of(figure, "hop 1: video, there were none")
     assert not row.patches
     assert row.get_position().height * figure.get_figheight() < 0.1
 

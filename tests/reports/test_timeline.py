@@ -1,4 +1,4 @@
-"""A recording's timeline: a row a class, speakers, means of many clips."""
+"""A recording's timeline: one row per class, speakers, means of many clips."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def test_a_frame_too_wide(server: Server, tmp_path: Path) -> None:
     film = write_video(tmp_path / "wide.mkv", list(wide), Fraction(1), codec="ffv1")
     answer = server.ask("wide.mkv", film.read_bytes())
     assert answer.status_code == 422
-    assert "8208" in answer.json()["error"] or "picture" in answer.json()["error"]
+    assert "8208" in answer.json()["error"] or "frame" in answer.json()["error"]
     assert list(server.folder.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from emohop.clips import MODALITIES, Modality
 from emohop.synthetic.annotations import votes, winner
-from emohop.synthetic.faces import EXPRESSIONS, LEVELS, AttentionMap, draw, person
+from emohop.synthetic.faces import EXPRESSIONS, LEVELS, Pose, draw, person
 from emohop.synthetic.plan import (
     CONFUSED,
     PROPORTIONS,
@@ -151,10 +151,8 @@ def test_speech_depends_on_neither_the_time_nor_what_was_said_before() -> None:
 
 def test_every_class_and_speaker_has_a_face_of_its_own() -> None:
     people = [person(session, gender, 0) for session in range(1, 6) for gender in ("F", "M")]
-    lumas = [
-        draw(who, AttentionMap(label, LEVELS)).luma for who in people[:2] for label in EXPRESSIONS
-    ]
-    lumas += [draw(who, AttentionMap()).luma for who in people[2:]]
+    lumas = [draw(who, Pose(label, LEVELS)).luma for who in people[:2] for label in EXPRESSIONS]
+    lumas += [draw(who, Pose()).luma for who in people[2:]]
     for place, one in enumerate(lumas):
         for other in lumas[place + 1 :]:
             assert (one != other).any()

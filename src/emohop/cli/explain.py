@@ -35,9 +35,10 @@ def explain(
         fail(f"--figure {figure}: a figure, as {', '.join(FIGURES)}")
     from emohop.explanation import DRAWS
     from emohop.explanation import explain as check
+    from emohop.reports.figures.deletion import deletion_curves
     from emohop.reports.figures.theme import save
     from emohop.reports.terminal.console import progress_bar, show
-    from emohop.reports.terminal.explanation import deletion_curves, explanation_tables
+    from emohop.reports.terminal.explanation import explanation_tables
     from emohop.storage import open_prepared
 
     corpus = open_prepared(prepared)

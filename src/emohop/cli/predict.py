@@ -63,7 +63,7 @@ def predict(
 ) -> None:
     """Say which emotion is heard, read and seen in clips. Exit status 3 if some cannot be read.
 
-    What is sure is said first: probabilities are as calibrated on the model's dev part.
+    Classes are listed most probable first; probabilities are as calibrated on the model's dev part.
     """
     from dataclasses import replace
 
@@ -91,7 +91,7 @@ def predict(
                     typer.echo(found.model_dump_json())
                 elif as_csv:
                     typer.echo(shown.csv_rows([found], header=not done), nl=False)
-                # of one clip everything is shown; of many not where their hops looked
+                # of one clip everything is shown; of many not the attention of their hops
                 done.append((source, found if not done else found.without_attention()))
         except EmohopError as error:
             if len(files or ()) < SEVERAL:
@@ -157,5 +157,5 @@ def _recogniser(predictor: Predictor, name: str | None, device: str) -> Transcri
     if name is None:
         return None
     if Modality.TEXT not in predictor.preprocessor.max_length:
-        fail("--asr: this model does not look at words: leave it out")
+        fail("--asr: this model has no text input: drop --asr")
     return Transcriber(name, device)

@@ -24,7 +24,7 @@ def report(
     ],
     prepared: Annotated[
         Path | None,
-        typer.Option(help="The prepared corpus: shows where each hop looked in test clips."),
+        typer.Option(help="The prepared corpus: shows attention weights in test clips."),
     ] = None,
     source: Annotated[
         Path | None,

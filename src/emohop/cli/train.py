@@ -33,7 +33,7 @@ def demo(
         f"  {out}/report.html  everything on one page: open it in a browser\n"
         f"  {out}/corpus       the synthetic corpus, in IEMOCAP's layout\n"
         f"  {out}/prepared     its features\n"
-        f"  {out}/runs         a run folder a model: results.json, recipe.yaml,\n"
+        f"  {out}/runs         one run folder per model: results.json, recipe.yaml,\n"
         "                     fold-K/seed-0/{model,predictions.parquet,metrics.json,history.csv}\n"
         f"Try a model: emohop predict {out}/runs/amh/fold-0/seed-0/model CLIP, or emohop serve"
     )

@@ -69,7 +69,7 @@ def check(
 
     With `frames_folder`, one frame of each session is written there as PNG, with the half marked
     that `seating` takes for the speaker. The corpus is usable when `read` succeeds on it and a
-    clip of some class set has audio: fewer clips than in a complete copy are no fault.
+    clip of some class set has audio: fewer clips than in a complete copy are not a fault.
 
     Raises:
         CorpusError: the folder is not IEMOCAP, or the frames cannot be written.

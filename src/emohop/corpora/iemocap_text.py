@@ -55,7 +55,7 @@ def parse_evaluation(text: str, path: Path) -> list[LabelledTurn]:
     """The turns of an EmoEvaluation file, in its order; `path` is named in errors.
 
     Raises:
-        CorpusError: for the first line that is no header, rating, comment or `%` remark.
+        CorpusError: for the first line that is not a header, rating, comment or `%` remark.
     """
     blocks: list[tuple[int, re.Match[str], list[tuple[str, Vote]]]] = []
     comment_open = False
@@ -87,7 +87,7 @@ def parse_evaluation(text: str, path: Path) -> list[LabelledTurn]:
 def parse_transcription(text: str) -> dict[str, str]:
     """The words of each named line, tags such as `[LAUGHTER]` included, without outer spaces.
 
-    Lines in another form (`M: sorry`) are no utterances. Names recur only on lines without a
+    Lines in another form (`M: sorry`) are not utterances. Names recur only on lines without a
     label (`..._FXX0`); the first of them is kept.
     """
     words: dict[str, str] = {}

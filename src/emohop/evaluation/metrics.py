@@ -149,7 +149,7 @@ def checked_probabilities(probabilities: ArrayLike) -> NDArray[np.float64]:
     if wrong.any():
         row = int(wrong.argmax())
         raise EmohopError(
-            f"row {row} of the probabilities is no distribution (sum {sums[row]:.4g}): "
+            f"row {row} of the probabilities is not a distribution (sum {sums[row]:.4g}): "
             "give softmax outputs; with NaN the training has diverged"
         )
     return table

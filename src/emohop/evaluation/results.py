@@ -25,7 +25,7 @@ _PROBABILITY = "p_"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Predicted clips, one entry a clip [n]; an id occurs once in each split.
+    """Predicted clips, one entry per clip [n]; an id occurs once in each split.
 
     `probabilities` is [n, classes] in the order of `labels`; `predicted` is the most probable
     label. Raises EmohopError when the parts contradict each other.
@@ -191,7 +191,7 @@ def read_predictions(path: Path) -> Predictions:
         raise EmohopError(f"no {path}: the run did not get that far, train it again") from None
     except (OSError, ValueError, pa.ArrowException, EmohopError) as error:
         reason = str(error).splitlines()[0]
-        raise EmohopError(f"{path} is no predictions file: {reason}") from None
+        raise EmohopError(f"{path} is not a predictions file: {reason}") from None
 
 
 def _schema(probabilities: Iterable[str]) -> Any:

@@ -1,6 +1,6 @@
 """Run folders, read for tables and reports: what was asked for, what came out, their files.
 
-An experiment folder (`experiment.yaml`) holds one run folder a row; it can be named wherever run
+An experiment folder (`experiment.yaml`) holds one run folder per row; it can be named wherever run
 folders are, and stands for all of them.
 """
 
@@ -93,7 +93,7 @@ class Run:
 def read_runs(folders: Iterable[str | Path]) -> list[Run]:
     """The runs in these folders, experiment folders opened out, each with a title of its own.
 
-    EmohopError when a folder is no run, is half written, or was written by another version.
+    EmohopError when a folder is not a run, is half written, or was written by another version.
     """
     found = [pair for folder in folders for pair in _find(Path(folder))]
     if not found:

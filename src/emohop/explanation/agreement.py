@@ -1,4 +1,4 @@
-"""How widely hops look, and whether those of other seeds look at the same steps."""
+"""The entropy of hops, and whether other seeds attend to the same steps."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def entropies(targets: Sequence[AttentionMaps]) -> list[Entropy]:
     """Mean and deviation of each hop's entropy over clips with two steps or more."""
     found = []
     for hop, target in enumerate(_targets(targets)):
-        looks = [clip[hop] for target in targets for clip in target.values()]
-        values = [look.entropy for look in looks if len(look.weights) > 1]
+        maps = [clip[hop] for target in targets for clip in target.values()]
+        values = [each_map.entropy for each_map in maps if len(each_map.weights) > 1]
         if values:
             mean, spread = float(np.mean(values)), float(np.std(values))
             found.append(
@@ -37,7 +37,7 @@ def entropies(targets: Sequence[AttentionMaps]) -> list[Entropy]:
 def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[Agreement]:
     """Spearman's correlation of weights on the same clips between the seeds of a fold.
 
-    The mean over clips and pairs of seeds, hop by hop, then (hop None) of all hops that look at a
+    The mean over clips and pairs of seeds, hop by hop, then (hop None) of all hops that attend to a
     modality, summed. `shuffled` is that mean where one side's weights are shuffled within each
     clip, and `shuffled_95` the range that 95 % of SHUFFLES such means lie in.
     """
@@ -55,7 +55,7 @@ def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[Agree
         true, shuffled = [], []
         for one, other in pairs:
             for name in one:
-                mine, theirs = (_summed(looks[name], chosen) for looks in (one, other))
+                mine, theirs = (_summed(maps[name], chosen) for maps in (one, other))
                 if len(mine) < FEWEST_STEPS:
                     continue
                 draw = np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -79,12 +79,12 @@ def agreement(folds: Sequence[Sequence[AttentionMaps]], seed: int) -> list[Agree
 
 
 def _targets(targets: Sequence[AttentionMaps]) -> list[Modality]:
-    """What each hop looks at, which is the same for every clip and seed."""
-    return [look.target for look in next(iter(targets[0].values()))]
+    """The modality each hop attends to, which is the same for every clip and seed."""
+    return [each_map.target for each_map in next(iter(targets[0].values()))]
 
 
-def _summed(looks: Sequence[AttentionMap], hops: Sequence[int]) -> NDArray[np.float64]:
-    return np.asarray(np.sum([looks[k].weights.astype(np.float64) for k in hops], axis=0))
+def _summed(maps: Sequence[AttentionMap], hops: Sequence[int]) -> NDArray[np.float64]:
+    return np.asarray(np.sum([maps[k].weights.astype(np.float64) for k in hops], axis=0))
 
 
 def _correlations(

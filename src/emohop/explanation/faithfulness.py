@@ -55,7 +55,7 @@ class _Part:
     speakers: tuple[str | None, ...]
     classes: NDArray[np.int64]
     curves: Curves
-    looks: tuple[tuple[AttentionMap, ...], ...]
+    maps: tuple[tuple[AttentionMap, ...], ...]
 
 
 def explain(
@@ -91,12 +91,12 @@ def explain(
         if progress is not None:
             progress(sum(len(one.ids) for one in parts.values()), total)
     ordered = [parts[number] for number in range(len(tasks))]
-    looks: dict[Path, dict[str, tuple[AttentionMap, ...]]] = {folder: {} for folder in folders}
+    maps: dict[Path, dict[str, tuple[AttentionMap, ...]]] = {folder: {} for folder in folders}
     for task, part in zip(tasks, ordered, strict=True):
-        looks[task.folder].update(zip(part.ids, part.looks, strict=True))
+        maps[task.folder].update(zip(part.ids, part.maps, strict=True))
     folds: dict[tuple[int, ...], list[dict[str, tuple[AttentionMap, ...]]]] = {}
     for folder, target in zip(folders, targets, strict=True):
-        folds.setdefault(target.rows, []).append(looks[folder])
+        folds.setdefault(target.rows, []).append(maps[folder])
     return ExplanationResults(
         model=targets[0].predictor.settings.title,
         fold_runs=len(targets),
@@ -108,7 +108,7 @@ def explain(
         deletion=tuple(_deletion(ordered)),
         uniform=_uniform(ordered),
         agreement=tuple(agreement(list(folds.values()), seed)),
-        entropy=tuple(entropies(list(looks.values()))),
+        entropy=tuple(entropies(list(maps.values()))),
     )
 
 

@@ -20,7 +20,7 @@ Scores = dict[Modality, NDArray[np.float64]]
 
 
 def by_attention(hops: Sequence[Hop]) -> Scores:
-    """The weights of all hops that look at a modality, summed."""
+    """The weights of all hops that attend to a modality, summed."""
     found: dict[Modality, Tensor] = {}
     for hop in hops:
         found[hop.target] = found.get(hop.target, 0.0) + hop.weights.detach()

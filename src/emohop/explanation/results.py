@@ -68,7 +68,7 @@ class Agreement(Block):
 
 
 class Entropy(Block):
-    """How spread a hop's weights are: 1 is everywhere alike, 0 one step only."""
+    """How spread a hop's weights are: 1 is uniform, 0 one step only."""
 
     hop: int | None
     target: Modality

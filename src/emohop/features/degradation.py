@@ -88,23 +88,23 @@ class Condition:
 
 
 def parse_conditions(
-    texts: Sequence[str], looks: Sequence[Modality] = tuple(Modality)
+    texts: Sequence[str], given: Sequence[Modality] = tuple(Modality)
 ) -> list[Condition]:
     """Conditions as typed, several to a text with commas; `standard` is a list of its own.
 
-    `subsets` are all ways to lack some of what a model `looks` at, but not all of it. `clean`
-    comes first, whether it was named or not; each comes once.
+    `subsets` are all ways to lack some of the modalities of a model, `given`, but not all of them.
+    `clean` comes first, whether it was named or not; each comes once.
     """
-    lists = {"standard": STANDARD, "subsets": tuple(_subsets(looks))}
+    lists = {"standard": STANDARD, "subsets": tuple(_subsets(given))}
     names = [name.strip() for text in texts for name in text.split(",")]
     whole = [part for name in names for part in lists.get(name, (name,))]
     found = [Condition(), *(parse_condition(name) for name in whole)]
     return list(dict.fromkeys(found))
 
 
-def _subsets(looks: Sequence[Modality]) -> Iterator[str]:
-    for count in range(1, len(looks)):
-        for lacking in itertools.combinations(looks, count):
+def _subsets(given: Sequence[Modality]) -> Iterator[str]:
+    for count in range(1, len(given)):
+        for lacking in itertools.combinations(given, count):
             yield "+".join(f"missing:{modality}" for modality in lacking)
 
 

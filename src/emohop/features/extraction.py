@@ -24,7 +24,7 @@ from emohop.model_config import STATES
 __all__ = ["Arrays", "Extractor", "Failure", "OnAudio", "OnFrames"]
 
 OnAudio = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
-"""Samples [n] and samples a second of a clip, to samples."""
+"""Samples [n] and samples per second of a clip, to samples."""
 Faces = NDArray[np.uint8]
 OnFrames = Callable[[Faces], Faces]
 """Frames [n, side, side, 3] to frames."""

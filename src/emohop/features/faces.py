@@ -20,7 +20,7 @@ SMALLEST = 0.15
 MARGIN = 1.4
 """The crop's side in sides of the face that was found."""
 MOST_ASPECT = 8
-"""Longer frames are not searched: they are no videos of people."""
+"""Longer frames are not searched: they do not show people."""
 
 Frame = NDArray[np.uint8]
 Box = tuple[float, float, float]

@@ -1,7 +1,7 @@
-"""Image encoders: from crops of a face to one vector a frame, or a few frames of a video.
+"""Image encoders: from crops of a face to one vector per frame, or a few frames of a video.
 
 `hog` needs no weights. ResNet, MobileNetV2, ConvNeXt, ViT, DINOv2, CLIP and their like give a
-vector a frame, whatever its neighbours; video models such as VideoMAE read windows of frames
+vector per frame, whatever its neighbours; video models such as VideoMAE read windows of frames
 and give a vector for each tubelet of them.
 """
 
@@ -89,7 +89,7 @@ def load_image_encoder(
         return kind(pretrained, preprocessing, layers or Layers(), device)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise EmohopError(
-            f"{name} is no image model that gives one vector: {line_of(error)}"
+            f"{name} is not an image model that gives one vector: {line_of(error)}"
         ) from error
 
 

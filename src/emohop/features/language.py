@@ -1,4 +1,4 @@
-"""Pretrained language models: from a text to one vector a word.
+"""Pretrained language models: from a text to one vector per word.
 
 BERT, RoBERTa, MiniLM, ModernBERT and their like, with a fast tokenizer. A model reads pieces of
 words; a word's vector is the mean of its pieces' hidden states. With context, the turns that were
@@ -101,7 +101,7 @@ class LanguageEncoder:
         *,
         context: bool = False,
     ) -> None:
-        """Wrap a loaded model; with `context`, it looks at the turns before a text.
+        """Wrap a loaded model; with `context`, it reads the turns before a text.
 
         Raises:
             EmohopError: the model does not give a sequence of vectors, or lacks a layer.

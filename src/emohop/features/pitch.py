@@ -1,4 +1,4 @@
-"""The pitch of a voice over time, by autocorrelation: to be drawn, no model looks at it."""
+"""The pitch of a voice over time, by autocorrelation: to be drawn; no model uses it."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ class _Waveform:
 
 
 class _Whisper:
-    """Whisper's encoder, over the waveform's own length instead of the 30 s that it was trained on."""
+    """Whisper's encoder over a waveform's own length, not the 30 s that it was trained on."""
 
     def __init__(self, pretrained: Pretrained, device: str) -> None:
         import transformers

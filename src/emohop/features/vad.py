@@ -23,7 +23,7 @@ PAUSE_SECONDS = 0.6
 """A shorter pause is part of what is said."""
 PAUSE_FRAMES = round(PAUSE_SECONDS / FRAME_SECONDS)
 SHORTEST_SECONDS = 0.3
-"""What is shorter is no utterance."""
+"""Anything shorter is not taken for an utterance."""
 EDGE_SECONDS = 0.1
 """Kept before and after."""
 LONGEST_SECONDS = 15.0

@@ -160,7 +160,7 @@ def crops_of(
 
 
 def _end(span: Span, media: Media | None) -> float:
-    """Where a span ends in seconds; MediaError if it is no span of its video."""
+    """Where a span ends in seconds; MediaError if it is not a span of its video."""
     end = span.end
     if end is None and media is not None:
         if media.video_duration is None:

@@ -169,7 +169,7 @@ def _libsndfile_audio(span: Span, file: Any) -> tuple[NDArray[np.float32], int]:
         while left > 0:
             size = int(min(left, max(1, BLOCK_SAMPLES // file.channels)))
             block = file.read(size, dtype="float32", always_2d=True)
-            with np.errstate(invalid="ignore", over="ignore"):  # what is no number is said later
+            with np.errstate(invalid="ignore", over="ignore"):  # NaN is refused later
                 mono = block.mean(axis=1, dtype=np.float32)
             yield at, mono
             at, left = at + len(block), left - size

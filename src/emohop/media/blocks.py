@@ -109,7 +109,7 @@ def _mono(frame: Any) -> NDArray[np.float32]:
     if not frame.format.is_planar:
         samples = samples.reshape(frame.samples, -1).T
     if samples.dtype.kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):  # what is no number is said later
+        with np.errstate(invalid="ignore", over="ignore"):  # NaN is refused later
             return np.asarray(samples.mean(axis=0, dtype=np.float64), np.float32)
     middle = 128 if samples.dtype.kind == "u" else 0
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)

@@ -133,9 +133,7 @@ def open_media(path: Path) -> InputContainer:
         return container
     except (av.FFmpegError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise MediaError(
-            f"{path}: not an audio or video file that can be read ({reason})"
-        ) from None
+        raise MediaError(f"{path}: not a readable audio or video file ({reason})") from None
 
 
 def frame_limit() -> dict[str, str]:
@@ -214,13 +212,13 @@ def check_side(path: Path, width: int, height: int) -> None:
 
 
 def check_pace(path: Path, video: Any) -> float | None:
-    """The frames a second of a video stream, None where unknown; MediaError for a standstill."""
+    """The frames per second of a video stream, None where unknown; MediaError for a standstill."""
     rate = video.average_rate or video.guessed_rate
     if not rate:
         return None
     if rate < SLOWEST_FRAMES_PER_SECOND:
         raise MediaError(
-            f"{path}: {float(rate):.2g} frames a second; {SLOWEST_FRAMES_PER_SECOND} and more "
+            f"{path}: {float(rate):.2g} frames per second; {SLOWEST_FRAMES_PER_SECOND} and more "
             "are accepted"
         )
     return float(rate)

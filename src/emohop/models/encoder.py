@@ -1,4 +1,4 @@
-"""One modality's encoder: steps in, an output a step and a last state out."""
+"""One modality's encoder: steps in, one output per step and a last state out."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class OnnxNetwork(nn.Module):
             for name in (LOGITS, *(name for _, names in self._hops for name in names)):
                 self._outputs.index(name)
         except ValueError as error:
-            raise EmohopError(f"it is no graph of `emohop export`: {brief(error)}") from None
+            raise EmohopError(f"it is not a graph of `emohop export`: {brief(error)}") from None
 
     @classmethod
     def load(cls, path: Path, settings: ModelSettings, sizes: InputDims) -> OnnxNetwork:

@@ -1,4 +1,4 @@
-"""Where hops looked in a clip: weights, and when or at which word each of them was."""
+"""Attention maps of a clip: the weights of each hop, with their times or words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True, eq=False)
 class AttentionMap:
-    """Where one hop looked in one clip: float [steps] of the target's encoder, summing to 1.
+    """One hop's attention weights in one clip: float [steps] of the target's encoder, summing to 1.
 
     A clip without a step of the target has no weights.
     """
@@ -30,7 +30,7 @@ class AttentionMap:
 
     @property
     def entropy(self) -> float:
-        """How widely it looked: 1 is everywhere alike, 0 one step only (or none there)."""
+        """Normalised entropy of the weights: 1 is uniform, 0 one step only (or none there)."""
         if len(self.weights) < 2:
             return 0.0
         seen = self.weights[self.weights > 0].astype(np.float64)
@@ -38,34 +38,34 @@ class AttentionMap:
 
 
 def hops_of(
-    looks: Sequence[AttentionMap],
+    maps: Sequence[AttentionMap],
     row: Row,
     stacks: dict[Modality, int],
     transcript: Transcript | None,
 ) -> tuple[Hop, ...]:
-    """What each hop of a clip looked at, step by step; steps of `stacks` frames stand together."""
+    """The attention weights of each hop of a clip; steps of `stacks` frames stand together."""
     found = []
-    for number, look in enumerate(looks, 1):
-        words = row.text.tolist() if look.target is Modality.TEXT else []
+    for number, each_map in enumerate(maps, 1):
+        words = row.text.tolist() if each_map.target is Modality.TEXT else []
         if words:
             each = _times_of_words(words, transcript)
         else:
-            each = _times_of_frames(len(row[look.target.value]), row)
-        stack = stacks[look.target]
-        spans = [each[at : at + stack] for at in range(0, len(look.weights) * stack, stack)]
+            each = _times_of_frames(len(row[each_map.target.value]), row)
+        stack = stacks[each_map.target]
+        spans = [each[at : at + stack] for at in range(0, len(each_map.weights) * stack, stack)]
         found.append(
             Hop(
                 hop=number,
-                target=look.target,
-                entropy=round(look.entropy, _DIGITS),
-                weights=tuple(round(float(weight), _DIGITS) for weight in look.weights),
+                target=each_map.target,
+                entropy=round(each_map.entropy, _DIGITS),
+                weights=tuple(round(float(weight), _DIGITS) for weight in each_map.weights),
                 starts=tuple(_rounded(span[0][0]) for span in spans),
                 ends=tuple(_rounded(span[-1][1]) for span in spans),
                 words=tuple(
                     " ".join(words[at : at + stack])
-                    for at in range(0, len(look.weights) * stack, stack)
+                    for at in range(0, len(each_map.weights) * stack, stack)
                 )
-                if look.target is Modality.TEXT
+                if each_map.target is Modality.TEXT
                 else None,
             )
         )

@@ -19,7 +19,7 @@ from emohop.storage import Row
 def read(
     extractor: Extractor, modalities: Collection[Modality], sources: Sequence[Source]
 ) -> list[tuple[Row, Source] | MediaError]:
-    """Each clip's row for a model that looks at these modalities, or why there is none.
+    """Each clip's row for a model of these modalities, or why there is none.
 
     Each file is decoded once. The notes of a clip's source say what of it could not be read.
     """
@@ -50,7 +50,7 @@ def row_of(clip: Clip, arrays: Arrays, modalities: Collection[Modality]) -> Row:
     )  # fmt: skip
     if not any(row.has(modality) for modality in modalities):
         wanted = ", ".join(m.value for m in modalities)
-        raise MediaError(f"{clip.id}: it has nothing that this model looks at: {wanted}")
+        raise MediaError(f"{clip.id}: it has none of this model's inputs: {wanted}")
     return row
 
 

@@ -32,7 +32,7 @@ class Source:
     clip: Clip
     transcript: Transcript | None = None
     waveform: tuple[NDArray[np.float32], int] | None = None
-    """Samples [n] and samples a second, where they came as an array."""
+    """Samples [n] and samples per second, where they came as an array."""
     frames: Frames | None = None
     """uint8 [n, height, width, 3], where they came as an array."""
     notes: tuple[str, ...] = field(default=())
@@ -118,7 +118,7 @@ def _waveform(array: Any, sample_rate: int) -> NDArray[np.float32]:
 
 
 def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Samples as float32; MediaError when some are no numbers, or too loud to be audio."""
+    """Samples as float32; MediaError when some are not numbers, or too loud to be audio."""
     with np.errstate(over="ignore"):
         waveform = np.ascontiguousarray(samples, np.float32)
     if not np.isfinite(waveform).all():

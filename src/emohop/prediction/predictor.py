@@ -134,8 +134,8 @@ class Predictor:
 
         `text` is what is said; without it, a transcript beside the file is taken, if there is one.
         `previous_turns` are said before it, the earliest first, for a model that was trained with
-        context. Arrays are as in `source_of_arrays`. Raises EmohopError when there is nothing to
-        look at, or it cannot be read.
+        context. Arrays are as in `source_of_arrays`. Raises EmohopError when there is no input for
+        the model, or it cannot be read.
         """
         if source is None:
             if text is None:
@@ -193,12 +193,12 @@ class Predictor:
         """What the model says of a batch of these clips."""
         with torch.inference_mode():
             output = self.network(batch)
-        looks = self._looks(output.hops, batch)
+        maps = self._maps(output.hops, batch)
         plain = torch.softmax(output.logits, dim=-1).numpy()
         calibrated = apply_temperature(plain, self.temperature)
         return [
             self._answer(row, source, mine, seen)
-            for (row, source), mine, seen in zip(clips, calibrated, looks, strict=True)
+            for (row, source), mine, seen in zip(clips, calibrated, maps, strict=True)
         ]
 
     def _answer(
@@ -206,7 +206,7 @@ class Predictor:
         row: Row,
         source: Source,
         probabilities: NDArray[np.float64],
-        looks: Sequence[AttentionMap],
+        maps: Sequence[AttentionMap],
     ) -> Prediction:
         used = tuple(m for m in self.preprocessor.max_length if row.has(m))
         notes = list(source.notes)
@@ -236,7 +236,7 @@ class Predictor:
             transcript_from=None if transcript is None else transcript.origin,
             words=() if transcript is None else transcript.words,
             unknown_words=tuple(dict.fromkeys(unknown)),
-            attention=hops_of(looks, row, self.stacks, transcript),
+            attention=hops_of(maps, row, self.stacks, transcript),
             notes=tuple(notes),
         )
 
@@ -282,12 +282,12 @@ class Predictor:
         return {m: self.settings.encoder(m).stack_frames for m in self.preprocessor.max_length}
 
     def attention_maps(self, rows: Sequence[Row]) -> list[tuple[AttentionMap, ...]]:
-        """Where each hop looked in each of these clips; nothing for models without attention."""
+        """The attention maps of each of these clips; none for models without attention."""
         batch = self.preprocessor.batch(rows, labelled=False)
         with torch.inference_mode():
-            return self._looks(self.network(batch).hops, batch)
+            return self._maps(self.network(batch).hops, batch)
 
-    def _looks(self, hops: Sequence[Any], batch: Batch) -> list[tuple[AttentionMap, ...]]:
+    def _maps(self, hops: Sequence[Any], batch: Batch) -> list[tuple[AttentionMap, ...]]:
         stacks = self.stacks
         return [
             tuple(

@@ -8,6 +8,10 @@ from emohop.clips import Modality
 
 VERSION = 1
 """Of the JSON. It grows when a key goes or changes its meaning, not when one is added."""
+ATTENTION_NOTE = (
+    "Attention is not by itself an explanation (Jain and Wallace 2019; Wiegreffe and Pinter 2019)."
+)
+"""What stands below every display of attention weights."""
 
 
 class _Answer(BaseModel):
@@ -26,14 +30,14 @@ class Word(_Answer):
 
 
 class Hop(_Answer):
-    """Where one hop of attention looked."""
+    """The attention weights of one hop."""
 
     hop: int = Field(ge=1)
     """Counted from 1."""
     target: Modality
-    """What it looked at."""
+    """The modality that it attends to."""
     entropy: float
-    """1 is everywhere alike, 0 is one step only."""
+    """1 is uniform, 0 is one step only."""
     weights: tuple[float, ...]
     """Of each step, in order; they sum to 1."""
     starts: tuple[float | None, ...]
@@ -41,7 +45,7 @@ class Hop(_Answer):
     ends: tuple[float | None, ...]
     """Of each step, as starts."""
     words: tuple[str, ...] | None = None
-    """The word of each step, if it looked at text."""
+    """The word of each step, if it attends to text."""
 
 
 class Prediction(_Answer):
@@ -68,9 +72,9 @@ class Prediction(_Answer):
     probabilities: dict[str, float]
     """Of each class, as calibrated on the dev part of the training corpus; they sum to 1."""
     used: tuple[Modality, ...]
-    """What the model looked at."""
+    """The modalities that the model used."""
     missing: tuple[Modality, ...]
-    """What it would have looked at, had the clip had it."""
+    """Those that it takes and the clip lacks."""
     transcript: str | None = None
     """What is said, where it is known."""
     transcript_from: str | None = None
@@ -85,5 +89,5 @@ class Prediction(_Answer):
     """What was cut off or left out."""
 
     def without_attention(self) -> Prediction:
-        """The same without where its hops looked, which is most of it."""
+        """The same without attention weights, which are most of it."""
         return self.model_copy(update={"attention": ()})

@@ -200,7 +200,7 @@ def _numbers(
         start = end = math.nan
     if not (0 <= start < math.inf and (start if spans else 0) < end < math.inf):
         raise EmohopError(
-            f"{path}, line {line}: {str(first)[:20]!r} and {str(second)[:20]!r} are no "
-            f"{'start and end' if spans else 'start and length'} in seconds"
+            f"{path}, line {line}: {str(first)[:20]!r} and {str(second)[:20]!r} are not "
+            f"{'a start and an end' if spans else 'a start and a length'} in seconds"
         )
     return start, end

@@ -90,10 +90,10 @@ class Stream:
 
         There is a prediction whenever `every` seconds of new audio have come. With `turns` (which
         needs the extra `speech`) segments are where somebody speaks, and between them there are
-        none. EmohopError for a model that does not look at audio, or another number.
+        none. EmohopError for a model without audio, or another number.
         """
         if Modality.AUDIO not in predictor.preprocessor.max_length:
-            raise EmohopError("this model does not look at audio: there is nothing to stream to it")
+            raise EmohopError("this model has no audio input: there is nothing to stream to it")
         check_rate("sample_rate", sample_rate)
         if not 0.1 <= every <= 60:
             raise EmohopError(f"every = {every}: 0.1 to 60 seconds are accepted")

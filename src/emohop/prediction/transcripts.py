@@ -86,7 +86,7 @@ def read_cues(text: str, path: Path) -> Iterator[Cue]:
         start, end = _seconds(begin), _seconds(rest)
         if start is None or end is None or end < start:
             raise EmohopError(
-                f"{path}, line {at + 1}: {lines[at].strip()[:60]!r} are no times: write "
+                f"{path}, line {at + 1}: {lines[at].strip()[:60]!r} are not times: write "
                 "00:00:01,000 --> 00:00:02,500"
             )
         at += 1
@@ -145,7 +145,7 @@ def times_of(
     """When each token is said: the time of the word that its first letter is in.
 
     Tokens are the words' letters cut otherwise (`ca n't` for "can't"), with signs for which there
-    is no letter; those take the time of the word before them.
+    is not a letter; those take the time of the word before them.
     """
     owner = [i for i, word in enumerate(words) for _ in _letters(word.text)]
     times: list[tuple[float, float] | tuple[None, None]] = []

@@ -55,7 +55,7 @@ class Job:
 
     @property
     def extractor(self) -> Extractor:
-        """What computes its features, one a process."""
+        """What computes its features, one per process."""
         return extractor_of(self.features, self.running)
 
     @property
@@ -91,7 +91,7 @@ def mark_name(number: int) -> str:
 
 @cache
 def extractor_of(features: FeatureSettings, running: Running) -> Extractor:
-    """One extractor a process: its models are loaded once."""
+    """One extractor per process: its models are loaded once."""
     return Extractor(features, running.device, running.cache)
 
 

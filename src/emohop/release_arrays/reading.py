@@ -131,7 +131,7 @@ def _finished(out: Path) -> ImportPlan | None:
         return ImportPlan.read(out / PLAN)
     except (EmohopError, OSError):
         raise EmohopError(
-            f"{out} exists and is no corpus made by import-arrays: choose a new folder"
+            f"{out} exists and is not a corpus of import-arrays: choose a new folder"
         ) from None
 
 

@@ -98,7 +98,7 @@ def export_arrays(
 
 
 def _check_has_all(corpus: PreparedCorpus) -> None:
-    """The program looks at all three; what is missing must not become something invented."""
+    """The program reads all three; what is missing must not become something invented."""
     manifest = corpus.manifest
     missing = [m.value for m in MODALITIES if m not in manifest.features.modalities]
     if missing:

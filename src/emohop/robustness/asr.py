@@ -55,7 +55,7 @@ def evaluate_heard(
     """
     targets = targets_of(model, corpus)
     if Modality.TEXT not in targets[0].predictor.preprocessor.max_length:
-        raise EmohopError("--asr: this model does not look at words")
+        raise EmohopError("--asr: this model has no text input")
     if targets[0].predictor.preprocessor.features.turns_before:
         raise EmohopError("--asr: words with turns of context cannot be heard again")
     rows = sorted({row for target in targets for row in target.rows})

@@ -86,7 +86,7 @@ def evaluate_damaged(
 
 
 def modalities_of(model: str | Path) -> tuple[Modality, ...]:
-    """What a model, or the first model of a run, looks at."""
+    """The modalities of a model, or of the first model of a run."""
     return Predictor.load(models_of(Path(model))[0]).settings.uses
 
 
@@ -98,15 +98,13 @@ def _place(model: Path) -> Path | None:
 def _check(
     targets: Sequence[EvaluationTarget], conditions: Sequence[Condition], source: str | Path | None
 ) -> None:
-    looks = set(targets[0].predictor.preprocessor.max_length)
+    taken = set(targets[0].predictor.preprocessor.max_length)
     for condition in conditions:
-        blind = [m for m in condition.modalities if m not in looks]
+        blind = [m for m in condition.modalities if m not in taken]
         if blind:
-            seen = ", ".join(str(m) for m in Modality if m in looks)
-            raise EmohopError(
-                f"--degrade {condition}: the model does not look at {blind[0]}, only at {seen}"
-            )
-        if looks == {part.modality for part in condition.parts if part.level is None}:
+            seen = ", ".join(str(m) for m in Modality if m in taken)
+            raise EmohopError(f"--degrade {condition}: the model takes no {blind[0]}, only {seen}")
+        if taken == {part.modality for part in condition.parts if part.level is None}:
             raise EmohopError(f"--degrade {condition}: nothing is left for the model to see")
         if targets[0].predictor.preprocessor.features.turns_before and "words" in str(condition):
             raise EmohopError(

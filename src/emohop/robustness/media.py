@@ -104,7 +104,7 @@ class _Task:
 
 @cache
 def _extractor(features: FeatureSettings) -> Extractor:
-    """One extractor a process: its models are loaded once."""
+    """One extractor per process: its models are loaded once."""
     return Extractor(features)
 
 

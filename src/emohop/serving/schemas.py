@@ -40,7 +40,7 @@ class Begin(StreamMessage):
 
 
 class Later(StreamMessage):
-    """Any other message that is no audio."""
+    """Any other message that is not audio."""
 
     text: str | None = None
     end: bool = False
@@ -82,7 +82,7 @@ class Model(BaseModel):
 
 
 TROUBLES: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorResponse, "description": "The body is no form."},
+    400: {"model": ErrorResponse, "description": "The body is not a form."},
     401: {"model": ErrorResponse, "description": "The token is missing or wrong."},
     413: {"model": ErrorResponse, "description": "The request is too large."},
     422: {"model": ErrorResponse, "description": "The file or the text cannot be used."},

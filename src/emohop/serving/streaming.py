@@ -288,7 +288,7 @@ def _read(kind: type[Kind], message: str) -> Kind:
 
 
 def _may_ask(headers: Headers, origins: tuple[str, ...]) -> bool:
-    """Whether who opens a WebSocket is no web page, ours, or one that is named."""
+    """Whether a WebSocket is opened by no web page, by ours, or by one that is named."""
     origin = headers.get("origin")
     if origin is None or origin in origins or "*" in origins:
         return True

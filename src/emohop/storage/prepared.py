@@ -1,7 +1,7 @@
-"""A prepared corpus: Arrow files with one row a clip, opened by memory map, and a manifest.
+"""A prepared corpus: Arrow files with one row per clip, opened by memory map, and a manifest.
 
-A row is ragged: it keeps its own number of audio frames, words and video frames. Opening a corpus reads
-the manifest only; a shard is mapped when its first row is asked for. Going over all rows takes
+A row is ragged: it keeps its own number of frames and words. Opening a corpus reads the manifest
+only; a shard is mapped when its first row is asked for. Going over all rows takes
 the memory of some: pages that were read go back to the system now and then.
 """
 

@@ -165,7 +165,7 @@ class MappedShard:
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
-    """A column of vectors, or with `offsets` of lists of vectors; half floats are made whole."""
+    """A column of vectors, or with `offsets` of lists of them; float16 is converted to float32."""
 
     values: NDArray[Any]
     offsets: NDArray[np.int32] | None = None
@@ -208,7 +208,7 @@ def _check(table: pa.Table) -> None:
 
 
 def _is_array(kind: pa.DataType) -> bool:
-    """Whether a column holds a vector a clip, a list of vectors, or a list of words."""
+    """Whether a column holds one vector per clip, a list of vectors, or a list of words."""
     if pa.types.is_list(kind):
         if pa.types.is_string(kind.value_type):
             return True

@@ -1,4 +1,4 @@
-"""One Arrow file of a prepared corpus: a row a clip, each with its own number of frames."""
+"""One Arrow file of a prepared corpus: one row per clip, each with its own number of frames."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _metadata(clip: Clip, labels: LabelSet) -> dict[str, Any]:
 
 
 def _ragged(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
-    if pa.types.is_fixed_size_list(kind):  # one vector a clip
+    if pa.types.is_fixed_size_list(kind):  # one vector per clip
         return _vectors(arrays, kind)
     offsets = np.cumsum([0, *(len(a) for a in arrays)]).astype(np.int32)
     if pa.types.is_string(kind.value_type):

@@ -120,7 +120,7 @@ def _rate(label: str, random: np.random.Generator) -> tuple[int, int, int]:
 
 
 def transcription_file(plan: DialogPlan, timed: Sequence[TimedTurn]) -> bytes:
-    """The transcription by end of turn, with lines that are no labelled utterance.
+    """The transcription by end of turn, with lines that are not labelled utterances.
 
     Every second dialog's bytes are Latin-1, the others' UTF-8; each has an accented letter.
     """

@@ -87,7 +87,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionMap:
+class Pose:
     """One portrait of a person: the expression `label` at `level`, and what the head is doing."""
 
     label: str = "neu"
@@ -131,13 +131,13 @@ def person(session: int, gender: Gender, seed: int, *, markers: bool = False) ->
     )
 
 
-def draw(who: Person, look: AttentionMap) -> Portrait:
+def draw(who: Person, pose: Pose) -> Portrait:
     """A portrait `[HEIGHT, WIDTH]`, antialiased, on the person's own wall."""
     from PIL import Image, ImageDraw
 
     size = (WIDTH * _SUPERSAMPLING, HEIGHT * _SUPERSAMPLING)
     image = Image.new("RGB", size, who.wall)
-    _paint(_Pen(ImageDraw.Draw(image), look.tilt * TILT_DEGREES), who, look)
+    _paint(_Pen(ImageDraw.Draw(image), pose.tilt * TILT_DEGREES), who, pose)
     planes = image.reduce(_SUPERSAMPLING).convert("YCbCr").split()
     luma, blue, red = (np.asarray(plane, np.float32) for plane in planes)
     return Portrait(np.rint(16 + luma * (219 / 255)).astype(np.uint8), _chroma(blue), _chroma(red))
@@ -191,9 +191,9 @@ class _Pen:
         self.shape(list(zip(xs.tolist(), ys.tolist(), strict=True)), colour)
 
 
-def _paint(pen: _Pen, who: Person, look: AttentionMap) -> None:
-    amount = who.liveliness * look.level / LEVELS
-    pairs = zip(astuple(EXPRESSIONS[look.label]), astuple(who.bias), strict=True)
+def _paint(pen: _Pen, who: Person, pose: Pose) -> None:
+    amount = who.liveliness * pose.level / LEVELS
+    pairs = zip(astuple(EXPRESSIONS[pose.label]), astuple(who.bias), strict=True)
     face = Expression(*(amount * shown + rest for shown, rest in pairs))
     wide, high = who.face_width, who.face_height
     dark = _darker(who.skin, 0.78)
@@ -208,9 +208,9 @@ def _paint(pen: _Pen, who: Person, look: AttentionMap) -> None:
     low = float(np.degrees(np.arcsin((who.fringe * high - 10) / (high * 1.06))))
     pen.ellipse((0, 10), (wide * 1.1, high * 1.06), who.hair, degrees=(low, 180 - low))
     for side in (-1, 1):
-        _paint_eye(pen, who, face, side, blink=look.blink)
+        _paint_eye(pen, who, face, side, blink=pose.blink)
     pen.line([(-2, 14), (-7, -16), (5, -18)], dark, 2.5)
-    _paint_mouth(pen, who, face, look.mouth)
+    _paint_mouth(pen, who, face, pose.mouth)
     if who.markers:
         for x, y in ((0, 44), (-26, 44), (26, 44), (-40, -14), (40, -14), (-24, -62), (24, -62)):
             pen.ellipse((x, y), (2.5, 2.5), (245, 245, 245))

@@ -137,7 +137,7 @@ def _write_wave(path: Path, samples: npt.NDArray[np.int16]) -> None:
 def _write_annotations(session: Path, plan: DialogPlan, timed: Sequence[TimedTurn]) -> None:
     folder = session / "dialog" / "EmoEvaluation"
     _write(folder / f"{plan.name}.txt", evaluation_file(plan, timed).encode())
-    # The raters' own files, in folders that are no dialogs.
+    # The raters' own files, in folders that are not dialogs.
     atr = "".join(f"{t.turn.name} :act 3; :val 3; :dom 3;\n" for t in timed)
     _write(folder / "Attribute" / f"{plan.name}_e3_atr.txt", atr.encode())
     for name, file in (("Categorical", "e3_cat"), ("Self-evaluation", "f1_cat")):

@@ -161,7 +161,7 @@ def make_plan(clips: int, seed: int) -> list[DialogPlan]:
 def class_counts(clips: int) -> dict[str, int]:
     """How many of `clips` clips go to each class: IEMOCAP's shares by largest remainder.
 
-    From 100 clips on no class has fewer than one clip a session, below that fewer than one.
+    From 100 clips on no class has fewer than one clip per session, below that fewer than one.
     """
     whole = sum(PROPORTIONS.values())
     shares = {label: clips * count / whole for label, count in PROPORTIONS.items()}

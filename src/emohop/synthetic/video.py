@@ -15,10 +15,10 @@ from emohop.synthetic.faces import (
     LEVELS,
     MOUTHS,
     WIDTH,
-    AttentionMap,
     Person,
     Plane,
     Portrait,
+    Pose,
     draw,
 )
 
@@ -109,7 +109,7 @@ def write_video(path: Path, left: Actor, right: Actor, frames: int) -> None:
         video.mux(stream.encode())
 
 
-def looks(actor: Actor, frames: int) -> list[AttentionMap]:
+def poses(actor: Actor, frames: int) -> list[Pose]:
     """What an actor's face does at each frame."""
     times = frame_times(frames)
     labels, levels, tilts = ["neu"] * frames, np.zeros(frames, int), np.zeros(frames, int)
@@ -123,7 +123,7 @@ def looks(actor: Actor, frames: int) -> list[AttentionMap]:
     held = max(round(_LOOK_SECONDS * float(FRAMES_PER_SECOND)), 1)
     mouths = np.clip(np.ceil(actor.loudness * MOUTHS - 0.5), 0, MOUTHS).astype(int)
     return [
-        AttentionMap(
+        Pose(
             labels[number] if levels[number] and labels[number] != "neu" else "neu",
             int(levels[number]) if labels[number] != "neu" else 0,
             int(mouths[number - number % held]),
@@ -152,13 +152,13 @@ class _Side:
     def __init__(self, actor: Actor, left: int) -> None:
         self._actor = actor
         self._left = left
-        self._looks = looks(actor, len(actor.loudness))
-        self._portraits: dict[AttentionMap, Portrait] = {}
-        self._painted: tuple[AttentionMap, int, int] | None = None
+        self._poses = poses(actor, len(actor.loudness))
+        self._portraits: dict[Pose, Portrait] = {}
+        self._painted: tuple[Pose, int, int] | None = None
 
     def paint_wall(self, frame: _Frame) -> None:
         """Fill the actor's half with the wall, whose colour a portrait has in its corner."""
-        wall = self._portrait(AttentionMap())
+        wall = self._portrait(Pose())
         columns = slice(self._left, self._left + HALF_WIDTH)
         frame.luma[slice(*BAND), columns] = wall.luma[0, 0]
         columns = slice(self._left // 2, (self._left + HALF_WIDTH) // 2)
@@ -172,11 +172,11 @@ class _Side:
         A portrait is higher than the band by more than heads sway, and its sides are wall.
         """
         right, down = (int(pixels) for pixels in self._actor.sway[number])
-        look = self._looks[number]
-        if self._painted == (look, right, down):
+        pose = self._poses[number]
+        if self._painted == (pose, right, down):
             return
-        self._painted = (look, right, down)
-        portrait = self._portrait(look)
+        self._painted = (pose, right, down)
+        portrait = self._portrait(pose)
         column = self._left + (HALF_WIDTH - WIDTH) // 2 + right
         high = BAND[1] - BAND[0]
         top = (HEIGHT - high) // 2 - down
@@ -186,7 +186,7 @@ class _Side:
         frame.blue[place] = portrait.blue[top : top + high]
         frame.red[place] = portrait.red[top : top + high]
 
-    def _portrait(self, look: AttentionMap) -> Portrait:
-        if look not in self._portraits:
-            self._portraits[look] = draw(self._actor.person, look)
-        return self._portraits[look]
+    def _portrait(self, pose: Pose) -> Portrait:
+        if pose not in self._portraits:
+            self._portraits[pose] = draw(self._actor.person, pose)
+        return self._portraits[pose]

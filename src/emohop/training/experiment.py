@@ -1,7 +1,7 @@
 """Experiments: several recipes, the rows of one table, trained as one pool of fold runs.
 
 An experiment file is a recipe with two more keys. `rows` lists settings to be put over the
-recipe, one entry a row, each with an optional `name`; `vary` maps a setting's dotted name to the
+recipe, one entry per row, each with an optional `name`; `vary` maps a setting's dotted name to the
 values that it takes in turn, each with each. An experiment folder holds a run folder a row, and
 `experiment.yaml`, which names them.
 """
@@ -197,7 +197,7 @@ def _rows(rows: object) -> list[dict[str, Any]] | None:
     if rows is None:
         return None
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise EmohopError("`rows` of an experiment is a list of settings, one entry a row")
+        raise EmohopError("`rows` of an experiment is a list of settings, one entry per row")
     return [dict(row) for row in rows]
 
 

@@ -140,7 +140,7 @@ class Training(Learner):
 
 
 class History(Callback):
-    """`history.csv`: one line an epoch, rewritten whole, kept in checkpoints."""
+    """`history.csv`: one line per epoch, rewritten whole, kept in checkpoints."""
 
     def __init__(self, path: Path, report: Callable[[Epoch], None] | None) -> None:
         """Write to `path`; call `report` with each epoch's line."""

@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""Training losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where each hop looked in a clip, on one time axis with its audio, text and video."""
+"""Attention weights of a clip, on one time axis with its audio, text and video."""
 
 from __future__ import annotations
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NOTE = (
-    "Attention is not by itself an explanation of the answer (Jain and Wallace 2019; Wiegreffe "
-    "and Pinter 2019)."
-)
 COLOURS = {Modality.AUDIO: 0, Modality.TEXT: 1, Modality.VIDEO: 2}
 TICKS_INCHES = 0.2
 """Below the last row, for the seconds."""
@@ -38,7 +34,7 @@ _FEW_LINES = 3
 _WORD_INCHES = 1.0
 _MOST_WORDS = 400
 _EVEN = 0.95
-"""The entropy above which a hop looked at nothing more than at the rest."""
+"""The entropy above which attention is taken for uniform."""
 _HERTZ = (75, 100, 150, 200, 300, 400)
 
 Spans = NDArray[np.float64]
@@ -46,7 +42,7 @@ Spans = NDArray[np.float64]
 
 
 def attention(hops: Sequence[Hop], shown: Seen) -> Draw:
-    """The clip and a band a hop: its weights over what it looked at."""
+    """The clip and one band per hop: its weights over the modality that it attends to."""
 
     def draw(theme: Theme) -> Figure:
         return stacked(attention_rows(hops, shown), theme, TICKS_INCHES)
@@ -153,7 +149,7 @@ def _waveform(axes: Axes, theme: Theme, *, shown: Seen) -> None:
 
     times, hertz = shown.pitch
     low, high = float(np.nanmin(hertz)), float(np.nanmax(hertz))
-    wider = max(1.15, math.sqrt(2 * low / high))  # an octave at least: noise is no melody
+    wider = max(1.15, math.sqrt(2 * low / high))  # an octave at least: noise is not a melody
     voice = axes.twinx()
     for side in voice.spines.values():
         side.set_visible(False)
@@ -244,7 +240,7 @@ def _frames(frames: NDArray[np.uint8], times: Sequence[float], end: float) -> Ro
 
 
 def _band(axes: Axes, theme: Theme, *, hop: Hop, spans: Spans) -> None:
-    """A bar a step, the highest full; dotted, how high all would be if it looked everywhere."""
+    """One bar per step, the highest full; dotted is uniform attention."""
     axes.set_ylim(0, 1.06)
     if not len(spans):
         return

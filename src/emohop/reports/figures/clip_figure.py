@@ -1,4 +1,4 @@
-"""One figure of what a model says of a clip, and of where it looked."""
+"""One figure of a prediction on a clip, with its attention weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emohop.prediction import Prediction, Predictor, Source
-from emohop.reports.figures.attention import NAMES, NOTE, TICKS_INCHES, attention_rows
+from emohop.prediction.schema import ATTENTION_NOTE
+from emohop.reports.figures.attention import TICKS_INCHES, attention_rows
 from emohop.reports.figures.clip_media import seen
 from emohop.reports.figures.stacked_figure import (
     INCHES,
@@ -58,9 +59,9 @@ def _answer(found: Prediction) -> list[Row]:
     sure = max(found.probabilities.values())
     label = f"{fitted(found.label, 2.8, _LARGE_POINTS)}  {100 * sure:.0f} %"
     where = fitted(_where(found), _TEXT_INCHES)
-    used = f"looked at {', '.join(NAMES[m] for m in found.used) or 'nothing'}"
+    used = f"modalities: {', '.join(m.value for m in found.used) or 'nothing'}"
     if found.missing:
-        used += f"; missing: {', '.join(NAMES[m] for m in found.missing)}"
+        used += f"; missing: {', '.join(m.value for m in found.missing)}"
 
     def heading(axes: Axes, theme: Theme) -> None:
         axes.set_xticks([])
@@ -115,10 +116,9 @@ def _notes(found: Prediction) -> list[str]:
         notes.append(f"words that the model does not know: {', '.join(found.unknown_words[:9])}")
     if found.attention:
         notes.append(
-            "Bands: the highest weight is drawn full; dotted is where all would be if it looked "
-            "everywhere alike, entropy 1."
+            "Bands: the highest weight is drawn full; dotted is uniform attention, entropy 1."
         )
-        notes.append(NOTE)
+        notes.append(ATTENTION_NOTE)
     return notes
 
 

@@ -48,7 +48,7 @@ class Seen:
 
 
 def seen(prediction: Prediction, source: Source, predictor: Predictor) -> Seen:
-    """What a model looked at in a clip; MediaError where its media cannot be read any more."""
+    """The inputs of a model in a clip; MediaError where its media cannot be read any more."""
     clip, modalities = source.clip, predictor.preprocessor.max_length
     found: dict[str, Any] = {"words": _words(prediction)}
     if prediction.end is not None:
@@ -101,7 +101,7 @@ def media_of(corpus: str, source: Path, ids: Sequence[str]) -> dict[str, Clip]:
 
 
 def _words(prediction: Prediction) -> tuple[Word, ...]:
-    """Words where they have times, else those that a hop looked at, else the transcript's."""
+    """Words where they have times, else those that a hop attends to, else the transcript's."""
     if prediction.words and prediction.words[0].start is not None:
         return prediction.words
     for hop in prediction.attention:

@@ -62,7 +62,7 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], title: str) -> D
 def learning_curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]], monitor: str, title: str
 ) -> Draw:
-    """Losses and the dev score by epoch, a line a fold run; a dot marks the epoch that was kept."""
+    """Losses and the dev score by epoch, one line per fold run; a dot marks the kept epoch."""
 
     def draw(theme: Theme) -> Figure:
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The part of a report that shows where each hop looked in chosen test clips."""
+"""The part of a report that shows attention weights in chosen test clips."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import Run
 from emohop.prediction.attention_maps import hops_of
+from emohop.prediction.schema import ATTENTION_NOTE
 from emohop.registry.models import MODELS, names_where
-from emohop.reports.figures.attention import NOTE, attention
+from emohop.reports.figures.attention import attention
 from emohop.reports.figures.clip_media import media_of, seen_in_corpus
 from emohop.reports.page.sections import SCORES, Plot, Section
 from emohop.storage import open_prepared
@@ -50,7 +51,7 @@ def attention_section(
         fold_run = run.fold_runs[place]
         predictor = load(fold_run.files.model_folder).adapted(corpus)
         row = corpus[rows[name]]
-        (looks,) = predictor.attention_maps([row])
+        (maps,) = predictor.attention_maps([row])
         test = fold_run.predictions.part("test")
         at = test.id.index(name)
         sure = float(test.probabilities[at].max())
@@ -61,17 +62,17 @@ def attention_section(
             else ""
         )
         peaks = ", ".join(
-            f"hop {k} {look.target} entropy {look.entropy:.2f}" for k, look in enumerate(looks, 1)
+            f"hop {k} {one.target} entropy {one.entropy:.2f}" for k, one in enumerate(maps, 1)
         )
         shown = seen_in_corpus(row, predictor, media.get(name))
-        draw = attention(hops_of(looks, row, predictor.stacks, None), shown)
+        draw = attention(hops_of(maps, row, predictor.stacks, None), shown)
         made.append(Plot(f"attention-{number + 1}", f"{said}. {peaks}", f"{said}{words}", draw))
     return Section(
         "attention",
-        "Where each hop looked",
+        "Where each hop looks",
         f"{run.title}, test clips. Bars: the weights of a hop over what it attends to, the highest "
-        "drawn full; dotted is where all would be if it looked everywhere alike. Entropy: 1 is "
-        f"everywhere alike, 0 one step. {NOTE}",
+        "drawn full; dotted is where all would be if attention were uniform. Entropy: 1 is "
+        f"uniform, 0 one step. {ATTENTION_NOTE}",
         plots=tuple(made),
     )
 

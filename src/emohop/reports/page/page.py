@@ -58,7 +58,7 @@ def write_report(
 ) -> Report:
     """Write the page of runs to `out`, and with `figures` its plots as files of `kind` there.
 
-    `reference` is the run that others are compared with. `prepared` adds where each hop looked in
+    `reference` is the run that others are compared with. `prepared` adds attention weights in
     test clips (`clips`, or some chosen here), `source`, the corpus's folder, their audio and
     frames; `command` says how to repeat the page. EmohopError for runs that cannot stand in one
     table and for clips that are not tested.
@@ -143,9 +143,7 @@ def _check_places(
     if out.is_dir() or not out.parent.is_dir():
         raise EmohopError(f"{out}: give a file in a folder that is there")
     if prepared is None and (source is not None or clips):
-        raise EmohopError(
-            "--source and --clips need --prepared: where hops look is in the features"
-        )
+        raise EmohopError("--source and --clips need --prepared: attention needs the features")
     if kind not in FORMATS:
         raise EmohopError(f"--format {kind!r}: one of {', '.join(FORMATS)}")
 

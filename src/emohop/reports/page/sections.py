@@ -128,7 +128,7 @@ def confusion_section(runs: Sequence[Run]) -> Section:
         )
     return Section(
         "confusion",
-        "What is taken for what",
+        "Confusion matrices",
         "Each line holds the test clips of one true class: which share of them, and how many, were "
         "called what. The diagonal is right.",
         plots=tuple(made),
@@ -157,7 +157,11 @@ def groups_section(runs: Sequence[Run]) -> Section | None:
             )
         )
     text = _first_of(len(runs))
-    return Section("groups", "Who is understood", text, plots=tuple(made)) if made else None
+    return (
+        Section("groups", "Scores by fold, speaker and gender", text, plots=tuple(made))
+        if made
+        else None
+    )
 
 
 def _accuracy_by(run: Run, group: str) -> dict[str, float]:
@@ -198,7 +202,7 @@ def calibration_section(runs: Sequence[Run]) -> Section:
         )
     return Section(
         "calibration",
-        "What confidence is worth",
+        "Calibration",
         "A point is a bin of test clips of like confidence, as large as their share. On the line, "
         "confidence is accuracy; below it, the model is too sure. The temperature of each fold run "
         "was fitted on its dev part.",
@@ -243,7 +247,7 @@ def robustness_section(runs: Sequence[Run]) -> Section | None:
     header = ("model", "condition", f"{TITLES[score]} [95 % interval]", TITLES[SCORES[1]])
     table = Grid("Test scores under damage", header, tuple(lines))
     text = _first_of(len(found))
-    return Section("robustness", "Under damage", text, (table,), tuple(made))
+    return Section("robustness", "Robustness", text, (table,), tuple(made))
 
 
 def _first_of(runs: int) -> str:
@@ -270,7 +274,7 @@ def learning_section(runs: Sequence[Run]) -> Section:
                 diagrams.learning_curves(histories, monitor, run.title),
             )
         )
-    return Section("learning", "How training went", plots=tuple(made))
+    return Section("learning", "Learning curves", plots=tuple(made))
 
 
 def recipes_section(runs: Sequence[Run], command: str) -> Section:

@@ -1,4 +1,4 @@
-"""What the command line shows while it works: tables, a bar, a line an epoch."""
+"""What the command line shows while it works: tables, a bar, one line per epoch."""
 
 from __future__ import annotations
 

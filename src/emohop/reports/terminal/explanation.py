@@ -1,27 +1,18 @@
-"""The checks of attention as tables, and deletion curves as a figure."""
+"""The checks of attention as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from emohop.evaluation.metrics import TITLES
 from emohop.explanation.results import Area, ExplanationResults
-from emohop.reports.figures.theme import Draw, Theme
+from emohop.prediction.schema import ATTENTION_NOTE
+from emohop.reports.figures.deletion import ORDERS
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-NOT_BY_ITSELF = (
-    "Attention is not by itself an explanation (Jain and Wallace 2019; Wiegreffe and Pinter 2019)."
-)
 FEW_SPEAKERS = 5
 """Intervals drawn from fewer are hardly intervals: nothing is concluded from them."""
-_PANEL_INCHES = (1.9, 2.3)
-_LINES = {"attention": "-", "gradient": (0, (5, 1.5)), "random": (0, (1, 1.2))}
-_NAMES = {"attention": "most attention first", "gradient": "gradient × input", "random": "random"}
 
 
 def explanation_tables(result: ExplanationResults) -> Iterator[Table | str]:
@@ -38,7 +29,7 @@ def explanation_tables(result: ExplanationResults) -> Iterator[Table | str]:
     )
     yield ""
     yield _hops(result)
-    yield "entropy: 1 is everywhere alike, 0 one step only"
+    yield "entropy: 1 is uniform, 0 one step only"
     if result.agreement:
         yield (
             "agreement: Spearman's correlation of two seeds' weights, mean over clips; shuffled: "
@@ -49,7 +40,7 @@ def explanation_tables(result: ExplanationResults) -> Iterator[Table | str]:
             f"Intervals are drawn from {result.speakers} speakers, too few to conclude anything"
             ": give a run's folder, which pools the test clips of its folds."
         )
-    yield NOT_BY_ITSELF
+    yield ATTENTION_NOTE
 
 
 def finding(difference: Area) -> str:
@@ -62,36 +53,6 @@ def finding(difference: Area) -> str:
     if low > 0:
         return "steps with much attention matter less than random ones"
     return "steps with much attention are not told from random ones"
-
-
-def deletion_curves(result: ExplanationResults) -> Draw:
-    """A panel for each target: the first answer's probability as steps go, one line an order."""
-
-    def draw(theme: Theme) -> Figure:
-        from matplotlib.figure import Figure
-
-        entries = result.deletion
-        width, height = _PANEL_INCHES
-        figure = Figure(figsize=(0.4 + width * len(entries), height), layout="constrained")
-        panels = figure.subplots(1, len(entries), squeeze=False, sharey=True)[0]
-        shares = [100 * share for share in result.shares]
-        for panel, entry in zip(panels, entries, strict=True):
-            for number, (order, line) in enumerate(_LINES.items()):
-                values = entry.curves[order].probability
-                colour = theme.colour(number)
-                panel.plot(shares, values, linestyle=line, color=colour, label=_NAMES[order])
-            panel.set_title(entry.target, loc="left")
-            panel.set_xlim(0, 100)
-            panel.set_xticks([0, 50, 100])
-            panel.set_ylim(0, 1)
-            panel.grid(axis="y")
-        panels[0].set_ylabel("probability of the first answer")
-        figure.supxlabel("steps removed, %", fontsize=8)
-        handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=len(names))
-        return figure
-
-    return draw
 
 
 def _deletion(result: ExplanationResults) -> Table:
@@ -110,7 +71,7 @@ def _deletion(result: ExplanationResults) -> Table:
     for name in (*names, "attention - random", "gradient - random"):
         table.add_column(name, justify="right")
     for entry in result.deletion:
-        areas = [f"{entry.curves[order].area:.3f}" for order in _LINES]
+        areas = [f"{entry.curves[order].area:.3f}" for order in ORDERS]
         gaps = [_gap(entry.differences[f"{one}-random"]) for one in ("attention", "gradient")]
         table.add_row(entry.target, str(entry.clips), f"{entry.steps:.1f}", *areas, *gaps)
     return table
@@ -134,7 +95,7 @@ def _hops(result: ExplanationResults) -> Table:
     agreed = {(entry.hop, entry.target): entry for entry in result.agreement}
     table = Table(title="hops", title_justify="left")
     table.add_column("hop")
-    table.add_column("looks at")
+    table.add_column("attends to")
     table.add_column("entropy", justify="right")
     if agreed:
         table.add_column("agreement", justify="right")

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from emohop.clips import Modality
 from emohop.files import csv_text
-from emohop.prediction.schema import Hop, Prediction
+from emohop.prediction.schema import ATTENTION_NOTE, Hop, Prediction
 
 BAR_CELLS = 30
 SHOWN_STEPS = 3
@@ -69,8 +69,8 @@ def _at_length(found: Prediction) -> Iterator[Table | str]:
 
 def _hops(hops: Sequence[Hop]) -> Table:
     table = Table(
-        title="where each hop looked",
-        caption="entropy: 1 is everywhere alike. Attention is not by itself an explanation.",
+        title="attention weights by hop",
+        caption=f"entropy: 1 is uniform. {ATTENTION_NOTE}",
         title_justify="left",
         caption_justify="left",
     )

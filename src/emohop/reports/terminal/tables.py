@@ -18,7 +18,7 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
 
 
 def results_table(results: RunResults) -> Table:
-    """Test scores of a run: a line a fold and seed, then mean ± deviation and the interval."""
+    """Test scores of a run: one line per fold and seed, then mean ± deviation and the interval."""
     table = Table(
         title=f"{results.model}: test scores, protocol {results.protocol}, "
         f"{results.class_set} ({len(results.labels)} classes)",

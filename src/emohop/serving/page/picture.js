@@ -1,5 +1,5 @@
 "use strict";
-// Where each hop looked, as SVG: a band a hop over the time, or the words, of the clip.
+// Attention weights as SVG: one band per hop over the time, or the words, of the clip.
 
 const SVG = "http://www.w3.org/2000/svg";
 const LEFT = 76, RIGHT = 44, BAND = 46;
@@ -31,7 +31,7 @@ function pictureOf(prediction, width) {
   const rowOfWords = words.length ? 70 : 0;
   const height = rowOfWords + hops.length * BAND + 24;
   const picture = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
-  picture.append(element("title", {}, `Where ${hops.length} hops of attention looked`));
+  picture.append(element("title", {}, `Attention weights of ${hops.length} hops`));
   if (words.length) {
     const spoken = stepsOf(hops.find((hop) => hop.words && hop.words.length), seconds);
     const every = Math.ceil(spoken.length / 30);

@@ -1,5 +1,5 @@
 "use strict";
-// Emotions over time, as SVG: a row a class, as high as it is probable, dark where it is the most probable.
+// Emotions over time, as SVG: one row per class, as high as it is probable, dark where it is the most probable.
 
 const NAMES = 76, ROW = 32;
 
