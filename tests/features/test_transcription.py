@@ -95,7 +95,7 @@ def test_models_of_another_kind(tmp_path: Path) -> None:
         Transcriber(save_speech(tmp_path), "cpu")
     with pytest.raises(EmohopError, match="no audio features 'whispr'"):
         Transcriber("whispr", "cpu")
-    with pytest.raises(EmohopError, match="has no tokenizer"):
+    with pytest.raises(EmohopError, match=r"has no tokenizer|load tokenizer"):
         Transcriber(save_speech(tmp_path / "features", "whisper"), "cpu")  # it has no tokenizer
 
 

@@ -171,7 +171,7 @@ def test_a_graph_of_somebody_else(tmp_path: Path) -> None:
         helper.make_graph([node], "g", [value], [other]), opset_imports=[opset], ir_version=9
     )
     (tmp_path / GRAPH).write_bytes(graph.SerializeToString())
-    with pytest.raises(EmohopError, match="no graph of `emohop export`"):
+    with pytest.raises(EmohopError, match="not a graph of `emohop export`"):
         OnnxNetwork.load(tmp_path / GRAPH, ModelSettings(), SIZES)
 
 

@@ -180,7 +180,8 @@ def load(modality: Modality, name: str) -> Pretrained:
             if not isinstance(preprocessing, Mapping):
                 raise EmohopError(f"the preprocessor_config.json of {name} holds no settings")
     # A pooler that the file has no weights for is random: its output would mean nothing.
-    missing = sorted(found["missing_keys"])
+    names, head = model.state_dict().keys(), f"{model.base_model_prefix}."  # transformers 4: before
+    missing = sorted(k if k in names else k.removeprefix(head) for k in found["missing_keys"])
     lacking = [key for key in missing if not _unused(key)]
     if lacking:
         raise EmohopError(f"the weights of {name} lack {len(lacking)} tensors, {lacking[0]} first")
