@@ -7,9 +7,12 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+
+from tests.versions import name_of
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "numpy", "lightning", "sklearn", "skimage", "pyarrow", "av", "transformers")
@@ -146,3 +149,11 @@ def lint(folder: Path) -> list[str]:
     broken = re.findall(r"^(.*) BROKEN", result.stdout, re.MULTILINE)
     assert (result.returncode != 0) == bool(broken)
     return broken
+
+
+def test_every_dependency_is_pinned_for_continuous_integration() -> None:
+    """`python tests/versions.py --pin` writes them."""
+    pinned = {name_of(line) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    wanted = {name_of(one) for one in requires("emohop") or ()}
+    assert {"torch", "av", "fastapi", "pytest"} <= wanted
+    assert wanted - {"emohop"} <= pinned

@@ -2,6 +2,7 @@
 
     make test-versions
     python tests/versions.py --pythons 3.11 --resolutions lowest -- -k "not browser"
+    python tests/versions.py --pin    # writes constraints.txt
 
 What `pyproject.toml` admits is resolved by uv, wheels only; torch is the one of constraints.txt,
 since another is gigabytes of CUDA. Each environment is kept in `.versions/`. The words after `--`
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.metadata import requires
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -76,16 +78,48 @@ def install(python: Path, folder: Path, pins: str) -> Path:
     return inside
 
 
+def pin() -> None:
+    """Write constraints.txt: one version of each direct dependency that every Python here takes.
+
+    What it pins already stays, as far as pyproject.toml admits it: delete a line to move it on.
+    """
+    path = ROOT / "constraints.txt"
+    head, kept = (_lines(path.read_text("utf-8"), comments) for comments in (True, False))
+    pins = HOME / "pins.txt"
+    pins.write_text("\n".join(kept), "utf-8")
+    torch = HOME / "torch.txt"
+    torch.write_text("\n".join(line for line in kept if line.startswith("torch==")), "utf-8")
+    words = ["uv", "pip", "compile", "-q", "--universal", "--no-build", "--extra", "dev"]
+    words += ["--no-header", "--no-annotate", "--python-version", PYTHONS[0], "-c", str(torch)]
+    subprocess.run([*words, "-o", str(pins), "pyproject.toml"], cwd=ROOT, check=True)
+    direct = {name_of(wanted) for wanted in requires("emohop") or ()}
+    found = [line for line in _lines(pins.read_text("utf-8"), False) if name_of(line) in direct]
+    path.write_text("\n".join([*head, *found, ""]), "utf-8")
+
+
+def _lines(text: str, comments: bool) -> list[str]:
+    return [line for line in text.splitlines() if line and line.startswith("#") == comments]
+
+
+def name_of(requirement: str) -> str:
+    """Its package, as indexes spell it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
+
+
 def main() -> None:
     """Try every combination, and say how each ended."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pythons", default=",".join(PYTHONS))
     parser.add_argument("--resolutions", default=",".join(RESOLUTIONS))
+    parser.add_argument("--pin", action="store_true", help="write constraints.txt, and that is all")
     parser.add_argument("tests", nargs="*", help="words for pytest; default: all tests")
     options = parser.parse_args()
     if shutil.which("uv") is None:
         raise SystemExit("uv is not installed: pip install uv")
     HOME.mkdir(exist_ok=True)
+    if options.pin:
+        pin()
+        return
     ended = []
     for version in options.pythons.split(","):
         python = find_python(version)
