@@ -31,10 +31,11 @@ import numpy as np
 from emohop import corpora
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
+from emohop.errors import MediaError
 from emohop.features.audio import mfcc120, resample
 from emohop.features.images import load_image_encoder
 from emohop.features.prosody import prosody
-from emohop.features.video import faces_of
+from emohop.features.video import crops_of
 from emohop.media import probe, read_audio
 from emohop.storage import open_prepared
 from emohop.storage.manifest import Manifest, Shard, fingerprint, write_manifest
@@ -100,12 +101,12 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
     spans = list(films.values())[:4]
     if not spans:
         return
-    faces = [face for film in spans for _, face in faces_of(film, 3.0)]
-    crops = [face for face in faces if isinstance(face, np.ndarray)]
+    found = [one for film in spans for _, one in crops_of(film, 3.0)]
+    crops = [one.frames for one in found if not isinstance(one, MediaError)]
     frames = sum(map(len, crops))
     spoken = sum(span.end - span.start for film in spans for span in film)
     encoders = {"hog": "hog", **({Path(image_model).name: image_model} if image_model else {})}
-    jobs = {"decode, crop at 3 fps": lambda: [list(faces_of(film, 3.0)) for film in spans]}
+    jobs = {"decode, crop at 3 fps": lambda: [list(crops_of(film, 3.0)) for film in spans]}
     for name, where in encoders.items():
         model = load_image_encoder(where)
         jobs[name] = lambda model=model: [model(crop) for crop in crops[:20]]  # type: ignore[misc]

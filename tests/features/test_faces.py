@@ -16,7 +16,7 @@ from emohop.config import FeatureSettings
 from emohop.errors import MediaError
 from emohop.features.extraction import Extractor
 from emohop.features.faces import MARGIN, around, find_face
-from emohop.features.video import crop, crops_of, face_crop, faces_of
+from emohop.features.video import crop, crops_of, face_crop
 
 FACE = 224.0, 115.0  # the middle of the astronaut's face: x, y
 FILM = Path(__file__).parents[2] / "../shared/corpora/ravdess/Actor_01/01-01-01-01-01-01-01.mp4"
@@ -124,10 +124,10 @@ def test_images_and_flags_of_a_video(
     ((_, cropped),) = crops_of([Span(path, 0.0, 1.0)], 3, face=True)
     assert not isinstance(cropped, MediaError)
     assert cropped.found.tolist() == [True, False, True]
-    ((_, centres),) = faces_of([Span(path, 0.0, 1.0)], 3)
+    ((_, centres),) = crops_of([Span(path, 0.0, 1.0)], 3)
     assert not isinstance(centres, MediaError)
-    np.testing.assert_array_equal(centres[1], cropped.frames[1])
-    assert np.abs(centres[0].astype(int) - cropped.frames[0]).mean() > 10
+    np.testing.assert_array_equal(centres.frames[1], cropped.frames[1])
+    assert np.abs(centres.frames[0].astype(int) - cropped.frames[0]).mean() > 10
 
     settings = FeatureSettings(audio=None, text=None, video={"encoder": "hog", "crop": "face"})
     extract = Extractor(settings)

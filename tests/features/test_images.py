@@ -342,13 +342,13 @@ def test_mobilenet_on_a_real_face() -> None:
         pytest.skip("the shared model or video is not here")
     from emohop.clips import Span
     from emohop.errors import MediaError
-    from emohop.features.video import faces_of
+    from emohop.features.video import crops_of
 
-    ((_, faces),) = faces_of([Span(film)], 3)
+    ((_, faces),) = crops_of([Span(film)], 3)
     assert not isinstance(faces, MediaError)
     encoder = load_image_encoder(str(folder.resolve()))
-    vectors = one(encoder, faces)
-    assert vectors.shape == (len(faces), 1280) == (10, 1280)
+    vectors = one(encoder, faces.frames)
+    assert vectors.shape == (len(faces.frames), 1280) == (10, 1280)
     assert np.isfinite(vectors).all()
 
     def likeness(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 
 from emohop.clips import Half, Span
 from emohop.errors import MediaError
-from emohop.features.video import crop, faces_of, sample_times
+from emohop.features.video import CROP_PIXELS, Faces, crop, crops_of, sample_times
 from tests.media.making import NTSC, number_of, numbered, numbered_video, tone, write_video
+
+
+def faces_of(
+    spans: Sequence[Span], rate: float, size: int = CROP_PIXELS
+) -> Iterator[tuple[int, Faces | MediaError]]:
+    """The centres of the frames of spans of one file."""
+    for i, cropped in crops_of(spans, rate, size):
+        yield i, cropped if isinstance(cropped, MediaError) else cropped.frames
 
 
 def test_sample_times() -> None:

@@ -67,7 +67,7 @@ def read_film(path: Path) -> None:
     """The header, the audio, frames at times near and far, and the crops of spans."""
     from emohop.clips import Span
     from emohop.features.audio import mfcc120
-    from emohop.features.video import faces_of
+    from emohop.features.video import crops_of
     from emohop.media import frames_at, probe, read_audio
 
     def frames() -> None:
@@ -76,7 +76,7 @@ def read_film(path: Path) -> None:
 
     def crops() -> None:
         spans = [Span(path), Span(path, 0.05, 0.3, "left"), Span(path, 12.0, 14.0, "right")]
-        for _, faces in faces_of(spans, 3.0):
+        for _, faces in crops_of(spans, 3.0):
             if isinstance(faces, EmohopError):
                 clear(faces)
 

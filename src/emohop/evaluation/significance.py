@@ -26,22 +26,6 @@ class Interval(NamedTuple):
     high: float
 
 
-def cluster_interval(
-    true: ArrayLike,
-    predicted: ArrayLike,
-    clusters: Sequence[Hashable],
-    classes: int,
-    score: str = "accuracy",
-    level: float = LEVEL,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
-    """The interval of one score: see `cluster_intervals`."""
-    if score not in SCORES:
-        raise EmohopError(f"no interval for score {score!r}: one of {', '.join(SCORES)}")
-    return cluster_intervals(true, predicted, clusters, classes, level, resamples, seed)[score]
-
-
 def cluster_intervals(
     true: ArrayLike,
     predicted: ArrayLike,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -29,7 +29,6 @@ __all__ = [
     "TURN",
     "Text",
     "Vocabulary",
-    "covered",
     "embedding_matrix",
     "plain",
     "said",
@@ -177,11 +176,6 @@ class Vocabulary:
         kept = sorted(set(kept) - set(RESERVED), key=lambda token: (-counts[token], token))
         return cls((*RESERVED, *kept[:max_size]))
 
-    @classmethod
-    def from_list(cls, tokens: Sequence[str]) -> Vocabulary:
-        """The vocabulary that `to_list` gave, from JSON."""
-        return cls(tuple(map(str, tokens)))
-
     def to_list(self) -> list[str]:
         """The tokens for JSON, in the order of their numbers."""
         return list(self.tokens)
@@ -220,8 +214,3 @@ def embedding_matrix(
                 )
             table[row] = vectors[word]
     return table
-
-
-def covered(vocabulary: Vocabulary, vectors: Mapping[str, NDArray[np.float32]]) -> int:
-    """How many words of a vocabulary (padding and unknown not counted) have a vector."""
-    return sum(word in vectors for word in vocabulary.tokens[len(RESERVED) :])

@@ -79,14 +79,6 @@ def face_crop(
     return (crop(frame, half, size), False) if face is None else (around(face, shown, size), True)
 
 
-def faces_of(
-    spans: Sequence[Span], frames_per_second: float, size: int = CROP_PIXELS
-) -> Iterator[tuple[int, Faces | MediaError]]:
-    """The centres of many spans of ONE file; see `crops_of`."""
-    for i, cropped in crops_of(spans, frames_per_second, size):
-        yield i, cropped if isinstance(cropped, MediaError) else cropped.frames
-
-
 @dataclass(frozen=True)
 class Cropped:
     """The frames of a span, uint8 `[frames, size, size, 3]`, and where a face was found."""

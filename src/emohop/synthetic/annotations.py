@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -69,12 +68,6 @@ def votes(label: str, random: np.random.Generator) -> list[tuple[str, ...]]:
     else:
         given = [(label,), (label, second), (label,)]
     return [given[place] for place in random.permutation(len(given))]
-
-
-def winner(given: Sequence[Sequence[str]]) -> str:
-    """The one label with the most votes, or `xxx`."""
-    counts = Counter(label for labels in given for label in labels).most_common()
-    return "xxx" if len(counts) > 1 and counts[0][1] == counts[1][1] else counts[0][0]
 
 
 def evaluation_file(plan: DialogPlan, timed: Sequence[TimedTurn]) -> str:
