@@ -58,8 +58,12 @@ class Batch:
 
     def has(self, modality: Modality) -> Tensor:
         """Which clips have a modality, bool [batch]."""
-        there = self.present.get(modality)
-        return torch.ones_like(self.lengths[modality], dtype=torch.bool) if there is None else there
+        present = self.present.get(modality)
+        return (
+            torch.ones_like(self.lengths[modality], dtype=torch.bool)
+            if present is None
+            else present
+        )
 
     def without(self, absent: Mapping[Modality, Tensor]) -> Batch:
         """The batch of clips that lack more: each modality of `absent` where it is true."""

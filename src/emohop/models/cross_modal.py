@@ -61,14 +61,15 @@ class CrossModal(nn.Module):
         """Logits [batch, classes]."""
         found = {m: self._projected(m, batch) for m in self.modalities}
         vectors = []
-        for target, (own, own_mask) in found.items():
+        for target, (query_steps, query_mask) in found.items():
             parts = []
-            for source, (other, other_mask) in found.items():
+            for source, (source_steps, source_mask) in found.items():
                 if source is not target:
-                    parts.append(self.across[f"{source}_{target}"](own, other, other_mask))
-            joined = self.within[target.value](torch.cat(parts, dim=-1), None, own_mask)
-            count = own_mask.sum(1, keepdim=True).clamp(min=1)
-            vector = (joined * own_mask[..., None]).sum(1) / count
+                    across = self.across[f"{source}_{target}"]
+                    parts.append(across(query_steps, source_steps, source_mask))
+            joined = self.within[target.value](torch.cat(parts, dim=-1), None, query_mask)
+            count = query_mask.sum(1, keepdim=True).clamp(min=1)
+            vector = (joined * query_mask[..., None]).sum(1) / count
             if target is Modality.AUDIO and self.prosody and batch.prosody is not None:
                 vector = torch.cat([vector, batch.prosody], dim=-1)
             vectors.append(vector if self.absent is None else self.absent(target, vector, batch))
@@ -94,11 +95,11 @@ class Blocks(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(count))
 
-    def forward(self, own: Tensor, other: Tensor | None, there: Tensor) -> Tensor:
-        """Steps [batch, time, width] that have read those of `other`, None for their own."""
-        read: Tensor = own
+    def forward(self, query_steps: Tensor, source_steps: Tensor | None, mask: Tensor) -> Tensor:
+        """Steps [batch, time, width] that have read `source_steps`, None: themselves."""
+        read: Tensor = query_steps
         for block in self.blocks:
-            read = block(read, read if other is None else other, there)
+            read = block(read, read if source_steps is None else source_steps, mask)
         return read
 
 
@@ -114,21 +115,21 @@ class Block(nn.Module):
         self.widen = nn.Linear(width, FEED_FORWARD * width)
         self.narrow = nn.Linear(FEED_FORWARD * width, width)
 
-    def forward(self, own: Tensor, other: Tensor, there: Tensor) -> Tensor:
-        """Steps [batch, time, width] that have read `other` [batch, its time, width].
+    def forward(self, query_steps: Tensor, source_steps: Tensor, mask: Tensor) -> Tensor:
+        """Steps [batch, time, width] that have read `source_steps` [batch, its time, width].
 
-        Only steps that are `there`, bool [batch, its time], are read; where none is, nothing is.
+        Only steps of `mask`, bool [batch, its time], are read; where there is none, nothing is.
         """
-        source = self.sources(other)
-        query = self._split(self.query(self.before(own)))
+        source = self.sources(source_steps)
+        query = self._split(self.query(self.before(query_steps)))
         key, value = self._split(self.key(source)), self._split(self.value(source))
-        some = there.any(1)
-        open_ = there | ~some[:, None]  # a softmax over nothing would be NaN
+        any_step = mask.any(1)
+        open_ = mask | ~any_step[:, None]  # a softmax over nothing would be NaN
         read = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=open_[:, None, None, :]
         )
         read = self.out(read.transpose(1, 2).flatten(2))
-        steps = own + torch.where(some[:, None, None], read, 0.0)
+        steps = query_steps + torch.where(any_step[:, None, None], read, 0.0)
         more: Tensor = self.narrow(torch.relu(self.widen(self.after(steps))))
         return steps + more
 

@@ -38,9 +38,9 @@ class LateFusion(nn.Module):
             m: self.classify[m.value](self.encoders.vector(m, e.state, batch))
             for m, e in self.encoders(batch).items()
         }
-        there = torch.stack([batch.has(m) for m in alone])[..., None]
-        said = torch.log_softmax(torch.stack(list(alone.values())), dim=-1)
+        present = torch.stack([batch.has(m) for m in alone])[..., None]
+        log_probs = torch.log_softmax(torch.stack(list(alone.values())), dim=-1)
         # without any modality there is nothing to go by: all of them count, at 0 steps
-        there = there | ~there.any(0)
-        summed = torch.logsumexp(said.masked_fill(~there, -torch.inf), dim=0)
-        return Output(summed - there.sum(0).log(), alone=alone)
+        present = present | ~present.any(0)
+        summed = torch.logsumexp(log_probs.masked_fill(~present, -torch.inf), dim=0)
+        return Output(summed - present.sum(0).log(), alone=alone)

@@ -32,11 +32,11 @@ def drop(batch: Batch, share: float) -> Batch:
     Drawn from torch's global generator. Modality dropout of whole clips, as Neverova et al. (2016,
     ModDrop) train with.
     """
-    there = torch.stack([batch.has(m) for m in batch.sequences]).cpu()
-    chance = torch.rand(there.shape)
-    kept = there & (chance >= share)
-    bare = (there.any(0) & ~kept.any(0)).nonzero()[:, 0]
-    luckiest = torch.where(there, chance, -1.0).argmax(0)
-    kept[luckiest[bare], bare] = True
-    gone = (there & ~kept).to(next(iter(batch.sequences.values())).device)
+    present = torch.stack([batch.has(m) for m in batch.sequences]).cpu()
+    chance = torch.rand(present.shape)
+    kept = present & (chance >= share)
+    emptied = (present.any(0) & ~kept.any(0)).nonzero()[:, 0]
+    luckiest = torch.where(present, chance, -1.0).argmax(0)
+    kept[luckiest[emptied], emptied] = True
+    gone = (present & ~kept).to(next(iter(batch.sequences.values())).device)
     return batch.without(dict(zip(batch.sequences, gone, strict=True)))

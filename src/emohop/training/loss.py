@@ -60,10 +60,12 @@ class Objective:
         if self.weights is not None:
             weights = self.weights.to(logits)
             target, smooth = target * weights, smooth * weights
-        said = torch.log_softmax(logits, dim=-1)
-        losses = -smooth * said
+        log_probs = torch.log_softmax(logits, dim=-1)
+        losses = -smooth * log_probs
         if self.kind == "focal":
-            missing = 1 - said.exp()  # not 0, where a power below 1 has no slope
+            missing = (
+                1 - log_probs.exp()
+            )  # not 0, where the gradient of a power below 1 is infinite
             losses = losses * missing.clamp(min=torch.finfo(missing.dtype).eps) ** self.gamma
         return losses.sum() / target.sum()
 
