@@ -59,11 +59,9 @@ class Batch:
     def has(self, modality: Modality) -> Tensor:
         """Which clips have a modality, bool [batch]."""
         present = self.present.get(modality)
-        return (
-            torch.ones_like(self.lengths[modality], dtype=torch.bool)
-            if present is None
-            else present
-        )
+        if present is None:
+            return torch.ones_like(self.lengths[modality], dtype=torch.bool)
+        return present
 
     def without(self, absent: Mapping[Modality, Tensor]) -> Batch:
         """The batch of clips that lack more: each modality of `absent` where it is true."""

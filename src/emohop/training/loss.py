@@ -63,9 +63,7 @@ class Objective:
         log_probs = torch.log_softmax(logits, dim=-1)
         losses = -smooth * log_probs
         if self.kind == "focal":
-            missing = (
-                1 - log_probs.exp()
-            )  # not 0, where the gradient of a power below 1 is infinite
+            missing = 1 - log_probs.exp()  # not 0, where a power below 1 has no gradient
             losses = losses * missing.clamp(min=torch.finfo(missing.dtype).eps) ** self.gamma
         return losses.sum() / target.sum()
 
