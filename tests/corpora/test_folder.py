@@ -17,7 +17,7 @@ from tests.media.making import numbered_video, tone
 def media(tmp_path: Path) -> Path:
     """A folder with a waveform and a video."""
     write_wave(tmp_path / "clips/a.wav", 2.0)
-    numbered_video(tmp_path / "clips/b.mp4", 30, audio=tone(1.0))
+    numbered_video(tmp_path / "clips/b.mp4", 30, waveform=tone(1.0))
     return tmp_path
 
 

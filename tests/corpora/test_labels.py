@@ -52,7 +52,7 @@ def test_a_map_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("classes: [a, b]\n", "maps labels of no corpus, not of meld: add it"),
+        ("classes: [a, b]\n", "maps the labels of no corpus, not of meld: add it"),
         ("classes: [a, b]\ncorpora: {emodb: {anger: a}}\n", "of emodb, not of meld"),
         ("classes: [a]\nfrom: {x: a}\n", "at least two classes"),
         ("classes: [a, a]\nfrom: {x: a}\n", "each once"),

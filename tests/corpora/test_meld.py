@@ -54,7 +54,7 @@ def test_media_that_are_there_and_media_that_are_not(tmp_path: Path) -> None:
     media = tmp_path / "MELD.Raw/train/train_splits"
     media.mkdir(parents=True)
     for name in ("dia0_utt0", "dia0_utt1"):
-        numbered_video(media / f"{name}.mp4", 12, audio=tone(0.4))
+        numbered_video(media / f"{name}.mp4", 12, waveform=tone(0.4))
     (media / "dia125_utt3.mp4").write_bytes(b"no video")
     clips = {clip.id: clip for clip in corpora.read("meld", tmp_path)}
     audio = clips["train_dia0_utt0"].audio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -77,5 +77,6 @@ def _keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
     for name, field in kind.model_fields.items():
         inner = field.annotation
         yield f"{prefix}{name}"
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
+        # get_origin: on Python 3.10 dict[str, int] is a type, too, but not a class
+        if get_origin(inner) is None and isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _keys(inner, f"{prefix}{name}.")
