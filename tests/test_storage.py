@@ -22,7 +22,7 @@ from emohop.storage import open_prepared
 from emohop.storage.manifest import MANIFEST, read_manifest
 from emohop.storage.reader import MappedShard
 from emohop.storage.shards import (
-    Problem,
+    ClipProblem,
     ShardNote,
     read_note,
     shard_bytes,
@@ -202,7 +202,7 @@ def test_ragged_rows_round_trip(
 
 
 def test_same_rows_same_bytes_and_problems_travel() -> None:
-    problems = [Problem("c1", "c1.wav", "audio", 'no "audio", at all')]
+    problems = [ClipProblem("c1", "c1.wav", "audio", 'no "audio", at all')]
     clips = [(Clip("c0", label="sad"), {"text": np.array(["a"], dtype=np.str_)})]
     only_text = FeatureSettings(audio=None, prosody=False, video=None)
     first, again = (shard_bytes(clips, LABELS, only_text, {}, problems) for _ in range(2))

@@ -10,7 +10,7 @@ import pytest
 
 from emohop.clips import Modality
 from emohop.evaluation.calibration import Reliability
-from emohop.evaluation.comparison import Row
+from emohop.evaluation.comparison import ComparedRun
 from emohop.evaluation.metrics import SCORES
 from emohop.prediction import AttentionMap
 from emohop.prediction.schema import Word
@@ -35,9 +35,9 @@ def drawn(draw: Draw) -> str:
     return svg
 
 
-def row(number: int, *, known: bool = True) -> Row:
+def row(number: int, *, known: bool = True) -> ComparedRun:
     scores = dict.fromkeys(SCORES, 0.4 + number / 100)
-    return Row(
+    return ComparedRun(
         title=f"model {number}",
         fold_runs=5,
         clips=100,

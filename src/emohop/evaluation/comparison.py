@@ -25,7 +25,7 @@ from emohop.evaluation.significance import (
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparedRun:
     """One run. Dicts are by score; what is unknown is None.
 
     `mean` and `std` run over folds and seeds, `std_seeds` over the means of each seed's folds;
@@ -68,7 +68,7 @@ class Comparison:
     labels: tuple[str, ...]
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedRun, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
 
@@ -106,9 +106,9 @@ def compare(
     )
 
 
-def _row(run: Run) -> Row:
+def _row(run: Run) -> ComparedRun:
     results = run.results
-    return Row(
+    return ComparedRun(
         title=run.title,
         fold_runs=len(run.fold_runs),
         clips=int(results.pooled["n"]),

@@ -47,7 +47,7 @@ STANDARD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class Degradation:
     """One kind of damage; `level` is in the kind's own unit, None for a missing modality."""
 
     kind: str
@@ -71,7 +71,7 @@ class Damage:
 class Condition:
     """Damages done together; none is `clean`."""
 
-    parts: tuple[Damage, ...] = ()
+    parts: tuple[Degradation, ...] = ()
 
     def __str__(self) -> str:
         return "+".join(map(str, self.parts)) or "clean"
@@ -121,9 +121,9 @@ def parse_condition(text: str) -> Condition:
     return Condition(parts)
 
 
-def _parse(text: str) -> Damage:
+def _parse(text: str) -> Degradation:
     if text in _KINDS and not _KINDS[text][1]:
-        return Damage(text)
+        return Degradation(text)
     kind, _, number = text.rpartition(":")
     if kind not in _KINDS or not _KINDS[kind][1]:
         known = [k if not unit else f"{k}:NUMBER" for k, (_, unit) in _KINDS.items()]
@@ -141,7 +141,7 @@ def _parse(text: str) -> Damage:
     )
     if not good:
         raise EmohopError(f"--degrade {text!r}: {kind} takes {_KINDS[kind][1]}")
-    return Damage(kind, level)
+    return Degradation(kind, level)
 
 
 def chance(*names: object) -> np.random.Generator:

@@ -45,7 +45,7 @@ from emohop.storage.manifest import (
     fingerprint,
     read_manifest,
 )
-from emohop.storage.shards import Problem, ShardNote
+from emohop.storage.shards import ClipProblem, ShardNote
 from emohop.storage.verification import intact_note
 
 __all__ = ["PROBLEMS", "Preparation", "Running", "prepare"]
@@ -62,7 +62,7 @@ class Preparation:
     """What a call of `prepare` did."""
 
     manifest: Manifest
-    problems: tuple[Problem, ...]
+    problems: tuple[ClipProblem, ...]
     computed: int
     """Clips read in this call; 0 when everything was there."""
     repaired: tuple[str, ...] = ()
@@ -244,7 +244,10 @@ def _reopen(work: _Work, notes: Mapping[int, ShardNote]) -> None:
 
 
 def _finish(
-    work: _Work, notes: Mapping[int, ShardNote], problems: Sequence[Problem], allow_failures: bool
+    work: _Work,
+    notes: Mapping[int, ShardNote],
+    problems: Sequence[ClipProblem],
+    allow_failures: bool,
 ) -> None:
     """Write the tables, then the manifest; refuse a corpus that lost too many clips, or all."""
     job = work.job

@@ -24,7 +24,7 @@ from emohop.features.arrays import ARRAYS, Arrays
 from emohop.features.extraction import Extractor, Failure
 from emohop.storage.backends import Place
 from emohop.storage.manifest import SHARDS
-from emohop.storage.shards import RATERS, Problem, shard_bytes
+from emohop.storage.shards import RATERS, ClipProblem, shard_bytes
 
 _HALF_LIMIT = float(np.finfo(np.float16).max)
 _DIED = "the process that read it died twice: a decoder crashed, or the memory was not enough"
@@ -102,11 +102,11 @@ def make_shard(task: Task) -> int:
     """
     job, mark = task.job, _Mark.leave(task)
     rows: list[tuple[Clip, Arrays]] = []
-    problems: list[Problem] = []
+    problems: list[ClipProblem] = []
     for clip, result in _results(task, mark):
         if isinstance(result, Failure):
             _check_source(job)
-            problem = Problem(clip.id, _path(clip, result.stage), result.stage, result.reason)
+            problem = ClipProblem(clip.id, _path(clip, result.stage), result.stage, result.reason)
             if job.strict:
                 raise EmohopError(f"{clip.id} ({result.stage}): {result.reason}")
             problems.append(problem)

@@ -19,7 +19,7 @@ from emohop.features.degradation import (
     BABBLERS,
     NOISES,
     Condition,
-    Damage,
+    Degradation,
     add_noise,
     babble,
     blurred,
@@ -99,7 +99,7 @@ class _Task:
     clips: tuple[Clip, ...]
     voices: tuple[tuple[Clip, ...], ...]
     features: FeatureSettings
-    parts: tuple[Damage, ...]
+    parts: tuple[Degradation, ...]
 
 
 @cache

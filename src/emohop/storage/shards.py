@@ -55,7 +55,7 @@ METADATA: dict[str, pa.DataType] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ClipProblem:
     """A clip that was left out: its file, the stage that failed and why.
 
     Stages are audio, text and video, and process for a clip that no process survived.
@@ -89,7 +89,7 @@ class ShardNote:
     ids: tuple[str, ...]
     labels: Mapping[str, int]
     """Clips of each class."""
-    problems: tuple[Problem, ...]
+    problems: tuple[ClipProblem, ...]
 
     def to_json(self) -> bytes:
         """As a small file beside the shard."""
@@ -103,7 +103,7 @@ class ShardNote:
             sha256=str(values["sha256"]),
             ids=tuple(map(str, values["ids"])),
             labels={str(label): int(count) for label, count in values["labels"].items()},
-            problems=tuple(Problem(**problem) for problem in values["problems"]),
+            problems=tuple(ClipProblem(**problem) for problem in values["problems"]),
         )
 
 
@@ -112,7 +112,7 @@ def shard_bytes(
     labels: LabelSet,
     features: FeatureSettings,
     sizes: Mapping[str, int],
-    problems: Sequence[Problem] = (),
+    problems: Sequence[ClipProblem] = (),
 ) -> tuple[bytes, ShardNote]:
     """Clips and their arrays as one Arrow file; the same input, the same bytes.
 
@@ -160,7 +160,7 @@ def read_note(data: bytes) -> ShardNote:
         table.validate(full=True)
         ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
         listed = json.loads((table.schema.metadata or {}).get(_PROBLEMS_KEY, b"[]"))
-        problems = tuple(Problem(**problem) for problem in listed)
+        problems = tuple(ClipProblem(**problem) for problem in listed)
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
         reason = brief(error)
         raise EmohopError(f"a shard cannot be read ({reason})") from None

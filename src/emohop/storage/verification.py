@@ -16,7 +16,7 @@ from emohop.storage.shards import ShardNote, read_note
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedFile:
     """A file of a prepared corpus that is missing or changed, and the clips that it held."""
 
     file: str
@@ -25,7 +25,7 @@ class Damage:
     """None: not known."""
 
 
-def verify(folder: str | Path) -> tuple[Manifest, list[Damage]]:
+def verify(folder: str | Path) -> tuple[Manifest, list[DamagedFile]]:
     """Read every file of a prepared corpus and compare it with the manifest.
 
     Raises:
@@ -47,7 +47,7 @@ def intact_note(where: Place, shard: Shard) -> ShardNote | None:
     return note if note.sha256 == shard.sha256 else None
 
 
-def _damages(where: Place, manifest: Manifest) -> Iterator[Damage]:
+def _damages(where: Place, manifest: Manifest) -> Iterator[DamagedFile]:
     held = _index(where)
     for name, sha256 in manifest.checksums.items():
         reason = _compare(where, name, sha256)
@@ -56,7 +56,7 @@ def _damages(where: Place, manifest: Manifest) -> Iterator[Damage]:
             clips = None
             if held is not None and shard != name:  # word vectors hold no clips
                 clips = tuple(held.get(shard, ()))
-            yield Damage(name, reason, clips)
+            yield DamagedFile(name, reason, clips)
 
 
 def _compare(where: Place, name: str, sha256: str) -> str | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emohop.clips import Modality
 from emohop.prediction.schema import Hop
 from emohop.reports.figures.clip_media import Seen
-from emohop.reports.figures.stacked_figure import POINTS, WITHIN, Row, stacked
+from emohop.reports.figures.stacked_figure import POINTS, WITHIN, Band, stacked
 from emohop.reports.figures.theme import Draw, Theme, fitted, width
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def attention(hops: Sequence[Hop], shown: Seen) -> Draw:
     return draw
 
 
-def attention_rows(hops: Sequence[Hop], shown: Seen) -> list[Row]:
+def attention_rows(hops: Sequence[Hop], shown: Seen) -> list[Band]:
     """Rows of the clip's media and of each hop. For use within `styled`.
 
     They share one axis: seconds of the clip, or words where nothing has a time.
@@ -63,7 +63,7 @@ def attention_rows(hops: Sequence[Hop], shown: Seen) -> list[Row]:
         voiced = shown.pitch is not None and bool(np.isfinite(shown.pitch[1]).any())
         title = "audio, its pitch as a line" if voiced else "audio"
         right = "Hz" if voiced else ""
-        rows.append(Row(_WAVE_INCHES, partial(_waveform, shown=shown), title, right))
+        rows.append(Band(_WAVE_INCHES, partial(_waveform, shown=shown), title, right))
     if shown.words:
         rows.append(_words(hops, shown, end, timed))
     if shown.frames is not None:
@@ -73,11 +73,11 @@ def attention_rows(hops: Sequence[Hop], shown: Seen) -> list[Row]:
         title = f"hop {hop.hop}: {hop.target.value}{_most(hop, spans)}"
         right = f"entropy {hop.entropy:.2f}" if hop.weights else ""
         high = _BAND_INCHES if hop.weights else _NO_INCHES
-        rows.append(Row(high, partial(_band, hop=hop, spans=spans), title, right))
+        rows.append(Band(high, partial(_band, hop=hop, spans=spans), title, right))
     return [_on_axis(row, end, timed, last=row is rows[-1]) for row in rows]
 
 
-def _on_axis(row: Row, end: float, timed: bool, *, last: bool) -> Row:
+def _on_axis(row: Band, end: float, timed: bool, *, last: bool) -> Band:
     def draw(axes: Axes, theme: Theme) -> None:
         from matplotlib.ticker import MaxNLocator
 
@@ -92,7 +92,7 @@ def _on_axis(row: Row, end: float, timed: bool, *, last: bool) -> Row:
         axes.tick_params(labelbottom=last, labelsize=POINTS, pad=2)
         axes.xaxis.set_major_formatter(lambda second, _: f"{second:g} s")
 
-    return Row(row.inches, draw, row.title, row.right, row.gap)
+    return Band(row.inches, draw, row.title, row.right, row.gap)
 
 
 def _end(hops: Sequence[Hop], shown: Seen) -> float:
@@ -164,7 +164,7 @@ def _waveform(axes: Axes, theme: Theme, *, shown: Seen) -> None:
     voice.plot(times, hertz, color=theme.colour(0), lw=1.5, path_effects=around)
 
 
-def _words(hops: Sequence[Hop], shown: Seen, end: float, timed: bool) -> Row:
+def _words(hops: Sequence[Hop], shown: Seen, end: float, timed: bool) -> Band:
     """The words at their times, on as many lines as they need; of too many, the weightiest."""
     words = shown.words[:_MOST_WORDS]
     spans = _spans([w.start for w in words], [w.end for w in words], end)
@@ -197,7 +197,7 @@ def _words(hops: Sequence[Hop], shown: Seen, end: float, timed: bool) -> Row:
                 fontsize=POINTS, bbox={"fc": theme.paper, "ec": "none", "pad": 0.6},
             )  # fmt: skip
 
-    return Row(lines * _LINE_INCHES, draw, title)
+    return Band(lines * _LINE_INCHES, draw, title)
 
 
 def _lines(
@@ -218,7 +218,7 @@ def _lines(
     return placed
 
 
-def _frames(frames: NDArray[np.uint8], times: Sequence[float], end: float) -> Row:
+def _frames(frames: NDArray[np.uint8], times: Sequence[float], end: float) -> Band:
     """Squares at their times, as many as have room beside each other."""
     step = (times[1] - times[0]) / end * WITHIN if len(times) > 1 else WITHIN
     least, most = _FRAME_INCHES
@@ -236,7 +236,7 @@ def _frames(frames: NDArray[np.uint8], times: Sequence[float], end: float) -> Ro
                 until = left + side
         axes.set_ylim(0, 1)
 
-    return Row(inches, draw)
+    return Band(inches, draw)
 
 
 def _band(axes: Axes, theme: Theme, *, hop: Hop, spans: Spans) -> None:

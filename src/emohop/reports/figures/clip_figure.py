@@ -16,7 +16,7 @@ from emohop.reports.figures.stacked_figure import (
     LEFT,
     POINTS,
     WITHIN,
-    Row,
+    Band,
     stacked,
     wrapped,
 )
@@ -54,7 +54,7 @@ def clip_figure(prediction: Prediction, source: Source, predictor: Predictor) ->
     return draw
 
 
-def _answer(found: Prediction) -> list[Row]:
+def _answer(found: Prediction) -> list[Band]:
     """Label, source, probabilities, and what was used and missing."""
     sure = max(found.probabilities.values())
     label = f"{fitted(found.label, 2.8, _LARGE_POINTS)}  {100 * sure:.0f} %"
@@ -76,8 +76,8 @@ def _answer(found: Prediction) -> list[Row]:
         bars.append((f"{len(rest)} others", sum(p for _, p in rest)))
     high = _BAR_INCHES * len(bars)
     return [
-        Row(0.42, heading, gap=0.1),
-        Row(high, partial(_bars, bars=bars)),
+        Band(0.42, heading, gap=0.1),
+        Band(high, partial(_bars, bars=bars)),
         _text([used], 0.05),
     ]
 
@@ -122,7 +122,7 @@ def _notes(found: Prediction) -> list[str]:
     return notes
 
 
-def _text(paragraphs: Sequence[str], gap: float, *, faint: bool = False) -> Row:
+def _text(paragraphs: Sequence[str], gap: float, *, faint: bool = False) -> Band:
     """Lines of text as a row."""
     points = POINTS - 1 if faint else POINTS
     lines = [line for text in paragraphs for line in wrapped(text, _TEXT_INCHES, points)]
@@ -136,4 +136,4 @@ def _text(paragraphs: Sequence[str], gap: float, *, faint: bool = False) -> Row:
                 alpha=0.75 if faint else 1, transform=axes.get_yaxis_transform(),
             )  # fmt: skip
 
-    return Row(_LINE_INCHES * len(lines), draw, gap=gap)
+    return Band(_LINE_INCHES * len(lines), draw, gap=gap)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emohop.evaluation.comparison import Row
+from emohop.evaluation.comparison import ComparedRun
 from emohop.evaluation.metrics import TITLES
 from emohop.reports.figures.theme import COLUMN_INCHES, Draw, Theme, fitted
 
@@ -30,7 +30,7 @@ _LEVELS = {
 """What the level of each kind of damage is."""
 
 
-def forest(rows: Sequence[Row], scores: Sequence[str]) -> Draw:
+def forest(rows: Sequence[ComparedRun], scores: Sequence[str]) -> Draw:
     """The pooled score of each run and its interval, a panel a score."""
 
     def draw(theme: Theme) -> Figure:

@@ -25,7 +25,7 @@ TITLE_INCHES = 0.17
 
 
 @dataclass(frozen=True)
-class Row:
+class Band:
     """Axes of a height in inches; a title above them, and what stands at its right end."""
 
     inches: float
@@ -41,7 +41,7 @@ class Row:
         return self.gap + self.inches + (TITLE_INCHES if self.title or self.right else 0)
 
 
-def stacked(rows: Sequence[Row], theme: Theme, below: float = 0.1) -> Figure:
+def stacked(rows: Sequence[Band], theme: Theme, below: float = 0.1) -> Figure:
     """The rows in one figure, `below` inches free at its end. For use within `styled`."""
     from matplotlib.figure import Figure
 
@@ -61,7 +61,7 @@ def stacked(rows: Sequence[Row], theme: Theme, below: float = 0.1) -> Figure:
     return figure
 
 
-def _titled(axes: Axes, row: Row) -> None:
+def _titled(axes: Axes, row: Band) -> None:
     """Both titles on one line; the left one is cut where they would meet."""
     room = INCHES - LEFT - 0.1
     if row.right:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from emohop.evaluation.comparison import Comparison, Pair, Row
+from emohop.evaluation.comparison import ComparedRun, Comparison, Pair
 from emohop.evaluation.metrics import SCORES, TITLES
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
@@ -151,7 +151,7 @@ def _fold_runs(comparison: Comparison) -> str:
     return said if seeds == 1 else f"{said} and {seeds} seeds"
 
 
-def _scores(row: Row, scores: Sequence[str]) -> tuple[str, ...]:
+def _scores(row: ComparedRun, scores: Sequence[str]) -> tuple[str, ...]:
     cells = []
     for name in scores:
         std, ends = row.std[name], row.interval[name]
