@@ -13,7 +13,7 @@ from emohop.errors import EmohopError
 from emohop.features.degradation import (
     STANDARD,
     Condition,
-    Damage,
+    Degradation,
     add_noise,
     babble,
     blurred,
@@ -48,7 +48,7 @@ def test_lists_and_the_standard_one() -> None:
     assert [str(c) for c in found] == ["clean", "noise:10", "missing:audio"]
     assert [str(c) for c in parse_conditions(["standard"])] == ["clean", *STANDARD]
     both = parse_condition("words:0.3+noise:10")
-    assert both.parts == (Damage("words", 0.3), Damage("noise", 10.0))
+    assert both.parts == (Degradation("words", 0.3), Degradation("noise", 10.0))
     assert both.modalities == (Modality.AUDIO, Modality.TEXT)
     assert Condition().modalities == ()
 
