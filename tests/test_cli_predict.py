@@ -21,7 +21,7 @@ from emohop.recipes import make_recipe
 from emohop.serving.messages import PredictRequest, Served
 from emohop.serving.requests import Predicting
 from emohop.training.run import train
-from tests.features.test_activity import RECORDING
+from tests.features.test_vad import RECORDING
 from tests.features.tiny import save_language
 from tests.prediction.conftest import films, model, prepared  # noqa: F401  (fixtures)
 

@@ -14,7 +14,7 @@ from emohop.features.audio import waveform_16k
 from emohop.features.ctranslate import is_ctranslate
 from emohop.features.transcription import Transcriber
 from emohop.media import read_audio
-from tests.features.test_activity import silence
+from tests.features.test_vad import silence
 from tests.features.tiny import save_speech
 
 SHARED = Path(__file__).parents[3] / "shared"

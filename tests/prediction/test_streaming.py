@@ -29,7 +29,7 @@ from emohop.prediction import Prediction, Predictor
 from emohop.prediction.segmentation import segments_of
 from emohop.prediction.streaming import Stream, Update
 from emohop.preprocessor import Preprocessor
-from tests.features.test_activity import RECORDING
+from tests.features.test_vad import RECORDING
 from tests.features.tiny import waveform
 from tests.prediction.conftest import SAID
 

@@ -28,7 +28,7 @@ from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import BodyLimit, Log
 from emohop.serving.pool import ClosingError, FullError
 from emohop.serving.worker import WorkerDiedError
-from tests.features.test_activity import RECORDING
+from tests.features.test_vad import RECORDING
 from tests.prediction.test_predicting import blinded
 
 LIMITS = ServingSettings(

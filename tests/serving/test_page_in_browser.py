@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from emohop.config import ServingSettings
-from tests.features.test_activity import RECORDING
+from tests.features.test_vad import RECORDING
 from tests.serving.running import serve
 
 playwright = pytest.importorskip("playwright.sync_api")

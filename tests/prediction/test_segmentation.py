@@ -15,7 +15,7 @@ from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction, Predictor
 from emohop.prediction.inputs import Source
 from emohop.prediction.segmentation import clips_of, segments_of
-from tests.features.test_activity import RECORDING, silence, voice
+from tests.features.test_vad import RECORDING, silence, voice
 from tests.media.making import tone, write_video
 
 
