@@ -313,7 +313,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
     page = client.get("/")
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for name in ("page.js", "page.css", "picture.js", "timeline.js", "live.js", "microphone.js"):
+    for name in ("page.js", "page.css", "attention.js", "timeline.js", "live.js", "microphone.js"):
         part = client.get(f"/page/{name}")
         assert part.status_code == 200
         assert "http" not in part.text.replace("http://www.w3.org/2000/svg", "")

@@ -57,8 +57,8 @@ def test_a_video_its_words_and_other_words(tab: Any, films: Path, address: str) 
     tab.wait_for_selector("#result:not([hidden])")
     assert tab.locator("#shares .share").count() == 2
     assert "Used: audio, text, video." in tab.inner_text("#facts")
-    assert tab.locator("#frame rect").count() > 10
-    assert tab.locator("#frame svg").get_by_text("4 video").count() == 1
+    assert tab.locator("#attention rect").count() > 10
+    assert tab.locator("#attention svg").get_by_text("4 video").count() == 1
     first = tab.inner_text("#label")
     tab.fill("#transcript", "splendid, excuse me")
     tab.click("text=Predict with this transcript")
@@ -109,9 +109,9 @@ def test_a_phone_in_light_and_dark(scheme: str, browser: Any, address: str, film
     tab.set_input_files("#file", str(films.parent / "1.mp4"))
     tab.fill("#text", "No way!")
     tab.click("#go")
-    tab.wait_for_selector("#frame svg")
+    tab.wait_for_selector("#attention svg")
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    for selector in ("#go", "#sound", "#download"):
+    for selector in ("#go", "#record-audio", "#download"):
         assert tab.locator(selector).bounding_box()["height"] >= 40
     found = axe_module.Axe().run(tab)["violations"]
     assert [(one["id"], one["impact"]) for one in found] == []

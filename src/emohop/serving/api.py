@@ -39,7 +39,7 @@ from emohop.serving.streaming import Streams, streaming
 from emohop.serving.worker import WorkerDiedError
 
 PAGE = Path(__file__).parent / "page"
-PARTS = ("page.js", "page.css", "picture.js", "timeline.js", "live.js", "microphone.js")
+PARTS = ("page.js", "page.css", "attention.js", "timeline.js", "live.js", "microphone.js")
 RETRY_SECONDS = 2
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "

@@ -102,7 +102,7 @@ function showClip(one) {
   at("facts").textContent = [...facts, ...one.notes].join(" ");
   at("transcript").value = one.transcript || "";
   const drawn = one.attention.length > 0;
-  at("picture").replaceChildren(...(drawn ? [pictureOf(one, Math.max(280, at("picture").clientWidth))] : []));
+  at("attention").replaceChildren(...(drawn ? [attentionOf(one, Math.max(280, at("attention").clientWidth))] : []));
   at("note").hidden = !drawn;
 }
 
@@ -199,8 +199,8 @@ function recorder(button, wanted, name) {
 
 const records = navigator.mediaDevices && window.MediaRecorder;
 for (const [id, wanted, name] of [
-  ["sound", { audio: true }, "recording.webm"],
-  ["film", { audio: true, video: true }, "film.webm"],
+  ["record-audio", { audio: true }, "recording.webm"],
+  ["record-video", { audio: true, video: true }, "video.webm"],
 ]) {
   if (records) recorder(at(id), wanted, name);
   else at(id).hidden = true;

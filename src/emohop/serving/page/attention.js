@@ -22,7 +22,7 @@ function stepsOf(hop, seconds) {
 }
 
 // `width` is that of the place where it will stand, so that its letters keep their size.
-function pictureOf(prediction, width) {
+function attentionOf(prediction, width) {
   const hops = prediction.attention;
   const seconds = prediction.end === null ? 1 : Math.max(0.05, prediction.end - prediction.start);
   const inner = width - LEFT - RIGHT;
@@ -30,8 +30,8 @@ function pictureOf(prediction, width) {
   const words = (hops.find((hop) => hop.words && hop.words.length) || { words: [] }).words;
   const rowOfWords = words.length ? 70 : 0;
   const height = rowOfWords + hops.length * BAND + 24;
-  const picture = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
-  picture.append(element("title", {}, `Attention weights of ${hops.length} hops`));
+  const figure = element("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  figure.append(element("title", {}, `Attention weights of ${hops.length} hops`));
   if (words.length) {
     const spoken = stepsOf(hops.find((hop) => hop.words && hop.words.length), seconds);
     const every = Math.ceil(spoken.length / 30);
@@ -39,16 +39,16 @@ function pictureOf(prediction, width) {
       if (k % every) return;
       const middle = (x(step.from) + x(step.to)) / 2;
       const turned = { x: middle, y: rowOfWords - 8, transform: `rotate(-45 ${middle} ${rowOfWords - 8})` };
-      picture.append(element("text", turned, step.word.slice(0, 14)));
+      figure.append(element("text", turned, step.word.slice(0, 14)));
     });
   }
   hops.forEach((hop, number) => {
     const bottom = rowOfWords + (number + 1) * BAND - 8;
     const name = { x: LEFT - 8, y: bottom - 10, "text-anchor": "end" };
-    picture.append(element("text", name, `${hop.hop} ${hop.target}`));
-    picture.append(element("line", { x1: LEFT, x2: width - RIGHT, y1: bottom, y2: bottom, class: "line" }));
+    figure.append(element("text", name, `${hop.hop} ${hop.target}`));
+    figure.append(element("line", { x1: LEFT, x2: width - RIGHT, y1: bottom, y2: bottom, class: "line" }));
     if (!hop.weights.length) {
-      picture.append(element("text", { x: LEFT + 8, y: bottom - 10, class: "faint" }, "nothing there"));
+      figure.append(element("text", { x: LEFT + 8, y: bottom - 10, class: "faint" }, "nothing there"));
       return;
     }
     const most = Math.max(...hop.weights);
@@ -56,14 +56,14 @@ function pictureOf(prediction, width) {
       const tall = ((BAND - 14) * step.weight) / most;
       const wide = Math.max(0.5, x(step.to) - x(step.from) - 0.5);
       const bar = { x: x(step.from), y: bottom - tall, width: wide, height: tall, class: hop.target };
-      picture.append(element("rect", bar));
+      figure.append(element("rect", bar));
     }
-    picture.append(element("text", { x: width - RIGHT + 8, y: bottom - 10, class: "faint" }, hop.entropy.toFixed(2)));
+    figure.append(element("text", { x: width - RIGHT + 8, y: bottom - 10, class: "faint" }, hop.entropy.toFixed(2)));
   });
   if (prediction.end !== null) {
-    picture.append(element("text", { x: LEFT, y: height - 6, class: "faint" }, "0 s"));
+    figure.append(element("text", { x: LEFT, y: height - 6, class: "faint" }, "0 s"));
     const end = { x: width - RIGHT, y: height - 6, "text-anchor": "end", class: "faint" };
-    picture.append(element("text", end, `${seconds.toFixed(1)} s`));
+    figure.append(element("text", end, `${seconds.toFixed(1)} s`));
   }
-  return picture;
+  return figure;
 }
