@@ -19,7 +19,7 @@ from emohop.evaluation.calibration import apply_temperature
 from emohop.media import frames_at, read_audio
 from emohop.prediction import Prediction, Predictor
 from emohop.prediction.attention_maps import AttentionMap, hops_of
-from emohop.prediction.inputs import source_of_file, source_of_words
+from emohop.prediction.inputs import source_of_file, source_of_text
 from emohop.prediction.transcripts import Transcript
 from emohop.storage import Row, open_prepared
 from tests.features.tiny import waveform
@@ -158,7 +158,7 @@ def test_any_format_and_rate(suffix: str, rate: int, predictor: Predictor, tmp_p
 
 def test_many_at_once_are_as_one_by_one(films: Path, predictor: Predictor) -> None:
     sources = [source_of_file(films.parent / f"{n}.mp4", SAID[n % 3]) for n in range(5)]
-    sources += [source_of_words("No way!")]
+    sources += [source_of_text("No way!")]
     together = [found for _, found in predictor.predict(sources)]
     for source, found in zip(sources, together, strict=True):
         (_, alone), *_ = predictor.predict([source])
@@ -264,7 +264,7 @@ def test_a_model_that_pays_no_attention_and_one_modality(
     assert found.unknown_words == ()
     assert list(predictor.extractor.encoders) == [Modality.AUDIO]  # no frame is read
     with pytest.raises(MediaError, match="none of this model's inputs: audio"):
-        predictor(text="words alone")
+        predictor(text="text alone")
 
 
 def test_words_of_turns_before_have_no_times() -> None:

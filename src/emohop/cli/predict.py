@@ -118,14 +118,14 @@ def _predicted(
     before: Sequence[str],
     segments: str | None,
 ) -> Iterator[tuple[Source, Prediction]]:
-    """What the model says of a file's clips, or of words alone; MediaError for a clip's error."""
+    """What the model says of a file's clips, or of text alone; MediaError for a clip's error."""
     from emohop.errors import MediaError
-    from emohop.prediction.inputs import source_of_words, transcribed
+    from emohop.prediction.inputs import source_of_text, transcribed
     from emohop.prediction.segmentation import clips_of
 
     clips: Iterator[Source]
     if path is None:
-        clips = iter([source_of_words(text or "", before)])
+        clips = iter([source_of_text(text or "", before)])
     else:
         clips = clips_of(path, text, before, segments)
     if hear is not None:

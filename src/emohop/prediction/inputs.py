@@ -21,8 +21,8 @@ from emohop.prediction.transcripts import Transcript, transcript_beside
 Waveform = NDArray[np.floating[Any]]
 Frames = NDArray[np.uint8]
 ARRAYS = ("audio", "video")
-WORDS_ALONE = "text"
-"""The source of a prediction on words alone."""
+TEXT_ALONE = "text"
+"""The source of a prediction on text alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +68,9 @@ def source_of_file(
     )
 
 
-def source_of_words(text: str, previous_turns: Sequence[str] = ()) -> Source:
+def source_of_text(text: str, previous_turns: Sequence[str] = ()) -> Source:
     """Words alone."""
-    clip = Clip(id=WORDS_ALONE, transcript=text, previous_turns=tuple(previous_turns))
+    clip = Clip(id=TEXT_ALONE, transcript=text, previous_turns=tuple(previous_turns))
     return Source(clip, Transcript(text))
 
 

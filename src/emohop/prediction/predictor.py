@@ -34,7 +34,7 @@ from emohop.prediction.inputs import (
     Waveform,
     source_of_arrays,
     source_of_file,
-    source_of_words,
+    source_of_text,
 )
 from emohop.prediction.schema import Prediction
 from emohop.prediction.streaming import EVERY_SECONDS, Stream
@@ -130,7 +130,7 @@ class Predictor:
         previous_turns: Sequence[str] = (),
         sample_rate: int = SAMPLE_RATE_HZ,
     ) -> Prediction:
-        """The emotion of one clip: a file, an array of audio, a mapping of arrays, or words alone.
+        """The emotion of one clip: a file, an array of audio, a mapping of arrays, or text alone.
 
         `text` is what is said; without it, a transcript beside the file is taken, if there is one.
         `previous_turns` are said before it, the earliest first, for a model that was trained with
@@ -140,7 +140,7 @@ class Predictor:
         if source is None:
             if text is None:
                 raise EmohopError("nothing to predict: give a file, an array or text")
-            wanted = source_of_words(text, previous_turns)
+            wanted = source_of_text(text, previous_turns)
         elif isinstance(source, (str, Path)):
             wanted = source_of_file(source, text, previous_turns)
         else:

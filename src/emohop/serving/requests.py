@@ -10,7 +10,7 @@ from emohop.errors import EmohopError, MediaError
 from emohop.features.transcription import Transcriber
 from emohop.media import probe
 from emohop.prediction import Prediction
-from emohop.prediction.inputs import Source, source_of_file, source_of_words, transcribed
+from emohop.prediction.inputs import Source, source_of_file, source_of_text, transcribed
 from emohop.prediction.segmentation import segments_of
 from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
 from emohop.serving.schemas import Model
@@ -28,7 +28,7 @@ class Predicting:
         if served.asr is not None and Modality.TEXT in self.predictor.preprocessor.max_length:
             self.transcriber = Transcriber(served.asr)
         if Modality.TEXT in self.predictor.preprocessor.max_length:
-            list(self.predictor.predict([source_of_words("ready")]))  # imports take seconds
+            list(self.predictor.predict([source_of_text("ready")]))  # imports take seconds
 
     def described(self) -> Model:
         """What is known of the model."""
@@ -73,7 +73,7 @@ class Predicting:
         """What a job is about, its words recognised where they were not given."""
         try:
             if job.path is None:
-                return [source_of_words(job.text or "")]
+                return [source_of_text(job.text or "")]
             seconds, most = probe(job.path).duration, self.settings.clip_seconds
             if seconds > most:
                 return Rejection(f"{job.name}: {seconds:.0f} s; up to {most:.0f} s are accepted")
