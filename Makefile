@@ -14,7 +14,7 @@ demo: .venv/installed
 	$(BIN)/emohop demo demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 check: .venv/installed
 	$(BIN)/ruff check .
