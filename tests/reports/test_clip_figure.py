@@ -88,7 +88,7 @@ def heights_of(row: Any) -> list[float]:
 def test_everything_has_its_row_on_one_time() -> None:
     figure = drawn(prediction(), Source(Clip(id="a"), None, SOUND, SEEN))
     said = texts(figure)
-    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "modalities: audio, text, video"):
+    for part in ("anger  70 %", "talk.mp4, 0.0 to 2.0 s", "used: audio, text, video"):
         assert part in said
     titles = [t.partition(",")[0] for t in said if t.startswith("hop ")]
     assert titles == ["hop 1: video", "hop 2: audio", "hop 3: text"]
@@ -160,7 +160,7 @@ def test_words_never_overlap(count: int) -> None:
 
 def test_a_hop_that_found_nothing_is_a_line() -> None:
     figure = drawn(prediction(attention=(hop(1, Modality.VIDEO, 0, 2.0),)), WAVE)
-    row = row_of(figure, "hop 1: video, there were none")
+    row = row_of(figure, "hop 1: video, no steps")
     assert not row.patches
     assert row.get_position().height * figure.get_figheight() < 0.1
 

@@ -139,7 +139,7 @@ def test_attention_over_all_three(steps: Sequence[int], media: bool) -> None:
         "hop 3",
     ]
     assert any(text in texts(svg) for text in ("w0", "w1")) == (words > 0)
-    assert ("hop 3: text, there were none" in texts(svg)) == (words == 0)
+    assert ("hop 3: text, no steps" in texts(svg)) == (words == 0)
     assert ("data:image/png" in svg) == (media and frames > 0)
 
 

@@ -120,7 +120,7 @@ def _spans(starts: Sequence[float | None], ends: Sequence[float | None], end: fl
 def _most(hop: Hop, spans: Spans) -> str:
     """What has most weight: a word, or a moment where one stands out; what is off the axis."""
     if not hop.weights:
-        return ", there were none"
+        return ", no steps"
     weights = np.array(hop.weights)
     off = float(weights[np.isnan(spans[:, 0])].sum())
     before = f", {100 * off:.0f} % on the turns before" if off >= 0.005 else ""

@@ -59,7 +59,7 @@ def _answer(found: Prediction) -> list[Band]:
     sure = max(found.probabilities.values())
     label = f"{fitted(found.label, 2.8, _LARGE_POINTS)}  {100 * sure:.0f} %"
     where = fitted(_where(found), _TEXT_INCHES)
-    used = f"modalities: {', '.join(m.value for m in found.used) or 'nothing'}"
+    used = f"used: {', '.join(m.value for m in found.used) or 'nothing'}"
     if found.missing:
         used += f"; missing: {', '.join(m.value for m in found.missing)}"
 

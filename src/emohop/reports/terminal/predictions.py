@@ -74,12 +74,17 @@ def _hops(hops: Sequence[Hop]) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for name, side in (("hop", "right"), ("at", "left"), ("entropy", "right"), ("most", "left")):
+    for name, side in (
+        ("hop", "right"),
+        ("attends to", "left"),
+        ("entropy", "right"),
+        ("most", "left"),
+    ):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for hop in hops:
         order = sorted(range(len(hop.weights)), key=lambda k: -hop.weights[k])[:SHOWN_STEPS]
         most = ", ".join(f"{_step(hop, k)} ({hop.weights[k]:.2f})" for k in sorted(order))
-        table.add_row(str(hop.hop), hop.target.value, f"{hop.entropy:.2f}", most or "nothing there")
+        table.add_row(str(hop.hop), hop.target.value, f"{hop.entropy:.2f}", most or "no steps")
     return table
 
 

@@ -48,7 +48,7 @@ function attentionOf(prediction, width) {
     figure.append(element("text", name, `${hop.hop} ${hop.target}`));
     figure.append(element("line", { x1: LEFT, x2: width - RIGHT, y1: bottom, y2: bottom, class: "line" }));
     if (!hop.weights.length) {
-      figure.append(element("text", { x: LEFT + 8, y: bottom - 10, class: "faint" }, "nothing there"));
+      figure.append(element("text", { x: LEFT + 8, y: bottom - 10, class: "faint" }, "no steps"));
       return;
     }
     const most = Math.max(...hop.weights);
