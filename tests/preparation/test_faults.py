@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_a_place_on_a_network_is_held_by_its_own_name() -> None:
         with locked("memory://two/out"):
             pass
         with pytest.raises(EmohopError, match="in use"), locked("memory://one/out"):
+            pass
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users here")
+def test_another_user_s_lock_of_a_url_is_not_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    with locked("memory://one/out"):
+        other = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: other)
+        with locked("memory://one/out"):
             pass
 
 

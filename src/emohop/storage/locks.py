@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ LOCK = ".lock"
 def locked(where: str | Path) -> Iterator[None]:
     """Hold a folder, which is made if need be; the system lets go of it when the process ends.
 
-    A URL is held against processes of this machine only.
+    A URL is held against processes of this user on this machine only.
     Raises EmohopError when another process holds it, or a file is in its place.
     """
     from filelock import FileLock, Timeout
@@ -43,7 +44,8 @@ def locked(where: str | Path) -> Iterator[None]:
 def _lock_file(where: str | Path) -> Path:
     if is_url(where):
         name = hashlib.sha256(str(where).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"emohop-{name}.lock"
+        user = os.getuid() if hasattr(os, "getuid") else ""  # others' files may not be opened
+        return Path(tempfile.gettempdir()) / f"emohop-{user}-{name}.lock"
     folder = Path(where)
     try:
         folder.mkdir(parents=True, exist_ok=True)
