@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_tables_and_schemas_follow_from_the_code() -> None:
+    pinned = (DOCS.parent / "constraints.txt").read_text("utf-8")
+    if f"pydantic=={version('pydantic')}" not in pinned:
+        pytest.skip("schemas are as the pinned pydantic writes them")
     words = [sys.executable, str(DOCS / "make_tables.py"), "--check"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -105,7 +105,7 @@ HEADER = "path,label,start,end,gender,split,id\n"
             r"clips.csv:2: ../secret.wav lies outside .*allow-outside",
         ),
         (HEADER + "/etc/passwd,x\n", "lies outside"),
-        (HEADER + "clips/a\0.wav,x\n", "is not a path"),
+        (HEADER + "clips/a\0.wav,x\n", "is not a path|contains NUL"),
         (HEADER + "clips/a.wav,x,soon\n", "start is 'soon': expected seconds from 0"),
         (HEADER + "clips/a.wav,x,nan\n", "expected seconds from 0"),
         (HEADER + "clips/a.wav,x,-1\n", "expected seconds from 0"),

@@ -35,7 +35,9 @@ def official(folder: str, text: str) -> tuple[list[NDArray[Any]], list[tuple[int
             attention_mask=read["attention_mask"],
             output_hidden_states=True,
         )
-    return [state[0].numpy() for state in output.hidden_states], places
+    # of ModernBERT, transformers 4 gives the last state before its norm
+    states = [*output.hidden_states[:-1], output.last_hidden_state]
+    return [state[0].numpy() for state in states], places
 
 
 def by_word(states: NDArray[Any], places: list[tuple[int, int]], text: str) -> NDArray[Any]:
