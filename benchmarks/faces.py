@@ -1,6 +1,6 @@
 """Faces: how often one is found in a video, how long it takes, and where it stops being found.
 
-    python benchmarks/faces.py FILM
+    python benchmarks/faces.py VIDEO
 
 Three frames per second of a video in which one face is always seen; then the same frames turned,
 darkened and made small in the corner of a black frame; and frames without a face.
@@ -41,11 +41,11 @@ def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("video", type=Path)
-    film: Path = parser.parse_args().film
+    video: Path = parser.parse_args().video
     torch.set_num_threads(1)
-    seconds = probe(film).video_duration or 1.0
+    seconds = probe(video).video_duration or 1.0
     times = [k / 3 for k in range(int(3 * seconds))]
-    frames = [frame for _, frame in frames_at(film, times)]
+    frames = [frame for _, frame in frames_at(video, times)]
     chance = np.random.default_rng(0)
     shape = frames[0].shape
     kinds: dict[str, list[Frame]] = {"as they are": frames}

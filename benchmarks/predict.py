@@ -1,9 +1,9 @@
 """Prediction on one core: how long an answer takes, part by part, and from a cold start.
 
-    python benchmarks/predict.py MODEL FILM [--text TEXT] [--rounds 20]
+    python benchmarks/predict.py MODEL VIDEO [--text TEXT] [--rounds 20]
     python benchmarks/predict.py --stream [--audio ENCODER] [--rounds 20]
 
-MODEL is a model folder that looks at audio, text and video; FILM has all three. The network at
+MODEL is a model folder that takes audio, text and video; VIDEO has all three. The network at
 the published sizes is AMH-7 with random weights, on a clip of 5 s with 20 words and 15 frames.
 Everything runs in one thread; parts take turns, and medians are printed.
 
@@ -59,10 +59,10 @@ def main() -> None:
     if options.stream:
         streams(options.audio, options.rounds)
         return
-    if options.film is None:
-        parser.error("MODEL and FILM, or --stream")
+    if options.video is None:
+        parser.error("MODEL and VIDEO, or --stream")
     predictor = emohop.load(options.model)
-    source = source_of_file(options.film, options.text)
+    source = source_of_file(options.video, options.text)
     waveform = np.random.default_rng(0).normal(size=SECONDS * 16_000).astype(np.float32) * 0.1
     network, batch, *_ = published()
 
@@ -73,7 +73,7 @@ def main() -> None:
     parts: Mapping[str, Callable[[], object]] = {
         "AMH-7 at published sizes, 5 s": forward,
         "mfcc120 of 5 s": lambda: mfcc120(waveform, 16_000),
-        f"whole prediction of {options.film.name}": lambda: predictor(options.film, options.text),
+        f"whole prediction of {options.video.name}": lambda: predictor(options.video, options.text),
     }
     times: dict[str, list[float]] = {name: [] for name in parts}
     for _ in range(options.rounds + 1):
@@ -86,7 +86,7 @@ def main() -> None:
     begun = time.perf_counter()
     list(predictor.predict([source] * TOGETHER))
     print(f"{TOGETHER} clips together: {TOGETHER / (time.perf_counter() - begun):.1f} clips/s")
-    command = [sys.executable, "-m", "emohop", "predict", str(options.model), str(options.film)]
+    command = [sys.executable, "-m", "emohop", "predict", str(options.model), str(options.video)]
     cold = []
     for _ in range(max(3, options.rounds // 4)):
         begun = time.perf_counter()

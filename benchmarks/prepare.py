@@ -94,19 +94,19 @@ def rates(corpus: str, source: Path, image_model: str | None) -> None:
     for name, taken in median_seconds(jobs, ROUNDS).items():
         print(f"| {name} | {seconds / taken:,.0f} |")
 
-    films: dict[Path, list[Any]] = {}
+    videos: dict[Path, list[Any]] = {}
     for clip in clips:
         if clip.video is not None:
-            films.setdefault(clip.video.path, []).append(clip.video)
-    spans = list(films.values())[:4]
+            videos.setdefault(clip.video.path, []).append(clip.video)
+    spans = list(videos.values())[:4]
     if not spans:
         return
-    found = [one for film in spans for _, one in crops_of(film, 3.0)]
+    found = [one for video in spans for _, one in crops_of(video, 3.0)]
     crops = [one.frames for one in found if not isinstance(one, MediaError)]
     frames = sum(map(len, crops))
-    spoken = sum(span.end - span.start for film in spans for span in film)
+    spoken = sum(span.end - span.start for video in spans for span in video)
     encoders = {"hog": "hog", **({Path(image_model).name: image_model} if image_model else {})}
-    jobs = {"decode, crop at 3 fps": lambda: [list(crops_of(film, 3.0)) for film in spans]}
+    jobs = {"decode, crop at 3 fps": lambda: [list(crops_of(video, 3.0)) for video in spans]}
     for name, where in encoders.items():
         model = load_image_encoder(where)
         jobs[name] = lambda model=model: [model(crop) for crop in crops[:20]]  # type: ignore[misc]
