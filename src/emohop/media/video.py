@@ -153,5 +153,5 @@ class _Pass:
             image: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"{self.path}: an image that cannot be shown ({error})") from None
-        quarters = round(frame.rotation / 90) % 4  # telephones video upright and say so beside it
+        quarters = round(frame.rotation / 90) % 4  # telephones film upright and say so beside it
         return np.ascontiguousarray(np.rot90(image, quarters)) if quarters else image
