@@ -13,9 +13,11 @@ import yaml
 
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, Recipe
+from emohop.evaluation.reservations import Reservation
 from emohop.evaluation.results import Predictions, write_fold_run
 from emohop.evaluation.run_files import RunInfo, RunResults
 from emohop.evaluation.run_folder import CLIPS, HISTORY, INFO, RECIPE, RESULTS
+from emohop.evaluation.splits import LEAKS
 from emohop.evaluation.summary import FoldRunResult, summarise
 from emohop.model_config import (
     MODEL_CONFIG,
@@ -158,6 +160,10 @@ def _write_history(path: Path, epochs: int, dev: dict[str, Any]) -> None:
         losses = [f"{2.0 - 1.2 * epoch / epochs}", f"{2.1 - epoch / epochs}"]
         lines.append([str(epoch), *losses, *(str(dev[name] * share) for name in scores)])
     path.write_text("\n".join(",".join(line) for line in lines) + "\n")
+
+
+RANDOM = [Reservation(kind="protocol", text=LEAKS["random"]).to_json()]
+"""What the results of protocol random say of themselves."""
 
 
 def edit_results(folder: Path, **changes: object) -> None:

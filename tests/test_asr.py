@@ -16,7 +16,7 @@ from emohop.errors import EmohopError
 from emohop.features.transcription import Heard
 from emohop.recipes import make_recipe
 from emohop.robustness import asr
-from emohop.robustness.asr import evaluate_heard
+from emohop.robustness.asr import evaluate_heard, file_of
 from emohop.storage import open_prepared
 from emohop.training.run import train
 from tests.prediction.conftest import films, model, prepared  # noqa: F401  (fixtures)
@@ -67,9 +67,9 @@ def test_right_words_change_nothing(
     films: Path,  # noqa: F811
     tmp_path: Path,
 ) -> None:
-    lines = ["id,recogniser,heard"]
+    lines = ["id,recogniser,file,heard"]
     for clip in read("folder", films):
-        lines.append(f'{clip.id},mine,"{clip.transcript}"')
+        lines.append(f'{clip.id},mine,{file_of(clip)},"{clip.transcript}"')
     (tmp_path / "heard.csv").write_text("\n".join(lines) + "\n")
     corpus = open_prepared(prepared)
     result = evaluate_heard(model, corpus, films, "mine", heard=tmp_path / "heard.csv")
@@ -83,7 +83,7 @@ def test_what_cannot_be(model: Path, prepared: Path, films: Path, tmp_path: Path
     corpus = open_prepared(prepared)
     (tmp_path / "few.csv").write_text("\n".join(films.read_text().splitlines()[:2]) + "\n")
     (tmp_path / "0.mp4").write_bytes((films.parent / "0.mp4").read_bytes())
-    with pytest.raises(EmohopError, match="lacks 5 clips"):
+    with pytest.raises(EmohopError, match="lacks 5 of 6 prepared clips"):
         evaluate_heard(model, corpus, tmp_path / "few.csv", "deaf")
     (tmp_path / "heard.csv").write_text("id,text\na,b\n")
     with pytest.raises(EmohopError, match=r"heard\.csv is damaged"):

@@ -75,10 +75,12 @@ def test_the_readme_s_own_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_options_belong_to_corpora(tmp_path: Path) -> None:
-    table(tmp_path)
-    text = run("check", "meld", tmp_path, "--seating", "woman-left", status=FAILED)
+    source = tmp_path / "meld"
+    source.mkdir()
+    table(source)
+    text = run("check", "meld", source, "--seating", "woman-left", status=FAILED)
     assert "unknown option of meld: 'seating'" in text
-    words = ["prepare", "meld", tmp_path, tmp_path / "out", "--audio", "none", "--video", "none"]
+    words = ["prepare", "meld", source, tmp_path / "out", "--audio", "none", "--video", "none"]
     assert "unknown option of meld: 'channel'" in run(*words, "--channel", "song", status=FAILED)
     assert "unknown class set of meld" in run(*words, "--labels", "meld-8", status=FAILED)
     text = run(*words, "--labels", "common-4", "--jobs", 1)

@@ -18,9 +18,11 @@ from emohop.corpora import read
 from emohop.errors import EmohopError
 from emohop.exporting import export, export_model
 from emohop.files import csv_text
+from emohop.learned import LEARNED
 from emohop.model_config import MODEL_CONFIG
 from emohop.models.folder import GRAPH, WEIGHTS
 from emohop.robustness import RobustnessResults
+from emohop.robustness.asr import file_of
 from emohop.storage import open_prepared
 from tests.features.tiny import waveform
 from tests.prediction.conftest import SAID, films, model, prepared  # noqa: F401  (fixtures)
@@ -42,7 +44,7 @@ def exported(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # 
 
 
 def test_a_folder_holds_the_graph_and_the_config(exported: Path, model: Path) -> None:  # noqa: F811
-    assert sorted(path.name for path in exported.iterdir()) == [MODEL_CONFIG, GRAPH]
+    assert sorted(path.name for path in exported.iterdir()) == [LEARNED, MODEL_CONFIG, GRAPH]
     before, after = (
         json.loads((folder / MODEL_CONFIG).read_text()) for folder in (model, exported)
     )
@@ -142,8 +144,8 @@ def test_every_command_takes_an_exported_model(
 ) -> None:
     film = str(films.parent / "1.mp4")
     heard = tmp_path / "heard.csv"
-    said = [(clip.id, "mine", clip.transcript) for clip in read("folder", films)]
-    heard.write_text(csv_text(("id", "recogniser", "heard"), said))
+    said = [(clip.id, "mine", file_of(clip), clip.transcript) for clip in read("folder", films)]
+    heard.write_text(csv_text(("id", "recogniser", "file", "heard"), said))
     damage = ["--degrade", "missing:audio,words:0.5,noise:10", "--source", str(films)]
     asr = ["--asr", "mine", "--source", str(films), "--out", str(heard)]
     calls: dict[str, list[list[str]]] = {

@@ -210,7 +210,11 @@ def test_the_command(corpora: tuple[Path, Path, Path], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "protocol cross" in done.stdout
     results = json.loads((tmp_path / "run/results.json").read_text())
-    assert (results["protocol"], results["leak"], results["pooled"]["n"]) == ("cross", None, 32)
+    assert (results["protocol"], results["reservations"], results["pooled"]["n"]) == (
+        "cross",
+        [],
+        32,
+    )
     assert results["corpus"] == "made-b, tested on made-c"
     other = train(a, tmp_path / "run", "--test", c)
     assert other.returncode == 1

@@ -8,6 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
+from emohop.spelling import plain
+
 Gender = Literal["F", "M"]
 Half = Literal["left", "right"]
 Split = Literal["train", "dev", "test"]
@@ -110,7 +112,16 @@ class LabelSet:
     merged: Mapping[str, str] = field(default_factory=dict)
 
     def class_of(self, corpus_label: str | None) -> str | None:
-        """The class of a corpus label, or None when the label is outside the set."""
+        """The class of a corpus label, or None when the label is outside the set.
+
+        One that is spelled in another way (`spelling.plain`) is the same.
+        """
+        if corpus_label is None:
+            return None
         if corpus_label in self.labels:
             return corpus_label
-        return self.merged.get(corpus_label) if corpus_label is not None else None
+        if corpus_label in self.merged:
+            return self.merged[corpus_label]
+        wanted = plain(corpus_label)
+        every = {**{label: label for label in self.labels}, **self.merged}
+        return next((name for label, name in every.items() if plain(label) == wanted), None)

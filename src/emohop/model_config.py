@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from emohop.clips import Modality
 from emohop.config import FeatureSettings, ModelSettings, Recipe, Standardisation, settings_of
 from emohop.documents import Block, Document
+from emohop.learned import LearnedFile
 
 MODEL_CONFIG = "model.json"
 """The name of the file, in a model folder."""
@@ -196,6 +197,8 @@ class ModelConfig(Document):
     fold: CountOrZero
     """The fold of the recipe's protocol whose training part was used."""
     seed: int = Field(ge=0)
+    learned: LearnedFile | None = None
+    """The file of hashes of the clips that it learned from; None in models of an older emohop."""
     exported: ExportedWith | None = None
     """None for what was trained, which has weights and no graph."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import logging
 import os
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -18,6 +21,8 @@ Progress = Callable[[int, int], None]
 """Called with what is done and the total, each time that something is done."""
 
 ENGINES = ("local", "ray")
+ORPHAN_SECONDS = 1.0
+"""How often a worker looks whether the process is there that it works for."""
 RETRIES = 3
 """How often a task is done again whose process died."""
 
@@ -62,6 +67,7 @@ def _in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, retries: int
 ) -> Iterator[tuple[int, Result]]:
     from joblib import Parallel, delayed, parallel_config
+    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     # where psutil is installed, joblib replaces a process that has grown by 300 MB; ours map whole
@@ -78,12 +84,15 @@ def _in_processes(
                 pre_dispatch=1 if suspects else "2 * n_jobs",
             )
             items = list(left.items())[: suspects or None]
-            calls = (delayed(_numbered)(function, *item) for item in items)
+            calls = (delayed(_in_worker)(os.getpid(), function, *item) for item in items)
             try:
                 for number, result in parallel(calls):
                     del left[number]
                     deaths, suspects = 0, max(0, suspects - 1)
                     yield number, result
+            except (KeyboardInterrupt, GeneratorExit):  # Ctrl-C is not each worker's, nor SIGTERM
+                get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+                raise
             except TerminatedWorkerError:
                 deaths += 1
                 suspects = suspects or jobs  # those that ran: the first that are not done
@@ -118,9 +127,38 @@ def _on_ray(
                     f"a worker process of Ray died {retries + 1} times over one task, perhaps for "
                     "want of memory: what is finished is kept; run the same command again"
                 ) from None
+            except ray.exceptions.RayError as error:
+                raise EmohopError(
+                    f"Ray lost a node, or its cluster ({type(error).__name__}): what is finished "
+                    "is kept; run the same command again when the cluster is whole, or with "
+                    "--engine local"
+                ) from None
     finally:
         if begun:
             ray.shutdown()
+
+
+def _in_worker(
+    parent: int, function: Callable[[Task], Result], number: int, task: Task
+) -> tuple[int, Result]:
+    _end_with(parent)
+    return _numbered(function, number, task)
+
+
+@functools.cache
+def _end_with(parent: int) -> None:
+    """Let this process end, within seconds, when the one that it works for has died.
+
+    Linux could kill it by itself (PR_SET_PDEATHSIG), but when the thread ends that began it.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(ORPHAN_SECONDS)
+        os._exit(1)
+
+    if hasattr(os, "fork"):  # elsewhere a process keeps the number of a dead parent
+        threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _numbered(function: Callable[[Task], Result], number: int, task: Task) -> tuple[int, Result]:

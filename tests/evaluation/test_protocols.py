@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sklearn.model_selection import LeaveOneGroupOut
 
 from emohop.errors import EmohopError
-from emohop.evaluation.protocols import Fold, plain_words
+from emohop.evaluation.protocols import Fold
 from emohop.evaluation.splits import LEAKS, ONE_FOLD, PROTOCOLS, make_folds
+from emohop.spelling import plain_words
 
 LABELS = ("ang", "hap", "sad")
 

@@ -173,7 +173,7 @@ def pooled_by_hand(fold_runs: list[FoldRunResult]) -> tuple[NDArray[Any], NDArra
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_summary(seeds: tuple[int, ...]) -> None:
     fold_runs = [fold_run(fold, seed) for seed in seeds for fold in (2, 0, 1)]
-    summary = summarise(fold_runs, "session", "iemocap-3", LABELS, resamples=400)
+    summary = summarise(fold_runs, "session", "iemocap-3", LABELS)
     json.dumps(summary.model_dump(), allow_nan=False)
     assert (summary.protocol, summary.class_set) == ("session", "iemocap-3")
     assert summary.labels == LABELS
@@ -196,7 +196,7 @@ def test_summary(seeds: tuple[int, ...]) -> None:
     assert summary.pooled == pytest.approx(metrics(true, table))
     assert summary.pooled["n"] == 36 * len(seeds)
     assert set(summary.interval_95) == set(SCORES)
-    wanted = cluster_intervals(true, table.argmax(axis=1), who, 3, resamples=400)
+    wanted = cluster_intervals(true, table.argmax(axis=1), who, 3)
     for name in SCORES:
         assert summary.interval_95[name] == wanted[name]
         low, high = wanted[name]
@@ -208,7 +208,7 @@ def test_summary(seeds: tuple[int, ...]) -> None:
 
 def test_summary_of_one_unit_has_no_spread_and_of_unknown_speakers_no_interval() -> None:
     one = fold_run(0)
-    summary = summarise([one], "session", "c", LABELS, resamples=50)
+    summary = summarise([one], "session", "c", LABELS)
     assert set(summary.std.values()) == {None}
     assert summary.mean["accuracy"] == summary.pooled["accuracy"] == one.test["accuracy"]
     for who, count in ((None, 0), ("only", 1)):
@@ -220,9 +220,7 @@ def test_summary_of_one_unit_has_no_spread_and_of_unknown_speakers_no_interval()
 
 def test_summary_does_not_depend_on_the_order_of_units() -> None:
     fold_runs = [fold_run(fold, seed) for fold in range(3) for seed in (0, 1)]
-    one, other = (
-        summarise(u, "session", "c", LABELS, resamples=50) for u in (fold_runs, fold_runs[::-1])
-    )
+    one, other = (summarise(u, "session", "c", LABELS) for u in (fold_runs, fold_runs[::-1]))
     assert one == other
 
 

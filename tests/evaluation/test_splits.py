@@ -15,8 +15,8 @@ from emohop.evaluation.splits import (
     Metadata,
     check_unseen,
     default_protocol,
-    leak_of,
     make_folds,
+    reservations_of,
 )
 
 IEMOCAP = ["Ses01", "Ses02", "Ses03", "Ses04", "Ses05"]
@@ -212,10 +212,12 @@ def test_what_leaks_is_said() -> None:
         split=["train", "train", "dev", "test", "test"], speaker=["a", "b", "a", "b", "c"]
     )
     folds = make_folds("official", parts)
-    assert leak_of("official", folds, parts) == "1 of 2 speakers of test are in train too"
+    (said,) = reservations_of("official", folds, parts)
+    assert (said.kind, said.text) == ("speakers", "1 of 2 speakers of test are in train too")
     apart = metadata(split=["train", "dev", "test"], speaker=["a", "b", None])
-    assert leak_of("official", make_folds("official", apart), apart) is None
-    assert str(leak_of("random", folds, parts)).startswith("speakers and scripted sentences")
+    assert reservations_of("official", make_folds("official", apart), apart) == []
+    (said,) = reservations_of("random", folds, parts)
+    assert said.text.startswith("speakers and scripted sentences")
 
 
 def ravdess() -> Metadata:

@@ -11,11 +11,13 @@ import torch
 
 from emohop.clips import Modality
 from emohop.config import FinetuningSettings
+from emohop.content import Content
 from emohop.errors import EmohopError, MissingExtraError
 from emohop.features.language import load_language_encoder
 from emohop.features.speech import load_speech_encoder
 from emohop.features.text import Text
 from emohop.features.trainable import RECORD, Adapting, Record, load_adapting, read_record
+from emohop.learned import LEARNED, ClipHashes, LearnedClips, Part
 from tests.features.tiny import (
     LANGUAGE,
     LAYERS,
@@ -151,17 +153,36 @@ def test_without_peft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_record_comes_back(tmp_path: Path) -> None:
     assert read_record(tmp_path) is None
     assert read_record("openai/whisper-tiny") is None
-    record = Record("meld", ("a", "ü"), ("b",), {"fold": 0})
-    record.write(tmp_path)
-    assert read_record(tmp_path) == record
+    seen_by().write(tmp_path)
+    found = read_record(tmp_path)
+    assert found is not None
+    assert (found.corpus, found.facts, found.learned.counts) == ("meld", {"fold": 0}, (2, 1))
+    clips = ClipHashes.of("meld", ["b", "new", "ü"], ["x"] * 3, [Content()] * 3)
+    assert found.learned.find(clips).tolist() == [Part.DEV, Part.NEW, Part.TRAIN]
 
 
-@pytest.mark.parametrize("values", [{"train": None}, {"train": 3}, {"corpus": None}, {"facts": 1}])
+def test_no_id_can_be_read_in_what_an_encoder_has_seen(tmp_path: Path) -> None:
+    seen_by().write(tmp_path)
+    assert b"secret" not in (tmp_path / LEARNED).read_bytes() + (tmp_path / RECORD).read_bytes()
+    (tmp_path / LEARNED).write_bytes(b"{}")
+    with pytest.raises(EmohopError, match=r"learned\.safetensors cannot be used"):
+        read_record(tmp_path)
+
+
+def seen_by() -> Record:
+    """The record of an encoder that has seen four clips, one of them in test."""
+    clips = ClipHashes.of("meld", ["secret", "ü", "b", "t"], ["x"] * 4, [Content()] * 4)
+    return Record("meld", LearnedClips.of(clips, [[0, 1], [2], [3]]), {"fold": 0})
+
+
+@pytest.mark.parametrize(
+    "values", [{"learned": None}, {"learned": 3}, {"corpus": None}, {"facts": 1}]
+)
 def test_a_damaged_record(tmp_path: Path, values: dict[str, object]) -> None:
-    Record("meld", ("a",), ("b",), {}).write(tmp_path)
+    seen_by().write(tmp_path)
     change_json(tmp_path / RECORD, **values)
     with pytest.raises(EmohopError, match=r"emohop\.json is damaged"):
         read_record(tmp_path)
     (tmp_path / RECORD).write_text(json.dumps({"version": 99}))
-    with pytest.raises(EmohopError, match="format 99, this emohop reads 1"):
+    with pytest.raises(EmohopError, match="version 99, this emohop reads version 2"):
         read_record(tmp_path)

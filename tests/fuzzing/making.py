@@ -182,6 +182,7 @@ def _model(folder: Path) -> Path:
     """A model folder beside the corpus that it says it was trained on."""
     import torch
 
+    from emohop.learned import LearnedClips
     from emohop.model_config import Calibration, ModelConfig, TrainedOn
     from emohop.models import build
     from emohop.models.folder import ModelFolder
@@ -205,7 +206,9 @@ def _model(folder: Path) -> Path:
         seed=0,
     )
     torch.manual_seed(0)
-    ModelFolder(folder / "model").write(build(recipe.model, preprocessor.sizes), config)
+    learned = LearnedClips.of(corpus.hashes(), [range(8), range(8, 10), range(10, 12)])
+    network = build(recipe.model, preprocessor.sizes)
+    ModelFolder(folder / "model").write(network, config, learned)
     return folder / "model"
 
 
@@ -217,6 +220,11 @@ def make_model(folder: Path) -> list[Path]:
 def make_weights(folder: Path) -> list[Path]:
     """The weights of a model folder."""
     return [_model(folder) / "weights.safetensors"]
+
+
+def make_learned(folder: Path) -> list[Path]:
+    """The hashes of the clips that a model learned from."""
+    return [_model(folder) / "learned.safetensors"]
 
 
 MAKERS: dict[str, Callable[[Path], list[Path]]] = {
@@ -234,5 +242,6 @@ MAKERS: dict[str, Callable[[Path], list[Path]]] = {
     "vectors": make_vectors,
     "model": make_model,
     "weights": make_weights,
+    "learned": make_learned,
 }
 """For each format what writes small valid files of it, and what belongs beside them."""

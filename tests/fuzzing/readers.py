@@ -118,8 +118,8 @@ def read_glove(path: Path) -> None:
 def read_prepared(path: Path) -> None:
     """Every row, fact and vote of the corpus that a file belongs to, and its checksums."""
     from emohop.storage import open_prepared
-    from emohop.storage.shards import METADATA
-    from emohop.storage.verification import intact_note, verify
+    from emohop.storage.shards import METADATA, read_note
+    from emohop.storage.verification import verify
 
     folder = path.parent.parent if path.suffix == ".arrow" else path.parent
 
@@ -146,7 +146,7 @@ def read_prepared(path: Path) -> None:
 
         manifest, _ = verify(folder)
         for shard in manifest.shards:
-            intact_note(place(folder), shard)
+            read_note(place(folder).get(f"shards/{shard.file}"))
 
     _all(rows, facts, vectors, or_not=[checksums])  # a joined corpus is not checked
 
@@ -172,6 +172,6 @@ READERS: dict[str, Callable[[Path], None]] = {
     **dict.fromkeys(("evaluation", "transcription"), read_iemocap),
     "glove": read_glove,
     **dict.fromkeys(("manifest", "shard", "vectors"), read_prepared),
-    **dict.fromkeys(("model", "weights"), read_model),
+    **dict.fromkeys(("model", "weights", "learned"), read_model),
 }
 """For each format what reads a file of it the way the product does."""

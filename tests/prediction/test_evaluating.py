@@ -38,7 +38,8 @@ def test_the_folder_can_be_moved(model: Path, tmp_path: Path) -> None:
     other = open_prepared(write_prepared(tmp_path / "other", clips=30, seed=1))
     here = emohop.load(model).evaluate(other)
     moved = Path(shutil.copytree(model, tmp_path / "moved"))
-    assert {path.name for path in moved.iterdir()} == {"weights.safetensors", "model.json"}
+    files = {"learned.safetensors", "weights.safetensors", "model.json"}
+    assert {path.name for path in moved.iterdir()} == files
     assert (emohop.load(moved).evaluate(other).probabilities == here.probabilities).all()
 
 

@@ -250,8 +250,9 @@ def test_nothing_readable_is_an_error(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_folders_that_are_something_else(synthetic_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(EmohopError, match="IEMOCAP"):
-        quick(tmp_path, tmp_path / "out")
+        quick(tmp_path / "empty", tmp_path / "out")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(EmohopError, match="is not a prepared corpus"):

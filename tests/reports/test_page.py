@@ -20,14 +20,13 @@ from emohop.errors import EmohopError
 from emohop.evaluation.comparison import compare
 from emohop.evaluation.run_folder import CLIPS, ROBUSTNESS
 from emohop.evaluation.runs import read_runs
-from emohop.evaluation.splits import LEAKS
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
 from emohop.reports.page.page import make_report, render, write_report
 from emohop.training.run import train
 from tests.prepared import write_prepared
 from tests.reports.conftest import QUICK, write_robustness
-from tests.runs import edit_results, write_run
+from tests.runs import RANDOM, edit_results, write_run
 
 HOSTILE = "<script>alert(1)</script> \"$x^2$\" & 'y'"
 
@@ -108,7 +107,7 @@ def test_unknown_speakers_and_genders_are_left_out(tmp_path: Path) -> None:
         for line in lines[1:]
     ]
     (tmp_path / "a" / CLIPS).write_text("\n".join([lines[0], *blank]) + "\n")
-    edit_results(tmp_path / "a", protocol="random", leak=LEAKS["random"])
+    edit_results(tmp_path / "a", protocol="random", reservations=RANDOM)
     text = page_of(tmp_path / "a")
     assert "Accuracy by fold" in text
     assert "Accuracy by speaker" not in text

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
+SIGNALLED = 128
+"""Beside the signal's number: 143 for SIGTERM, 129 for SIGHUP."""
 SHOWN_PROBLEMS = 50
 
 app = typer.Typer(
@@ -59,16 +64,26 @@ Encoder = Annotated[
     ),
 ]
 
+IncludeSeen = Annotated[
+    bool,
+    typer.Option(
+        "--include-seen",
+        help="Score clips that the model was trained on, too; for debugging, and no test.",
+    ),
+]
+
 
 def command(body: Callable[..., None]) -> Callable[..., None]:
     """Register a command whose errors end as one line and an exit status, not a traceback."""
 
     @functools.wraps(body)
     def checked(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
+        stopped: list[int] = []
         try:
-            for name in plugin or ():
-                add_plugin(name)
-            body(*args, **options)
+            with _stopped_by_signals(stopped):
+                for name in plugin or ():
+                    add_plugin(name)
+                body(*args, **options)
         except EmohopError as error:
             fail(str(error))
         except BrokenPipeError:
@@ -77,8 +92,10 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
             where = f": {error.filename}" if error.filename else ""
             fail(f"{error.strerror or error}{where} (what is finished is kept)")
         except KeyboardInterrupt:
-            typer.echo("interrupted: run the same command again to go on", err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            name = f"stopped by {signal.Signals(stopped[0]).name}" if stopped else "interrupted"
+            typer.echo(f"{name}: run the same command again to go on", err=True)
+            status = SIGNALLED + stopped[0] if stopped else INTERRUPTED
+            raise typer.Exit(status) from None
 
     # every command may meet a plug-in's model, features or corpus
     signature = inspect.signature(body, eval_str=True)
@@ -87,6 +104,34 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     checked.__signature__ = signature.replace(parameters=given)  # type: ignore[attr-defined]
     checked.__annotations__ = {**body.__annotations__, "plugin": Plugin}
     return app.command(name=body.__name__.strip("_").replace("_", "-"))(checked)
+
+
+@contextmanager
+def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP stop a command as Ctrl-C does; a second one ends it at once.
+
+    The signal's number is added to `stopped`, since libraries pass on a KeyboardInterrupt only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        stopped.append(number)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        if before[number] is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def fail(message: str) -> None:

@@ -72,6 +72,12 @@ Layer = Annotated[
         "or all, weighted in training. [default: last]"
     ),
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Compare media by content, not by size and time, where they changed."
+    ),
+]
 Outside = Annotated[
     bool, typer.Option("--allow-outside", help="A table may name files outside its folder.")
 ]
@@ -89,17 +95,31 @@ def check(
         Path | None,
         typer.Option(help="Write one sample frame per session here, the speaker's half marked."),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="With a prepared corpus: the folder it was made of, to say what has changed since."
+        ),
+    ] = None,
+    verify: Verify = False,
     seating: Seating = None,
     channel: Channel = None,
     allow_outside: Outside = False,
 ) -> None:
     """Show what is there beside what should be; exit status 1 if it cannot be used.
 
-    With a prepared corpus, compare every file with its checksum.
+    With a prepared corpus, compare every file with its checksum; with --against, its clips with
+    their source, too. Nothing is written.
     """
     if source is None:
         _check_prepared(corpus)
+        if against is not None:
+            _check_against(corpus, against, verify=verify)
         return
+    if against is not None or verify:
+        fail(
+            "--against and --verify go with a prepared corpus: emohop check PREPARED --against DIR"
+        )
     from emohop import corpora
     from emohop.reports.terminal.console import show
     from emohop.reports.terminal.corpora import check_table
@@ -141,6 +161,17 @@ def _check_prepared(folder: str) -> None:
             f"a face was found in {faces:.0f} of {frames} frames; of the others the centre "
             "was taken"
         )
+
+
+def _check_against(folder: str, source: Path, *, verify: bool) -> None:
+    from emohop.preparation import compare
+
+    changes = compare(folder, source, verify=verify)
+    for change in changes:
+        typer.echo(str(change))
+    if changes:
+        fail(f"{folder} is not what {source} holds now: give its emohop prepare command again")
+    typer.echo(f"{folder} is what {source} holds")
 
 
 @command
@@ -231,6 +262,7 @@ def prepare(
     retry: Annotated[
         bool, typer.Option("--retry", help="Read the clips of problems.csv again.")
     ] = False,
+    verify: Verify = False,
     seating: Seating = None,
     channel: Channel = None,
     allow_outside: Outside = False,
@@ -240,10 +272,11 @@ def prepare(
     """Turn a corpus into features. Run it again to continue; exit status 3 if clips were left out.
 
     Clips that cannot be read are listed in OUT/problems.csv. A finished corpus is compared with
-    its checksums, and what is damaged is made anew.
+    its checksums, and what is damaged is made anew; it is brought up to date with DIR, whose
+    changes are named.
     """
     from emohop.config import FeatureSettings, checked, put
-    from emohop.preparation import PROBLEMS, Running
+    from emohop.preparation import COPIES, PROBLEMS, Running
     from emohop.preparation import prepare as run
     from emohop.reports.terminal.console import progress_bar
 
@@ -267,6 +300,9 @@ def prepare(
         if value is not None:
             put(given, key, value)
     features = checked(FeatureSettings, given)
+    reading: dict[str, Any] = given_only(
+        seating=seating, channel=channel, allow_outside=allow_outside
+    )
     with progress_bar("clips") as progress:
         done = run(
             corpus,
@@ -279,9 +315,10 @@ def prepare(
             strict=strict,
             allow_failures=allow_failures,
             retry=retry,
+            verify=verify,
             running=Running(device, None if cache is None else cache.absolute()),
             progress=progress,
-            **given_only(seating=seating, channel=channel, allow_outside=allow_outside),
+            **reading,
         )
     manifest = done.manifest
     held = counted(manifest.label_counts)
@@ -290,7 +327,16 @@ def prepare(
         typer.echo(f"outside the class set: {counted(manifest.dropped)}")
     if done.repaired:
         typer.echo(f"made anew, because they were damaged: {', '.join(done.repaired)}")
-    if not done.computed:
+    for change in done.changes:
+        typer.echo(f"brought up to date: {change}")
+    for copy, first in done.copies[:SHOWN_PROBLEMS]:
+        typer.echo(f"{copy} is the same recording as {first}")
+    if done.copies:
+        typer.echo(
+            f"{len(done.copies)} clips are copies of others (see {out}/{COPIES}): no fold has a "
+            "recording on two sides"
+        )
+    if not (done.computed or done.changes or done.repaired):
         typer.echo("nothing to do: everything was prepared before, and is in order")
     for problem in done.problems[:SHOWN_PROBLEMS]:
         typer.echo(f"left out {problem.id} ({problem.stage}): {problem.reason}", err=True)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from emohop.cli.commands import Jobs, command, processes
+from emohop.cli.commands import IncludeSeen, Jobs, command, processes
+from emohop.cli.outputs import check_file
 from emohop.errors import EmohopError
 
 
@@ -41,33 +42,40 @@ def evaluate(
             "--source. What it heard is kept in RUN/heard.csv, or in --out."
         ),
     ] = None,
+    include_seen: IncludeSeen = False,
     jobs: Jobs = None,
 ) -> None:
-    """Score a trained model: dev and test of its own fold, or all of another corpus."""
+    """Score a trained model: dev and test of its own fold, or what is unseen of another corpus.
+
+    Clips are known by what they hold, whatever they are called and however they were prepared.
+    """
     from emohop import load
     from emohop.evaluation.results import SPLITS
     from emohop.reports.terminal.console import show
     from emohop.reports.terminal.tables import metrics_table
     from emohop.storage import open_prepared
 
+    check_file(out, "--out")
     corpus = open_prepared(prepared)
     if asr is not None:
         if degrade or source is None:
             raise EmohopError("--asr needs --source, the corpus's folder, and no --degrade")
-        _heard(model, corpus, asr, source, out, processes(jobs), as_json)
+        _heard(model, corpus, asr, source, out, processes(jobs), as_json, include_seen)
         return
     if degrade:
-        _damaged(model, corpus, degrade, source, out, processes(jobs), as_json)
+        _damaged(model, corpus, degrade, source, out, processes(jobs), as_json, include_seen)
         return
     if source is not None or out is not None:
         raise EmohopError("--source and --out go with --degrade")
     predictor = load(model)
-    predictions = predictor.evaluate(corpus)
+    rows = predictor.judged(corpus, include_seen=include_seen)
+    predictions = predictor.score(corpus, rows)
     blocks = {s: predictions.part(s).metrics() for s in SPLITS if s in predictions.split}
     if as_json:
-        typer.echo(json.dumps(blocks, indent=1))
+        said = [one.to_json() for one in rows.reservations]
+        typer.echo(json.dumps({**blocks, "reservations": said}, indent=1))
         return
-    show(metrics_table(blocks))
+    show(metrics_table(blocks, rows.reservations))
     held = corpus.manifest.features.modalities
     lacking = [str(m) for m in predictor.preprocessor.max_length if m not in held]
     if lacking:
@@ -93,6 +101,7 @@ def _damaged(
     out: Path | None,
     jobs: int,
     as_json: bool,
+    include_seen: bool,
 ) -> None:
     from emohop.features.degradation import parse_conditions
     from emohop.reports.terminal.console import progress_bar, show
@@ -108,6 +117,7 @@ def _damaged(
             source=source,
             out=out,
             jobs=jobs,
+            include_seen=include_seen,
             progress=progress,
         )
     if as_json:
@@ -124,6 +134,7 @@ def _heard(
     out: Path | None,
     jobs: int,
     as_json: bool,
+    include_seen: bool,
 ) -> None:
     from emohop.evaluation.run_folder import RunFolder
     from emohop.reports.terminal.console import progress_bar, show
@@ -133,8 +144,9 @@ def _heard(
     heard = out or (model / "heard.csv" if RunFolder(model).begun else None)
     with progress_bar("clips") as progress:
         result = evaluate_heard(
-            model, corpus, source, name, heard=heard, jobs=jobs, progress=progress
-        )
+            model, corpus, source, name,
+            heard=heard, jobs=jobs, include_seen=include_seen, progress=progress,
+        )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=1))
         return

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from emohop.cli.commands import Jobs, command, fail, processes
+from emohop.cli.commands import IncludeSeen, Jobs, command, processes
+from emohop.cli.outputs import check_file
 
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -28,11 +29,12 @@ def explain(
         int | None, typer.Option(min=1, help="Random orders to compare with. [default: 5]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of these.")] = 0,
+    include_seen: IncludeSeen = False,
     jobs: Jobs = None,
 ) -> None:
     """Check a model's attention on its test clips: removal of steps, no attention, other seeds."""
-    if figure is not None and figure.suffix not in FIGURES:
-        fail(f"--figure {figure}: a figure, as {', '.join(FIGURES)}")
+    check_file(figure, "--figure", FIGURES)
+    check_file(out, "--out")
     from emohop.explanation import DRAWS
     from emohop.explanation import explain as check
     from emohop.reports.figures.deletion import deletion_curves
@@ -49,15 +51,16 @@ def explain(
             draws=draws or DRAWS,
             seed=seed,
             jobs=processes(jobs),
+            include_seen=include_seen,
             progress=progress,
         )
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), indent=1))
+    else:
+        show(*explanation_tables(result))
     if out is not None:
         result.write(out)
         typer.echo(f"wrote {out}", err=True)
     if figure is not None:
         save(deletion_curves(result), figure)
         typer.echo(f"wrote {figure}", err=True)
-    if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=1))
-    else:
-        show(*explanation_tables(result))

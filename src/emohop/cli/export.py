@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import command
+from emohop.cli.outputs import check_folder
 
 
 @command
@@ -24,6 +25,7 @@ def export(
     """
     from emohop.exporting import export as run
 
+    check_folder(out, "OUT")
     done = run(model, out, int8=int8)
     typer.echo(f"{out}: model.onnx, {done.size / 1e6:.1f} MB")
     typer.echo(

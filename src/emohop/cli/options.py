@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +64,27 @@ def asked_for(
     return make_experiment(base, settings, overrides, vary, override)
 
 
-def corpus_and_out(folders: Sequence[Path], tests: Sequence[Path]) -> tuple[Path, Path]:
-    """The prepared corpus to train on, joined below the run folder if they are several; that."""
+@contextmanager
+def corpus_and_out(
+    folders: Sequence[Path], tests: Sequence[Path]
+) -> Iterator[tuple[Path, Path, bool]]:
+    """The prepared corpus to train on, the run folder, and whether that is locked.
+
+    Where the corpora are several, they are joined in the run folder, which is locked meanwhile.
+    """
     from emohop.evaluation.run_folder import RunFolder, is_taken
     from emohop.storage.joining import join
+    from emohop.storage.locks import locked
 
     *prepared, out = folders
     if not prepared:
         raise EmohopError("name a prepared corpus, and the run folder as last word: PREPARED OUT")
     if len(prepared) == 1 and not tests:
-        return prepared[0], out
-    join(prepared, tests, RunFolder(out).joined_corpus, replace=not is_taken(out))
-    return RunFolder(out).joined_corpus, out
+        yield prepared[0], out, False
+        return
+    with locked(out):
+        join(prepared, tests, RunFolder(out).joined_corpus, replace=not is_taken(out))
+        yield RunFolder(out).joined_corpus, out, True
 
 
 def choices(key: str, text: str) -> list[str]:

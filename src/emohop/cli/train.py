@@ -109,34 +109,37 @@ def train(
     from emohop.training.run import train as train_run
     from emohop.training.scheduler import FoldRunsFailedError
 
-    prepared, out = corpus_and_out(folders, test or ())
     lists = {"model.name": model, "model.hops": hops, "model.modalities": modalities}
-    wanted = asked_for(out, recipe, override, set_ or (), lists, protocol, fold, seeds, groups)
     count = processes(jobs)
     try:
-        if isinstance(wanted, Experiment):
-            for line in wanted.left_out:
-                typer.echo(f"left out: {line}", err=True)
-            with watching(count) as board:
-                results = train_rows(
-                    prepared, out, wanted, jobs=count, engine=engine,
-                    begun=board.begin, ended=board.end,
-                )  # fmt: skip
-            for table in comparison_tables(results):
-                show("", table)
-            typer.echo(f"\n{out} holds a run folder for each row: emohop compare {out}")
-        else:
-            found = train_run(
-                prepared,
-                out,
-                wanted,
-                jobs=count,
-                engine=engine,
-                report=print_epoch,
-                trackers=log or (),
+        with corpus_and_out(folders, test or ()) as (prepared, out, held):
+            wanted = asked_for(
+                out, recipe, override, set_ or (), lists, protocol, fold, seeds, groups
             )
-            show("", results_table(found))
-            typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
+            if isinstance(wanted, Experiment):
+                for line in wanted.left_out:
+                    typer.echo(f"left out: {line}", err=True)
+                with watching(count) as board:
+                    results = train_rows(
+                        prepared, out, wanted, jobs=count, engine=engine,
+                        begun=board.begin, ended=board.end, held=held,
+                    )  # fmt: skip
+                for table in comparison_tables(results):
+                    show("", table)
+                typer.echo(f"\n{out} holds a run folder for each row: emohop compare {out}")
+            else:
+                found = train_run(
+                    prepared,
+                    out,
+                    wanted,
+                    jobs=count,
+                    engine=engine,
+                    report=print_epoch,
+                    trackers=log or (),
+                    held=held,
+                )
+                show("", results_table(found))
+                typer.echo(f"\n{out}/results.json and {out}/TEST_run_result.txt hold the numbers")
     except FoldRunsFailedError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(INCOMPLETE) from None

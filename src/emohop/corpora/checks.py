@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emohop.clips import Clip, LabelSet, Span
+from emohop.corpora.copies import copied_clips, copy_notes
 from emohop.corpora.report import WHOLE, CheckCount, CheckReport, Problem
 from emohop.errors import MediaError
 
@@ -41,7 +42,8 @@ def check_clips(
     Raises:
         CorpusError: the frames cannot be written.
     """
-    audios = audio_problems(clip.audio for clip in clips)
+    seconds: dict[Path, float] = {}
+    audios = audio_problems((clip.audio for clip in clips), seconds)
     videos = video_problems(clip.video for clip in clips)
     frames: list[Path] = []
     if frames_folder is not None:
@@ -67,7 +69,7 @@ def check_clips(
         folder=Path(folder),
         counts=tuple(_counts(clips, class_sets, expected, set(audios), set(videos))),
         problems=tuple(dict.fromkeys(found)),
-        notes=(*notes, *said),
+        notes=(*notes, *copy_notes(copied_clips(clips, seconds)), *said),
         usable=usable,
         frames=tuple(frames),
     )
@@ -115,12 +117,19 @@ def _in_order(spans: Iterable[Span | None], bad: set[Path]) -> tuple[int, int]:
     return len(paths - bad), len(paths)
 
 
-def audio_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
+def audio_problems(
+    spans: Iterable[Span | None], seconds: dict[Path, float] | None = None
+) -> dict[Path, Problem]:
     """Audio files that are missing, empty, do not open or end too early, by their headers.
 
-    Files in a folder that is missing share one problem, which names the folder.
+    Files in a folder that is missing share one problem, which names the folder. The lengths of the
+    others are put into `seconds`.
     """
-    return _media_problems(spans, lambda media: media.duration if media.has_audio else 0.0, "audio")
+
+    def length(media: Media) -> float:
+        return media.duration if media.has_audio else 0.0
+
+    return _media_problems(spans, length, "audio", seconds)
 
 
 def video_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
@@ -156,7 +165,10 @@ def overlap_notes(clips: Iterable[Clip]) -> list[str]:
 
 
 def _media_problems(
-    spans: Iterable[Span | None], seconds_of: Callable[[Media], float], what: str
+    spans: Iterable[Span | None],
+    seconds_of: Callable[[Media], float],
+    what: str,
+    lengths: dict[Path, float] | None = None,
 ) -> dict[Path, Problem]:
     from emohop.media import probe
 
@@ -175,6 +187,8 @@ def _media_problems(
                 Problem(folder, "no such folder") if folder else Problem.of(path, error)
             )
             continue
+        if lengths is not None:
+            lengths[path] = seconds
         late = [time for time in times if time > seconds + TOLERANCE_SECONDS]
         if seconds == 0:
             problems[path] = Problem(path, f"holds no {what}")

@@ -18,6 +18,7 @@ from emohop.corpora.checks import check_clips
 from emohop.corpora.files import (
     AUDIO_ENDINGS,
     VIDEO_ENDINGS,
+    by_stem,
     corpus_folder,
     media_files,
     not_this_corpus,
@@ -81,7 +82,7 @@ def read(folder: str | Path) -> list[Clip]:
 def _named(folder: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
-    return {path.stem: path for path in media_files(folder, *kinds) if _NAME.fullmatch(path.stem)}
+    return by_stem(path for path in media_files(folder, *kinds) if _NAME.fullmatch(path.stem))
 
 
 def _clip(

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from emohop.clips import Clip, Gender, LabelSet, Span
 from emohop.corpora.checks import check_clips
-from emohop.corpora.files import AUDIO_ENDINGS, corpus_folder, media_files, not_this_corpus
+from emohop.corpora.files import (
+    AUDIO_ENDINGS,
+    by_stem,
+    corpus_folder,
+    media_files,
+    not_this_corpus,
+)
 from emohop.corpora.report import CheckReport
 
 EMOTIONS = {
@@ -71,10 +77,11 @@ def read(folder: str | Path) -> list[Clip]:
     """
     folder = corpus_folder(folder, "the folder of EmoDB that holds wav")
     where = folder / "wav" if (folder / "wav").is_dir() else folder
+    files = by_stem(p for p in media_files(where, *AUDIO_ENDINGS) if _NAME.fullmatch(p.stem))
     clips = [
         _clip(name, path)
-        for path in media_files(where, *AUDIO_ENDINGS)
-        if (name := _NAME.fullmatch(path.stem)) is not None
+        for stem, path in files.items()
+        if (name := _NAME.fullmatch(stem)) is not None
     ]
     if not clips:
         raise not_this_corpus(folder, "EmoDB", "wav/03a01Wa.wav and others")

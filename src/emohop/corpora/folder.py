@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emohop.clips import Clip, Gender, LabelSet, Span, Split
 from emohop.corpora.checks import check_clips
 from emohop.corpora.files import (
     AUDIO_ENDINGS,
     VIDEO_ENDINGS,
+    Names,
     media_files,
     not_this_corpus,
     read_text,
@@ -26,6 +28,7 @@ from emohop.corpora.files import (
 from emohop.corpora.report import CheckReport
 from emohop.corpora.table import CSV, PARQUET, Cells, read_table
 from emohop.errors import CorpusError, brief
+from emohop.spelling import plain
 
 _Value = TypeVar("_Value", bound=str)
 
@@ -46,6 +49,8 @@ COLUMNS = {
     "start": "seconds in the file [0]",
     "end": "seconds in the file [its end]",
 }
+_SPELLED = ("label", "speaker", "session")
+"""Facts whose spelling does not tell them apart."""
 _OTHER_NAMES = {"text": "transcript", "file": "path", "emotion": "label"}
 _GENDERS: dict[str, Gender] = {"f": "F", "female": "F", "m": "M", "male": "M"}
 _SPLITS: dict[str, Split] = {
@@ -85,14 +90,14 @@ def read(folder: str | Path, allow_outside: bool = False) -> list[Clip]:
 
 
 def _from_folders(folder: Path) -> list[Clip]:
-    clips = []
+    clips, names = [], Names()
     for path in media_files(folder, *AUDIO_ENDINGS, *VIDEO_ENDINGS):
         label, *between = path.relative_to(folder).parts[:-1] or ("",)
         if not label:
             continue
         if len(between) > 1:
             raise CorpusError(f"{path} lies too deep: expected label/clip or label/speaker/clip")
-        words = path.with_suffix(".txt")
+        words = names.find(path.with_suffix(".txt"))
         audio, video = _spans(path, 0.0, None)
         clips.append(
             Clip(
@@ -107,15 +112,15 @@ def _from_folders(folder: Path) -> list[Clip]:
     if not clips:
         raise not_this_corpus(folder, "a folder of clips", _EXPECTED)
     _check_names([clip.id for clip in clips], folder)
-    return clips
+    return one_spelling(clips)
 
 
 def _from_table(path: Path, allow_outside: bool) -> list[Clip]:
     root = path.parent.resolve()
-    clips = []
+    clips, names = [], Names()
     for where, given in read_table(path):
         row = {_OTHER_NAMES.get(name, name): cell for name, cell in given.items()}
-        clips.append(_clip(row, where, root, allow_outside))
+        clips.append(_clip(row, where, root, allow_outside, names))
     if not clips:
         raise CorpusError(f"{path} holds no clips: expected columns {', '.join(COLUMNS)}")
     if not any(clip.audio or clip.video or clip.transcript for clip in clips):
@@ -123,12 +128,29 @@ def _from_table(path: Path, allow_outside: bool) -> list[Clip]:
     if not any(clip.label for clip in clips):
         raise CorpusError(f"{path} has no labels: expected a column label")
     _check_names([clip.id for clip in clips], path)
-    return clips
+    return one_spelling(clips)
 
 
-def _clip(row: Cells, where: str, root: Path, allow_outside: bool) -> Clip:
+def one_spelling(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips, with labels, speakers and sessions that differ in spelling alone made one.
+
+    The spelling that most clips have is kept, the first of several; see `spelling.plain`.
+    """
+    for fact in _SPELLED:
+        counts = Counter(value for clip in clips if (value := getattr(clip, fact)) is not None)
+        kept: dict[str, str] = {}
+        for value, _ in counts.most_common():
+            kept.setdefault(plain(value), value)
+        if len(kept) < len(counts):
+            said = [getattr(clip, fact) for clip in clips]
+            now: list[dict[str, Any]] = [{fact: v and kept[plain(v)]} for v in said]
+            clips = [replace(clip, **one) for clip, one in zip(clips, now, strict=True)]
+    return list(clips)
+
+
+def _clip(row: Cells, where: str, root: Path, allow_outside: bool, names: Names) -> Clip:
     files = {
-        name: _file(row[name], where, root, allow_outside)
+        name: names.find(_file(row[name], where, root, allow_outside))
         for name in ("path", "audio", "video")
         if name in row
     }

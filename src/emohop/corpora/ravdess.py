@@ -24,6 +24,7 @@ from emohop.corpora.files import (
     corpus_folder,
     media_files,
     not_this_corpus,
+    same_clip,
 )
 from emohop.corpora.report import CheckReport
 from emohop.errors import CorpusError
@@ -53,7 +54,6 @@ _COMPLETE: Mapping[str, Mapping[str, int]] = {
     "speech": {"neutral": 96, **dict.fromkeys(EMOTIONS[1:], 192)},
     "song": {"neutral": 92, **dict.fromkeys(EMOTIONS[1:6], 184)},
 }
-_TWINS = ("01-03-01-02-01-07", "01-03-01-02-02-07")
 
 
 def read(folder: str | Path, channel: Channel = "speech") -> list[Clip]:
@@ -74,9 +74,7 @@ def read(folder: str | Path, channel: Channel = "speech") -> list[Clip]:
             continue
         kinds = files.setdefault(name["rest"], {})
         if name["modality"] in kinds:
-            raise CorpusError(
-                f"{path}: {kinds[name['modality']]} is the same performance: keep one"
-            )
+            raise same_clip(path, kinds[name["modality"]])
         kinds[name["modality"]] = path
     if not files:
         raise not_this_corpus(folder, "RAVDESS", _EXPECTED)
@@ -130,14 +128,5 @@ def check(
         clips,
         class_sets=CLASS_SETS,
         expected=expected,
-        notes=_twins(clips),
         frames_folder=frames_folder,
     )
-
-
-def _twins(clips: list[Clip]) -> list[str]:
-    """Two speech files of the release are one recording; said where they are so here."""
-    paths = [clip.audio.path for clip in clips if clip.id in _TWINS and clip.audio]
-    if len(paths) == len(_TWINS) and paths[0].read_bytes() == paths[1].read_bytes():
-        return [f"{paths[0].name} and {paths[1].name} are the same bytes, as in every copy"]
-    return []

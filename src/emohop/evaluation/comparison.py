@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES
+from emohop.evaluation.reservations import Reservation, footnotes
 from emohop.evaluation.run_files import FoldRunScores
 from emohop.evaluation.runs import Run, check_comparable
 from emohop.evaluation.significance import (
-    RESAMPLES,
+    FEW,
     Difference,
     McNemar,
     holm,
     mcnemar,
     paired_differences,
+    smallest_p,
 )
 
 
@@ -28,9 +30,10 @@ from emohop.evaluation.significance import (
 class ComparedRun:
     """One run. Dicts are by score; what is unknown is None.
 
-    `mean` and `std` run over folds and seeds, `std_seeds` over the means of each seed's folds;
-    `pooled` scores all test predictions together, and `interval` is its 95 % bootstrap over
-    speakers. `ece_calibrated` is `ece` after each fold run's own temperature.
+    `pooled` scores all test predictions together; `interval` is its 95 % interval over speakers.
+    `mean` and `std` run over folds and seeds, `std_seeds` over the means of each seed's folds.
+    `ece_calibrated` is `ece` after each fold run's own temperature. `mark` stands beside its title
+    in tables, and `Comparison.footnotes` say what it means.
     """
 
     title: str
@@ -43,13 +46,16 @@ class ComparedRun:
     interval: Mapping[str, tuple[float, float] | None]
     ece: float
     ece_calibrated: float
+    reservations: tuple[Reservation, ...] = ()
+    """What has to be said beside its scores."""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
 class Pair:
     """Run b against run a: differences b - a by score (None where speakers are unknown).
 
-    `holm` is the bootstrap's p by score after Holm's correction over all pairs of the table.
+    `holm` is p by score after Holm's correction over all pairs of the table.
     """
 
     a: str
@@ -71,6 +77,19 @@ class Comparison:
     rows: tuple[ComparedRun, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    """What has to be said of all of them,"""
+    footnotes: tuple[tuple[str, str], ...] = ()
+    """and of the rows that bear a mark."""
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The mark of each run, by its title; "" for none."""
+        return {row.title: row.mark for row in self.rows}
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Footnotes and notes, each as a line."""
+        return (*(f"[{mark}] {text}" for mark, text in self.footnotes), *self.notes)
 
 
 def compare(
@@ -78,7 +97,6 @@ def compare(
     reference: str | None = None,
     *,
     all_pairs: bool = False,
-    resamples: int = RESAMPLES,
 ) -> Comparison:
     """Every run, and its difference from the one titled `reference` (default: the first).
 
@@ -94,19 +112,21 @@ def compare(
         else [(chosen, run) for run in runs if run is not chosen]
     )
     first = runs[0]
+    marks, said = footnotes([run.results.reservations for run in runs])
     return Comparison(
         protocol=first.protocol,
         class_set=first.results.class_set,
         labels=first.labels,
         folds=first.results.folds,
         seeds=first.results.seeds,
-        rows=tuple(_row(run) for run in runs),
-        pairs=_pairs(pairs, resamples),
+        rows=tuple(_row(run, mark) for run, mark in zip(runs, marks, strict=True)),
+        pairs=_pairs(pairs),
         notes=_notes(runs),
+        footnotes=tuple(said),
     )
 
 
-def _row(run: Run) -> ComparedRun:
+def _row(run: Run, mark: str) -> ComparedRun:
     results = run.results
     return ComparedRun(
         title=run.title,
@@ -119,6 +139,8 @@ def _row(run: Run) -> ComparedRun:
         interval=results.interval_95,
         ece=results.calibration.ece,
         ece_calibrated=results.calibration.ece_calibrated,
+        reservations=results.reservations,
+        mark=mark,
     )
 
 
@@ -151,7 +173,7 @@ class _Tested:
         return cls(keys, np.array(true), np.array(predicted), speakers)
 
 
-def _pairs(pairs: Sequence[tuple[Run, Run]], resamples: int) -> tuple[Pair, ...]:
+def _pairs(pairs: Sequence[tuple[Run, Run]]) -> tuple[Pair, ...]:
     tested = {run.title: _Tested.of(run) for pair in pairs for run in pair}
     made = []
     for a, b in pairs:
@@ -160,9 +182,7 @@ def _pairs(pairs: Sequence[tuple[Run, Run]], resamples: int) -> tuple[Pair, ...]
         difference = None
         if None not in one.speakers and len(set(one.speakers)) > 1:
             said = (one.predicted, other.predicted)
-            difference = paired_differences(
-                one.true, *said, one.speakers, len(a.labels), resamples=resamples
-            )
+            difference = paired_differences(one.true, *said, one.speakers, len(a.labels))
         # a clip counts once: the first seed's prediction stands for it
         once = np.array([seed == one.keys[0][0] for seed, _ in one.keys])
         hits = [(side.predicted == side.true)[once] for side in (one, other)]
@@ -217,14 +237,11 @@ def _reference(runs: Sequence[Run], title: str | None) -> Run:
 
 
 def _notes(runs: Sequence[Run]) -> tuple[str, ...]:
-    """What must be said beside the numbers."""
-    first = runs[0]
-    notes = []
-    if first.results.leak:
-        notes.append(f"protocol {first.protocol}: {first.results.leak}")
-    if None in first.results.interval_95.values():
-        notes.append("speakers are unknown, or there is only one: no intervals, no differences")
-    elif first.results.speakers < 10:
-        count = first.results.speakers
-        notes.append(f"{count} speakers are few: the intervals are narrower than they should be")
-    return tuple(notes)
+    """What must be said of all runs, which have the same test clips."""
+    first = runs[0].results
+    if None in first.interval_95.values():
+        return ("speakers are unknown, or there is only one: no intervals, no differences",)
+    if first.speakers < FEW:
+        p = f"{smallest_p(first.speakers):.2g}"
+        return (f"{first.speakers} speakers are few: no p can be below {p}",)
+    return ()

@@ -1,7 +1,7 @@
 """Scores of a classifier, each named by what it computes.
 
 All but the calibration error come from a confusion matrix and work on any number of matrices at
-once, so that a bootstrap costs one call.
+once, so that many resamples cost one call.
 """
 
 from __future__ import annotations

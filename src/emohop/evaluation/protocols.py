@@ -6,16 +6,17 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Split
 from emohop.errors import EmohopError
+from emohop.spelling import plain_words
 
 Rows = NDArray[np.int64]
-Metadata = Callable[[str], Sequence[str | None]]
+Metadata = Callable[[str], Sequence[Any]]
 """One fact of every clip by its name, as `PreparedCorpus.metadata` gives it; entry i is clip i."""
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -38,6 +39,8 @@ class Fold:
     train_sessions: tuple[str, ...] = ()
     dev_sessions: tuple[str, ...] = ()
     test_sessions: tuple[str, ...] = ()
+    copies: int = 0
+    """Clips that were left out, since their recordings are on another side too."""
 
     def __post_init__(self) -> None:
         parts = {"train": self.train, "dev": self.dev, "test": self.test}
@@ -244,11 +247,6 @@ def _share_of_speakers(names: Sequence[str], seed: int) -> list[int]:
         if len(chosen) + len(places[name]) <= 1.25 * wanted:
             chosen += places[name]
     return chosen or places[min(order, key=lambda name: len(places[name]))]
-
-
-def plain_words(text: str) -> str:
-    """A sentence as its words in lower case, without punctuation and [tags]."""
-    return " ".join(re.findall(r"[\w']+", re.sub(r"\[[^\]]*\]", " ", text.lower())))
 
 
 def _partners(names: Sequence[str], session_of: dict[str, str | None]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from emohop.documents import Block, Document
 from emohop.evaluation.metrics import SCORES
+from emohop.evaluation.reservations import Reservation
 
 _AGAIN = "run its `emohop train` again to finish it"
 
@@ -104,7 +105,7 @@ class RunSummary(Block):
     pooled: Scores
     """Of the test predictions of all fold runs together."""
     interval_95: dict[str, Interval | None]
-    """Of `pooled`, by a bootstrap over speakers; null where speakers are unknown or one."""
+    """Of `pooled`, over speakers; null where speakers are unknown or one."""
     calibration: CalibrationScores
 
 
@@ -119,14 +120,14 @@ class RunResults(RunSummary, Document):
 
     remedy: ClassVar[str] = _AGAIN
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     model: str
     """The model's title."""
     corpus: str
     votes: VoteScores | None = None
     """Null unless every test part has raters' votes."""
-    leak: str | None = None
-    """What has to be said beside every number; null if nothing."""
+    reservations: tuple[Reservation, ...] = ()
+    """What has to be said beside every number."""
     fingerprint: str
     clips_fingerprint: str
     emohop: str

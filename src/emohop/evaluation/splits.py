@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
+
+import numpy as np
 
 from emohop.errors import EmohopError
 from emohop.evaluation.protocols import (
@@ -19,6 +22,7 @@ from emohop.evaluation.protocols import (
     by_speaker_group,
     by_split,
 )
+from emohop.evaluation.reservations import Reservation
 
 __all__ = ["LEAKS", "PROTOCOLS", "SPLITS", "Fold", "Metadata", "default_protocol", "make_folds"]
 
@@ -57,16 +61,59 @@ def default_protocol(metadata: Metadata) -> Literal["session", "speaker", "offic
     return "speaker" if sessions == {None} and None not in speakers else "session"
 
 
-def leak_of(protocol: str, folds: Sequence[Fold], metadata: Metadata) -> str | None:
-    """What is on two sides of these folds, to be said beside every number; None if nothing."""
+def reservations_of(protocol: str, folds: Sequence[Fold], metadata: Metadata) -> list[Reservation]:
+    """What has to be said beside every number of these folds."""
+    said = []
     if protocol in LEAKS:
-        return LEAKS[protocol]
-    speakers = metadata("speaker")
+        said.append(Reservation(kind="protocol", text=LEAKS[protocol]))
+    else:
+        said += _shared_speakers(folds, metadata("speaker"))
+    copies = max(fold.copies for fold in folds)
+    where = "test" if protocol == "cross" else "training"
+    if copies:
+        clips = f"up to {copies}" if len(folds) > 1 else str(copies)
+        text = f"left out of {where}: {clips} clips whose recordings are on another side too"
+        said.append(Reservation(kind="copies", text=text))
+    return said
+
+
+def _shared_speakers(folds: Sequence[Fold], speakers: Sequence[str | None]) -> list[Reservation]:
     for fold in folds:
         train, _, test = ({speakers[row] for row in part} - {None} for part in _parts(fold))
         if shared := test & train:
-            return f"{len(shared)} of {len(test)} speakers of test are in train too"
-    return None
+            text = f"{len(shared)} of {len(test)} speakers of test are in train too"
+            return [Reservation(kind="speakers", text=text)]
+    return []
+
+
+def adaptation_of(standardise: str) -> list[Reservation]:
+    """What is to be said of features that are standardised in this way."""
+    if standardise != "per_speaker":
+        return []
+    text = "features are standardised by each test speaker's own clips, without their labels"
+    return [Reservation(kind="adaptation", text=text)]
+
+
+def context_of(turns: int) -> list[Reservation]:
+    """What is to be said of text features that see so many turns before a clip."""
+    if not turns:
+        return []
+    what = "the turn" if turns == 1 else f"the {turns} turns"
+    text = f"text features see {what} of the dialog before a clip, of other speakers too"
+    return [Reservation(kind="context", text=text)]
+
+
+def encoders_of(adapted: Mapping[str, Collection[str]]) -> list[Reservation]:
+    """What is to be said of encoders, by modality, that were finetuned on clips of the corpus."""
+    return [
+        Reservation(
+            kind="encoders",
+            text=f"the {modality} encoder was finetuned on {len(ids)} clips of this corpus, of "
+            "which none is tested",
+        )
+        for modality, ids in sorted(adapted.items())
+        if ids
+    ]
 
 
 def check_unseen(
@@ -102,6 +149,8 @@ def make_folds(
     part. Every clip is tested exactly once, but for ONE_FOLD. `seed` draws the folds of random
     and the dev speakers of cross. Protocol speaker leaves one of so many `groups` of speakers out
     at a time, or one speaker.
+    No recording is on two sides under two ids: what is trained on loses its copies, or in cross
+    what is tested.
     Raises EmohopError for an unknown protocol, or clips that it cannot divide.
     """
     name = protocol or default_protocol(metadata)
@@ -118,9 +167,36 @@ def make_folds(
         raise EmohopError(f"groups = {groups} are of protocol speaker, not of {name}")
     if name not in LEAKS and name != "official":  # its parts are as its makers have them
         _check_speakers(folds, speakers)
+    recordings = metadata("recording")
+    folds = [_without_copies(fold, recordings, cross=name == "cross") for fold in folds]
     if name != "official":
         _check_classes(name, folds, metadata("label"))
     return folds
+
+
+def _without_copies(fold: Fold, recordings: Sequence[object], *, cross: bool) -> Fold:
+    """The fold with no recording on two sides.
+
+    What is trained on gives way to dev, and both to test; where another corpus is the test, it
+    gives way to what is trained on. EmohopError when nothing is left of it.
+    """
+    order = ("train", "dev", "test") if cross else ("test", "dev", "train")
+    taken: set[object] = set()
+    parts: dict[str, Rows] = {}
+    for part in order:
+        rows = [row for row in getattr(fold, part).tolist() if recordings[row] not in taken]
+        if not rows:
+            raise EmohopError(
+                f"fold {fold.name}: all {len(getattr(fold, part))} clips of {part} hold recordings "
+                f"that {' or '.join(order[: order.index(part)])} holds too, so nothing unseen is "
+                "left: give other clips"
+            )
+        taken |= {recordings[row] for row in rows} - {None}
+        parts[part] = np.array(rows, dtype=np.int64)
+    copies = sum(len(getattr(fold, part)) - len(rows) for part, rows in parts.items())
+    if not copies:
+        return fold
+    return replace(fold, copies=copies, train=parts["train"], dev=parts["dev"], test=parts["test"])
 
 
 def _check_speakers(folds: Sequence[Fold], speakers: Sequence[str | None]) -> None:

@@ -16,7 +16,7 @@ from emohop.evaluation.metrics import SCORES, expected_calibration_error, metric
 from emohop.evaluation.results import SPLITS, Predictions, read_predictions
 from emohop.evaluation.run_files import CalibrationScores, FoldRunScores, Interval, RunSummary
 from emohop.evaluation.run_folder import FoldRunFolder
-from emohop.evaluation.significance import RESAMPLES, cluster_intervals
+from emohop.evaluation.significance import cluster_intervals
 
 AVERAGED = (*SCORES, "ece")
 
@@ -53,12 +53,11 @@ def summarise(
     protocol: str,
     class_set: str,
     labels: Sequence[str],
-    resamples: int = RESAMPLES,
 ) -> RunSummary:
     """The scores of results.json: each fold run, and the test scores over all of them.
 
     `mean` and `std` (n - 1 in the divisor; null for one) are over fold runs; `pooled` scores
-    the test predictions of all fold runs together, and `interval_95` is its bootstrap over speakers
+    the test predictions of all fold runs together, and `interval_95` is its interval over speakers
     (null when a speaker is unknown or there is only one). `calibration` has the mean of the
     temperatures and the pooled calibration error without and with them.
     Raises EmohopError when fold runs repeat or a seed's folds share a test clip.
@@ -74,7 +73,7 @@ def summarise(
     intervals: dict[str, Interval | None] = dict.fromkeys(SCORES)
     if None not in speakers and len(set(speakers)) > 1:
         said = np.concatenate([part.predicted_numbers for part in parts])
-        intervals.update(cluster_intervals(true, said, speakers, len(labels), resamples=resamples))
+        intervals.update(cluster_intervals(true, said, speakers, len(labels)))
     return RunSummary(
         protocol=protocol,
         class_set=class_set,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from emohop.evaluation.protocols import plain_words
+from emohop.spelling import plain_words
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float:

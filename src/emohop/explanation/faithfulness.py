@@ -29,9 +29,9 @@ from emohop.explanation.results import (
     UniformScore,
 )
 from emohop.models.inference import BATCH_SIZE
-from emohop.prediction import AttentionMap
+from emohop.prediction import AttentionMap, Predictor
 from emohop.registry.models import names_where
-from emohop.robustness.targets import EvaluationTarget, models_of
+from emohop.robustness.targets import EvaluationTarget, models_of, reservations_of, targets_of
 from emohop.storage import PreparedCorpus, open_prepared
 
 DRAWS = 5
@@ -65,18 +65,20 @@ def explain(
     draws: int = DRAWS,
     seed: int = 0,
     jobs: int = 1,
+    include_seen: bool = False,
     progress: processes.Progress | None = None,
 ) -> ExplanationResults:
     """Check the attention of a model, or of all fold runs of a run, on the clips that test them.
 
-    Each fold run is judged by its own test part (all clips of a corpus that it was not trained on),
-    and the clips of all are pooled; docs/explaining.md has what each number is. The result
+    Each fold run is judged by its own test part (of another corpus by the clips that it has not
+    learned from; by all, to `include_seen`), and the clips of all are pooled; docs/explaining.md
+    has what each number is. The result
     depends on the seed and not on `jobs`. EmohopError for a model without attention weights.
     """
     if draws < 1:
         raise EmohopError(f"draws = {draws}: of random orders there must be 1 or more")
     folders = models_of(Path(model))
-    targets = [EvaluationTarget.load(folder, corpus) for folder in folders]
+    targets = targets_of(model, corpus, include_seen=include_seen)
     for target in targets:
         _check_attends(target, corpus)
     tasks = [
@@ -109,6 +111,7 @@ def explain(
         uniform=_uniform(ordered),
         agreement=tuple(agreement(list(folds.values()), seed)),
         entropy=tuple(entropies(list(maps.values()))),
+        reservations=reservations_of(targets),
     )
 
 
@@ -128,7 +131,7 @@ def _check_attends(target: EvaluationTarget, corpus: PreparedCorpus) -> None:
 def _explained(task: _Task) -> _Part:
     """One batch of a fold run's clips, in a process of its own perhaps."""
     corpus = open_prepared(task.corpus)
-    predictor = EvaluationTarget.load(task.folder, corpus).predictor
+    predictor = Predictor.load(task.folder).adapted(corpus)
     rows = [corpus[i] for i in task.rows]
     batch = predictor.preprocessor.batch(rows)
     stacks = {m: predictor.settings.encoder(m).stack_frames for m in batch.sequences}

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from emohop.clips import Modality
 from emohop.documents import Block, Document
+from emohop.evaluation.reservations import Reservation
 from emohop.evaluation.run_files import Interval
 
 
@@ -14,7 +15,7 @@ class Area(Block):
 
     area: float
     interval_95: Interval | None
-    """By a bootstrap over speakers; null where there are not two that are known."""
+    """Over speakers; null where there are not two that are known."""
 
 
 class DeletionCurve(Area):
@@ -83,7 +84,7 @@ class ExplanationResults(Document):
 
     remedy: ClassVar[str] = "run `emohop explain` again"
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     model: str
     fold_runs: int
     clips: int
@@ -97,3 +98,5 @@ class ExplanationResults(Document):
     uniform: Uniform
     agreement: tuple[Agreement, ...]
     entropy: tuple[Entropy, ...]
+    reservations: tuple[Reservation, ...] = ()
+    """What has to be said of these numbers."""

@@ -72,7 +72,9 @@ def export(model: str | Path, out: str | Path, *, int8: bool = False) -> Exporte
             "nothing was written; please report this with the versions of torch and onnxruntime"
         )
     exported = ExportedWith(opset=OPSET, int8=int8, torch=str(torch.__version__))
-    folder.write_exported(content, predictor.config.model_copy(update={"exported": exported}))
+    config = predictor.config.model_copy(update={"exported": exported})
+    learned = predictor.learned if config.learned is not None else None
+    folder.write_exported(content, config, learned)
     return done
 
 

@@ -26,8 +26,8 @@ __all__ = ["Arrays", "Extractor", "Failure", "OnAudio", "OnFrames"]
 OnAudio = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
 """Samples [n] and samples per second of a clip, to samples."""
 Faces = NDArray[np.uint8]
-OnFrames = Callable[[Faces], Faces]
-"""Frames [n, side, side, 3] to frames."""
+OnFrames = Callable[[Clip, Faces], Faces]
+"""Frames [n, side, side, 3] of a clip, to frames."""
 
 
 class Extractor:
@@ -80,7 +80,7 @@ class Extractor:
     ) -> Iterator[tuple[Clip, Arrays | Failure]]:
         """The arrays of clips that share a video file, which is decoded once, in their order.
 
-        `on_sound` and `on_pictures` are given the decoded media, and what they return is what
+        `on_audio` and `on_frames` are given the decoded media, and what they return is what
         features are computed of.
         """
         for clip, parts in self.parts(clips, on_audio, on_frames):
@@ -152,8 +152,9 @@ class Extractor:
             return crops_of(spans, video.frames_per_second, face=self._face)
 
         def prepare(i: int, cropped: Cropped) -> tuple[Any, Arrays]:
-            del i
-            frames = cropped.frames if on_frames is None else on_frames(cropped.frames)
+            frames = cropped.frames
+            if on_frames is not None:
+                frames = on_frames(clips[i], frames)
             return self._watched(frames, cropped.found)
 
         found = self._pending(Modality.VIDEO)

@@ -5,29 +5,42 @@ What comes of it is a folder like any other model's, with a record of the clips 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from emohop.clips import Modality
 from emohop.config import FinetuningSettings
-from emohop.errors import DAMAGED, EmohopError, MissingExtraError, brief
+from emohop.documents import Document
+from emohop.errors import EmohopError, MissingExtraError
 from emohop.features.encoding import device_of
 from emohop.features.language import LanguageEncoder, load_language_encoder
 from emohop.features.pretrained import quiet
 from emohop.features.speech import SpeechEncoder, load_speech_encoder
-from emohop.files import write_text
+from emohop.files import replacing
+from emohop.learned import LEARNED, LearnedClips, LearnedFile
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 RECORD = "emohop.json"
-RECORD_VERSION = 1
 ADAPTABLE = (Modality.AUDIO, Modality.TEXT)
 """The modalities whose encoders can be trained further."""
+
+
+class RecordFile(Document):
+    """`emohop.json` in a finetuned encoder's folder."""
+
+    remedy: ClassVar[str] = "finetune the model again"
+
+    version: Literal[2] = 2
+    corpus: str
+    learned: LearnedFile
+    """The file of hashes of the clips that it has seen."""
+    facts: dict[str, Any]
+    """Where it came from, its fold, settings and scores: for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +48,17 @@ class Record:
     """What an encoder was trained on, and how well it did there. Written last to its folder."""
 
     corpus: str
-    train: tuple[str, ...]
-    """The ids of the clips that it was trained on,"""
-    dev: tuple[str, ...]
-    """and of those that its best epoch was chosen on."""
+    learned: LearnedClips
+    """The clips that it was trained on, and those that its best epoch was chosen on."""
     facts: Mapping[str, Any]
-    """Where it came from, its fold, settings and scores: for people."""
 
     def write(self, folder: Path) -> None:
         """Put it into an encoder's folder."""
-        values = {"version": RECORD_VERSION, **asdict(self)}
-        write_text(folder / RECORD, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+        data = self.learned.to_bytes()
+        with replacing(folder / LEARNED) as file:
+            file.write(data)
+        told = self.learned.described(data)
+        RecordFile(corpus=self.corpus, learned=told, facts=dict(self.facts)).write(folder / RECORD)
 
 
 def read_record(folder: str | Path) -> Record | None:
@@ -56,15 +69,16 @@ def read_record(folder: str | Path) -> Record | None:
     path = Path(folder) / RECORD
     if not path.is_file():
         return None
+    told = RecordFile.read(path)
     try:
-        values = json.loads(path.read_bytes())
-        version = values["version"]
-        if version == RECORD_VERSION:
-            train, dev = (tuple(map(str, values[part])) for part in ("train", "dev"))
-            return Record(str(values["corpus"]), train, dev, dict(values["facts"]))
-    except DAMAGED as error:
-        raise EmohopError(f"{path} is damaged ({brief(error)}): finetune the model again") from None
-    raise EmohopError(f"{path}: format {brief(version)}, this emohop reads {RECORD_VERSION}")
+        learned = LearnedClips.from_bytes((Path(folder) / LEARNED).read_bytes(), told.learned)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise EmohopError(
+            f"{Path(folder) / LEARNED} cannot be used ({reason}), so what the encoder has seen is "
+            "unknown: finetune the model again"
+        ) from None
+    return Record(told.corpus, learned, told.facts)
 
 
 class Adapting:

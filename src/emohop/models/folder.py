@@ -17,6 +17,7 @@ from emohop.clips import Modality
 from emohop.config import ModelSettings
 from emohop.errors import EmohopError, brief
 from emohop.files import replacing, sha256
+from emohop.learned import LEARNED, LearnedClips
 from emohop.model_config import MODEL_CONFIG, InputDims, ModelConfig
 from emohop.models import build
 from emohop.models.onnx_network import OnnxNetwork
@@ -56,6 +57,31 @@ class ModelFolder:
     def exported(self) -> bool:
         """Whether it holds a graph in the place of weights."""
         return self.graph_file.exists()
+
+    @property
+    def learned_file(self) -> Path:
+        """`learned.safetensors`: hashes of the clips that it learned from."""
+        return self.path / LEARNED
+
+    def learned(self, config: ModelConfig) -> LearnedClips:
+        """The clips that the model learned from.
+
+        EmohopError when it does not say, or its file is missing, damaged or another model's.
+        """
+        again = "nothing can test this model: copy its folder anew or train it again"
+        if config.learned is None:
+            raise EmohopError(
+                f"{self.path} does not say which clips it was trained on (a model of an older "
+                "emohop): it predicts, but to test it train it again, or look with --include-seen"
+            )
+        try:
+            return LearnedClips.from_bytes(self.learned_file.read_bytes(), config.learned)
+        except FileNotFoundError:
+            raise EmohopError(
+                f"{self.path} has no {LEARNED}, the hashes of its clips: {again}"
+            ) from None
+        except ValueError as error:
+            raise EmohopError(f"{self.learned_file} cannot be used ({error}): {again}") from None
 
     def config(self) -> ModelConfig:
         """What `model.json` says; EmohopError when it is missing, damaged or of another version."""
@@ -119,10 +145,20 @@ class ModelFolder:
         except FileNotFoundError:
             raise EmohopError(f"{self.path} has no {path.name}") from None
 
-    def write(self, network: nn.Module, config: ModelConfig) -> None:
-        """Put a trained network and its config in place."""
+    def write(
+        self, network: nn.Module, config: ModelConfig, learned: LearnedClips | None = None
+    ) -> None:
+        """Put a trained network, its config and what it learned from in place."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_weights(network)
+        self._write_config(config, learned)
+
+    def _write_config(self, config: ModelConfig, learned: LearnedClips | None) -> None:
+        if learned is not None:
+            data = learned.to_bytes()
+            with replacing(self.learned_file) as file:
+                file.write(data)
+            config = config.model_copy(update={"learned": learned.described(data)})
         config.write(self.config_file)
 
     def write_weights(self, network: nn.Module) -> None:
@@ -140,15 +176,17 @@ class ModelFolder:
             return
         if not self.path.is_dir():
             raise EmohopError(f"{self.path} is a file: give a new folder")
-        if others := {path.name for path in self.path.iterdir()} - {GRAPH, MODEL_CONFIG}:
+        if others := {path.name for path in self.path.iterdir()} - {GRAPH, LEARNED, MODEL_CONFIG}:
             raise EmohopError(f"{self.path} holds {min(others)}: give a new or empty folder")
 
-    def write_exported(self, graph: bytes, config: ModelConfig) -> None:
-        """Put an exported model's graph and config in place."""
+    def write_exported(
+        self, graph: bytes, config: ModelConfig, learned: LearnedClips | None = None
+    ) -> None:
+        """Put an exported model's graph, its config and what it learned from in place."""
         self.path.mkdir(parents=True, exist_ok=True)
         with replacing(self.graph_file) as file:
             file.write(graph)
-        config.write(self.config_file)
+        self._write_config(config, learned)
 
 
 def _dimensions(settings: ModelSettings, sizes: InputDims) -> list[int]:

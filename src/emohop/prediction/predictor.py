@@ -19,10 +19,10 @@ from emohop.config import ModelSettings, VideoFeatures
 from emohop.errors import EmohopError, MediaError, MissingExtraError, brief
 from emohop.evaluation.calibration import apply_temperature
 from emohop.evaluation.results import Predictions
-from emohop.evaluation.splits import Fold, make_folds
 from emohop.features.audio import SAMPLE_RATE_HZ
 from emohop.features.extraction import Extractor
-from emohop.model_config import MODEL_CONFIG, ModelConfig
+from emohop.learned import LearnedClips
+from emohop.model_config import ModelConfig
 from emohop.models.batch import Batch
 from emohop.models.folder import ModelFolder
 from emohop.models.inference import BATCH_SIZE
@@ -36,10 +36,11 @@ from emohop.prediction.inputs import (
     source_of_file,
     source_of_text,
 )
+from emohop.prediction.judging import JudgedRows, all_rows, unseen_rows
 from emohop.prediction.schema import Prediction
 from emohop.prediction.streaming import EVERY_SECONDS, Stream
 from emohop.preprocessor import Preprocessor
-from emohop.scoring import score, score_fold
+from emohop.scoring import score
 from emohop.storage import PreparedCorpus, Row
 
 
@@ -61,6 +62,8 @@ class Predictor:
     """Where pretrained encoders lie here, if not where they lay when the model was trained."""
     device: str = "auto"
     """Of pretrained encoders; the model itself is small and stays on the CPU."""
+    folder: Path | None = None
+    """Where it was loaded from."""
 
     @classmethod
     def load(cls, folder: str | Path) -> Predictor:
@@ -74,7 +77,7 @@ class Predictor:
                 f"{files.config_file} is damaged (preprocessor.vocabulary: {brief(error)}): "
                 f"{config.remedy}"
             ) from None
-        return cls(files.network(config), preprocessor, config)
+        return cls(files.network(config), preprocessor, config, folder=files.path)
 
     @property
     def exported(self) -> bool:
@@ -86,41 +89,46 @@ class Predictor:
         """What dev says the probabilities' logarithms should be divided by; see `calibration`."""
         return self.config.calibration.temperature
 
-    def evaluate(self, corpus: PreparedCorpus) -> Predictions:
+    def evaluate(self, corpus: PreparedCorpus, *, include_seen: bool = False) -> Predictions:
         """Predictions on the clips of a corpus that this model may be judged by.
 
-        On the corpus that it was trained on, those are the dev and test clips of its own fold,
-        and the numbers are those of its run. On any other corpus, every clip is `test`.
-        Raises EmohopError when classes or features differ from the model's, or an encoder was
-        finetuned on clips that would be `test`.
+        On the corpus that it was trained on, however prepared, those are the dev and test clips of
+        its own fold, and the numbers are those of its run. On any other corpus, they are the clips
+        that it has not learned from, as `test`; `judged` says what was left out. With
+        `include_seen` they are all clips, and the scores no test scores.
+        Raises EmohopError when classes or features differ from the model's, nothing unseen is left,
+        or the model does not say what it learned from.
         """
-        fold, preprocessor = self._fold(corpus), self.preprocessor.adapted(corpus)
-        if fold is None:
-            return score(corpus, range(len(corpus)), "test", self.network, preprocessor)
-        return score_fold(corpus, fold, self.network, preprocessor)
+        return self.score(corpus, self.judged(corpus, include_seen=include_seen))
+
+    def score(self, corpus: PreparedCorpus, rows: JudgedRows) -> Predictions:
+        """Predictions of these rows of a corpus."""
+        preprocessor = self.preprocessor.adapted(corpus)
+        test = score(corpus, rows.test, "test", self.network, preprocessor)
+        if not rows.dev:
+            return test
+        return score(corpus, rows.dev, "dev", self.network, preprocessor) + test
 
     def adapted(self, corpus: PreparedCorpus) -> Predictor:
         """The same model for the rows of one corpus; see `Preprocessor.adapted`."""
         return replace(self, preprocessor=self.preprocessor.adapted(corpus))
 
-    def test_rows(self, corpus: PreparedCorpus) -> list[int]:
-        """The rows that `evaluate` calls test."""
-        fold = self._fold(corpus)
-        return list(range(len(corpus))) if fold is None else fold.test.tolist()
-
-    def _fold(self, corpus: PreparedCorpus) -> Fold | None:
-        """The model's own fold of the corpus that it was trained on; None for any other."""
+    def judged(self, corpus: PreparedCorpus, *, include_seen: bool = False) -> JudgedRows:
+        """The rows that `evaluate` scores, and what has to be said of their scores."""
         self.preprocessor.check(corpus)
         if not len(corpus):
             raise EmohopError(f"{corpus.folder} holds no clips")
-        if corpus.manifest.fingerprint != self.config.corpus.fingerprint:
-            _check_unseen(corpus)
-            return None
-        recipe, number = self.config.recipe, self.config.fold
-        folds = make_folds(recipe.protocol, corpus.metadata, recipe.fold_seed, recipe.groups)
-        if number >= len(folds):
-            raise EmohopError(f"this model's {MODEL_CONFIG} names fold {number} of {len(folds)}")
-        return folds[number]
+        if include_seen:
+            known = None if self.folder is None or self.config.learned is None else self.learned
+            return all_rows(self.config, known, corpus)
+        return unseen_rows(self.config, self.learned, corpus)
+
+    @cached_property
+    def learned(self) -> LearnedClips:
+        """The clips that it learned from; EmohopError where its folder does not say."""
+        if self.folder is None:
+            raise EmohopError("a predictor that was not loaded from a folder can test nothing")
+        return ModelFolder(self.folder).learned(self.config)
 
     def __call__(
         self,
@@ -301,13 +309,3 @@ class Predictor:
     def settings(self) -> ModelSettings:
         """The network's settings."""
         return self.config.model
-
-
-def _check_unseen(corpus: PreparedCorpus) -> None:
-    """EmohopError when an encoder of a corpus's features was finetuned on some of its clips."""
-    if seen := corpus.manifest.seen:
-        raise EmohopError(
-            f"an encoder of {corpus.folder} was finetuned on {len(seen)} of its clips, which can "
-            "test no model: evaluate on the corpus that this model was trained on, or on clips "
-            "that the encoder has not seen"
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emohop.preparation.prepare_corpus import PROBLEMS, Preparation, prepare
+from emohop.preparation.prepare_corpus import COPIES, PROBLEMS, Preparation, compare, prepare
 from emohop.preparation.work import Running
 
-__all__ = ["PROBLEMS", "Preparation", "Running", "prepare"]
+__all__ = ["COPIES", "PROBLEMS", "Preparation", "Running", "compare", "prepare"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings, settings_of
@@ -51,17 +49,16 @@ class ClassSet(Block):
 
 
 class PreparationPlan(Document):
-    """`plan.json`: what decides the bytes of the shards."""
+    """`plan.json`: what was asked for."""
 
     remedy: ClassVar[str] = "choose a new folder or delete it"
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     corpus: str
     class_set: ClassSet
     features: Annotated[FeatureSettings, BeforeValidator(settings_of(FeatureSettings))]
-    clips: int
-    clips_sha256: str
-    """Of what is prepared of each clip: its id, label, times, transcript."""
+    reading: dict[str, str | bool] = Field(default_factory=dict)
+    """The options of the corpus's reader."""
 
     def content(self) -> dict[str, Any]:
         """What the plan says, without the version of its file."""
@@ -69,30 +66,33 @@ class PreparationPlan(Document):
 
 
 def make_plan(
-    corpus: str, labels: LabelSet, features: FeatureSettings, clips: Sequence[Clip]
+    corpus: str,
+    labels: LabelSet,
+    features: FeatureSettings,
+    reading: Mapping[str, str | bool] | None = None,
 ) -> PreparationPlan:
-    """What decides the bytes of the shards; a folder is continued only under an equal plan."""
-    facts = [
-        [c.id, c.label, c.start, c.end, c.transcript, c.video and c.video.half, *c.previous_turns]
-        for c in clips
-    ]
+    """What was asked for; a folder is continued only under an equal plan."""
     return PreparationPlan(
         corpus=corpus,
         class_set=ClassSet(name=labels.name, labels=labels.labels, merged=dict(labels.merged)),
         features=features,
-        clips=len(clips),
-        clips_sha256=hashlib.sha256(json.dumps(facts).encode()).hexdigest(),
+        reading=dict(reading or {}),
     )
 
 
 def is_begun(out: Place, where: str, plan: PreparationPlan) -> bool:
-    """Whether `out` holds a run of this plan; EmohopError when it holds something else."""
+    """Whether `out` holds a run of this plan; EmohopError when it holds something else.
+
+    Where every label of a corpus is a class, its classes may have changed with it.
+    """
     files = {name for name in out.names() if not name.startswith(".")}
     if PLAN not in files:
         if files:
             raise EmohopError(f"{where} exists and is not a prepared corpus: choose a new folder")
         return False
-    begun, now = PreparationPlan.parse(out.get(PLAN), f"{where}/{PLAN}").content(), plan.content()
+    begun, now = read_plan(out, where).content(), plan.content()
+    if plan.class_set.name == plan.corpus:
+        begun["class_set"]["labels"] = now["class_set"]["labels"]
     differing = [key for key in now if begun[key] != now[key]]
     if differing:
         what = ", ".join(differing)
@@ -102,7 +102,15 @@ def is_begun(out: Place, where: str, plan: PreparationPlan) -> bool:
     return True
 
 
+def read_plan(out: Place, where: str) -> PreparationPlan:
+    """The plan of what was begun; EmohopError when it is missing or damaged."""
+    try:
+        return PreparationPlan.parse(out.get(PLAN), f"{where}/{PLAN}")
+    except FileNotFoundError:
+        raise EmohopError(f"no {PLAN} in {where}: `emohop prepare` did not write it") from None
+
+
 def begin(out: Place, where: str, plan: PreparationPlan) -> None:
     """Write the plan to `out`, or refuse what holds something else than a run of this plan."""
-    if not is_begun(out, where, plan):
+    if not is_begun(out, where, plan) or read_plan(out, where) != plan:
         out.put(PLAN, plan.to_bytes())

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from emohop import corpora, processes
-from emohop.clips import Clip, Modality
+from emohop.clips import Clip, LabelSet, Modality
 from emohop.config import FeatureSettings
 from emohop.corpora.checks import NO_LABEL
 from emohop.corpora.dialogs import with_turns_before
@@ -23,18 +24,34 @@ from emohop.errors import EmohopError
 from emohop.features.extraction import Extractor
 from emohop.features.trainable import read_record
 from emohop.files import csv_text
-from emohop.preparation.plan import PreparationPlan, begin, cut, is_begun, make_plan
+from emohop.learned import ClipHashes, Part
+from emohop.preparation.plan import PreparationPlan, begin, cut, is_begun, make_plan, read_plan
+from emohop.preparation.sources import (
+    FILES,
+    INPUTS,
+    KEPT,
+    Change,
+    Comparison,
+    Held,
+    Stamp,
+    digest_of,
+    files_table,
+    held_manifest,
+    inputs_of,
+    media_of,
+    name_of,
+)
 from emohop.preparation.work import (
     Job,
     Running,
     Task,
     make_shard,
-    mark_name,
     note_name,
+    shard_file,
     shard_name,
 )
 from emohop.registry.corpora import CORPORA
-from emohop.storage.backends import place
+from emohop.storage.backends import is_url, place
 from emohop.storage.locks import locked
 from emohop.storage.manifest import (
     INDEX,
@@ -45,12 +62,13 @@ from emohop.storage.manifest import (
     fingerprint,
     read_manifest,
 )
-from emohop.storage.shards import ClipProblem, ShardNote
-from emohop.storage.verification import intact_note
+from emohop.storage.shards import ClipProblem, ShardNote, metadata_of
 
-__all__ = ["PROBLEMS", "Preparation", "Running", "prepare"]
+__all__ = ["COPIES", "PROBLEMS", "Preparation", "Running", "compare", "prepare"]
 
 PROBLEMS = "problems.csv"
+COPIES = "copies.csv"
+"""Clips that hold the same recording as another one, where there are any."""
 FEW_PROBLEMS = 0.05
 """The share of clips that may be left out without being asked."""
 CRASHES = 100
@@ -67,6 +85,10 @@ class Preparation:
     """Clips read in this call; 0 when everything was there."""
     repaired: tuple[str, ...] = ()
     """Shards of a finished corpus that were damaged or missing, and are whole again."""
+    changes: tuple[Change, ...] = ()
+    """What had changed since the corpus was prepared, and is as it is now."""
+    copies: tuple[tuple[str, str], ...] = ()
+    """Clips that hold the same recording as another one, and that one."""
 
 
 def prepare(
@@ -81,6 +103,7 @@ def prepare(
     strict: bool = False,
     allow_failures: bool = False,
     retry: bool = False,
+    verify: bool = False,
     running: Running | None = None,
     progress: processes.Progress | None = None,
     **reading: Any,
@@ -91,10 +114,13 @@ def prepare(
     `labels` (default: the corpus's first; else a shipped map or a YAML file) are counted and left
     out. Clips that cannot be read are listed in `problems.csv`; `strict` stops at the first one,
     and more than FEW_PROBLEMS of them must be accepted by `allow_failures`. `retry` reads those of
-    an earlier call again. A finished corpus is verified, and what is damaged made again. `running`
-    says where pretrained encoders run. `reading` goes to the corpus reader.
-    Raises EmohopError when nothing can be read, `out` was begun with other settings, or another
-    process works on it.
+    an earlier call again. A finished corpus is verified, and what is damaged made again; it is
+    brought up to date with its source: other metadata are written, and clips whose media or words
+    changed are computed again (a file's size and time tell; its content where only the time
+    differs, or always to `verify`). `running` says where pretrained encoders run. `reading` goes to
+    the corpus reader.
+    Raises EmohopError when nothing can be read, `out` was begun with other settings, many of its
+    clips are gone from `source`, or another process works on it.
 
     Example:
         >>> settings = emohop.FeatureSettings(video=None, prosody=False)
@@ -104,6 +130,7 @@ def prepare(
     """
     processes.check_engine(engine)
     settings = features or FeatureSettings()
+    _check_apart(Path(source), out)
     work = _settle(
         corpus, Path(source), out, settings, labels, running or Running(), strict, reading
     )
@@ -116,30 +143,64 @@ def prepare(
         begin(to, work.where, work.plan)
         to.sweep()
         finished = MANIFEST in to.names()
-        notes, damaged = _verified(work) if finished else (_notes(work), ())
-        if retry:
-            notes = {number: note for number, note in notes.items() if not note.problems}
-        missing = [number for number in range(len(work.groups)) if number not in notes]
-        if missing:
-            if finished:
-                _reopen(work, notes)
-            todo, done = sum(len(work.groups[n]) for n in missing), 0
-            tasks = [Task(work.job, number, tuple(work.groups[number])) for number in missing]
-            for _, count in processes.run(make_shard, tasks, jobs, engine, CRASHES):
-                done += count
-                if progress is not None:
-                    progress(done, todo)
+        update = _update(work, verify=verify, retry=retry, allow_failures=allow_failures)
+        notes: Mapping[int, ShardNote] = update.staying
+        computed = 0
+        if update.needed or not finished:
             notes = _notes(work)
-        problems = [problem for number in sorted(notes) for problem in notes[number].problems]
-        if missing or not finished:
-            _finish(work, notes, problems, allow_failures)
+            if retry and not finished:
+                notes = {number: note for number, note in notes.items() if not note.problems}
+            missing = [number for number in range(len(work.groups)) if number not in notes]
+            tasks = [_task(work, number, update) for number in missing]
+            todo = sum(len(task.clips) - len(task.kept) for task in tasks)
+            for _, count in processes.run(make_shard, tasks, jobs, engine, CRASHES):
+                computed += count
+                if progress is not None and todo:
+                    progress(computed, todo)
+            notes = _notes(work)
+            _finish(work, notes, update.stamps, allow_failures)
+        elif update.stamps != update.before:
+            to.put(FILES, files_table(update.stamps))
         _tidy(work)
         manifest = read_manifest(work.where)
-    computed = sum(len(work.groups[number]) for number in missing)
-    return Preparation(manifest, tuple(problems), computed, damaged)
+    problems = tuple(problem for number in sorted(notes) for problem in notes[number].problems)
+    copies = _copies(notes)
+    return Preparation(manifest, problems, computed, update.damaged, update.changes, copies)
 
 
-@dataclass(frozen=True, slots=True)
+def compare(prepared: str | Path, source: str | Path, *, verify: bool = False) -> list[Change]:
+    """What has changed in a corpus's folder since it was prepared. Nothing is written.
+
+    Media are compared by size and time, and by content where only the time differs, or always to
+    `verify`. Raises EmohopError when `prepared` is not what `prepare` wrote and finished.
+    """
+    to, where = place(prepared), str(prepared)
+    manifest, plan = read_manifest(prepared), read_plan(to, where)
+    labels = LabelSet(plan.class_set.name, plan.class_set.labels, plan.class_set.merged)
+    everything = corpora.read(plan.corpus, Path(source).absolute(), **plan.reading)
+    if plan.features.turns_before:
+        everything = with_turns_before(everything, plan.features.turns_before)
+    if labels.name == plan.corpus:  # every label is a class, new ones included
+        labels = corpora.class_set(plan.corpus, None, everything)
+    now = Comparison(
+        clips=[clip for clip in everything if labels.class_of(clip.label) is not None],
+        present=frozenset(clip.id for clip in everything),
+        labels=labels,
+        features=plan.features,
+        source=Path(source).absolute(),
+        encoders=_encoders(Extractor(plan.features)) if manifest.encoders else {},
+    )
+    difference, _ = now.difference(Held.read(to, manifest), verify=verify)
+    return list(difference.changes)
+
+
+def _encoders(extractor: Extractor) -> dict[str, str]:
+    """The fingerprints of pretrained encoders by modality."""
+    found = extractor.encoders.items()
+    return {m.value: encoder.fingerprint for m, encoder in found if encoder.fingerprint}
+
+
+@dataclass(frozen=True)
 class _Work:
     """What a call is about: how shards are made, which clips in which, and where to."""
 
@@ -148,6 +209,121 @@ class _Work:
     plan: PreparationPlan
     groups: Sequence[Sequence[Clip]]
     dropped: Mapping[str, int]
+    present: frozenset[str]
+    """The ids of all clips of the source, those outside the class set included."""
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips of the class set."""
+        return [clip for group in self.groups for clip in group]
+
+    @cached_property
+    def digests(self) -> list[str]:
+        """What decides each shard: settings, metadata, and what its features are made of."""
+        job = self.job
+        stamps: dict[Path, Stamp] = {}
+        for clip in self.clips:
+            for path in media_of(clip, job.features).values():
+                if path not in stamps:
+                    stamps[path] = Stamp.of(path)
+        every = [asdict(job.labels), job.features.model_dump(mode="json"), dict(job.rated)]
+        encoders = {m.value: e.fingerprint for m, e in job.extractor.encoders.items()}
+        return [
+            digest_of([*every, encoders, *(self._told(clip, stamps) for clip in group)])
+            for group in self.groups
+        ]
+
+    def _told(self, clip: Clip, stamps: Mapping[Path, Stamp]) -> list[Any]:
+        job = self.job
+        files = [astuple(stamps[path]) for path in media_of(clip, job.features).values()]
+        inputs = inputs_of(clip, job.features, job.source)
+        return [metadata_of(clip, job.labels), inputs, files]
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    """What has to be done to a corpus that was prepared before."""
+
+    changes: tuple[Change, ...] = ()
+    damaged: tuple[str, ...] = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Clips whose features stay, and the file that holds them."""
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    """Of the media files that stay."""
+    before: Mapping[str, Stamp] = field(default_factory=dict)
+    staying: Mapping[int, ShardNote] = field(default_factory=dict)
+    """The shards that stay as they are."""
+    needed: bool = False
+
+
+def _update(work: _Work, *, verify: bool, retry: bool, allow_failures: bool) -> _Update:
+    """Compare what is prepared with the source, and lay shards with rows to keep aside.
+
+    The shards that stay as they are get their notes. EmohopError when too many clips are gone.
+    """
+    to = work.job.out
+    manifest = held_manifest(to, work.where)
+    if manifest is None:
+        return _Update()
+    held = Held.read(to, manifest)
+    job = work.job
+    encoders = _encoders(job.extractor) if manifest.encoders else {}
+    now = Comparison(work.clips, work.present, job.labels, job.features, job.source, encoders)
+    difference, stamps = now.difference(held, verify=verify, retry=retry)
+    lost = difference.lost
+    if len(lost) > FEW_PROBLEMS * len(held.rows) and not allow_failures:
+        raise EmohopError(
+            f"{len(lost)} of the {len(held.rows)} clips in {work.where} are no longer in "
+            f"{job.source}, {lost[0]} first: is it whole, and the folder that was prepared? "
+            "Choose a new folder, or say --allow-failures to leave them out"
+        )
+    stale = difference.again | difference.touched
+    shards, stay = held.shards_of(), {}
+    for number, group in enumerate(work.groups):
+        ids = [clip.id for clip in group]
+        file = shards.get(frozenset(ids))
+        if file is not None and not stale & set(ids):
+            order = [id_ for id_ in ids if id_ in held.rows]
+            if file == shard_file(number) and order == list(held.notes[file].ids):
+                stay[number] = held.notes[file]
+    needed = len(stay) < len(work.groups) or bool(difference.changes) or bool(held.damaged)
+    if not needed and MANIFEST in to.names():
+        return _Update(stamps=stamps, before=held.stamps, staying=stay)
+    kept = {id_: place for id_, place in held.places.items() if id_ not in difference.again}
+    staying = {shard_file(number) for number in stay}
+    for file in {*kept.values()}:
+        name = file.rpartition("/")[2]
+        if name not in staying and file.startswith(f"{SHARDS}/"):
+            to.move(file, f"{KEPT}/{name}")
+    for number, note in stay.items():
+        to.put(note_name(number), replace(note, digest=work.digests[number]).to_json())
+    if MANIFEST in to.names():
+        to.move(MANIFEST, f"{KEPT}/{MANIFEST}")
+    kept = {
+        id_: place if place.rpartition("/")[2] in staying else f"{KEPT}/{place.rpartition('/')[2]}"
+        for id_, place in kept.items()
+    }
+    return _Update(difference.changes, held.damaged, kept, stamps, held.stamps, stay, needed=True)
+
+
+def _task(work: _Work, number: int, update: _Update) -> Task:
+    clips = tuple(work.groups[number])
+    kept = {clip.id: update.kept[clip.id] for clip in clips if clip.id in update.kept}
+    return Task(work.job, number, clips, work.digests[number], kept)
+
+
+def _check_apart(source: Path, out: str | Path) -> None:
+    """EmohopError where a prepared corpus would lie in the corpus's folder, or around it."""
+    if is_url(out):
+        return
+    here, there = source.resolve(), Path(out).resolve()
+    if here.is_dir() and (there == here or here in there.parents):
+        raise EmohopError(
+            f"{out} lies in the corpus's folder {source}, which is only read: choose a folder "
+            "outside of it"
+        )
+    if there in here.parents:
+        raise EmohopError(f"{out} holds the corpus's folder {source}: choose a folder beside it")
 
 
 def _settle(
@@ -184,9 +360,10 @@ def _settle(
     return _Work(
         job=job,
         where=str(out),
-        plan=make_plan(corpus, label_set, features, clips),
+        plan=make_plan(corpus, label_set, features, reading),
         groups=cut(clips),
         dropped=Counter(label or NO_LABEL for label in others),
+        present=frozenset(clip.id for clip in everything),
     )
 
 
@@ -210,47 +387,30 @@ def _check_whole(work: _Work) -> None:
 
 
 def _notes(work: _Work) -> dict[int, ShardNote]:
-    """The finished shards of a run that is under way; a note that is damaged does not count."""
+    """The finished shards of a run that is under way, made of what is there now.
+
+    A note that is damaged does not count.
+    """
     there = _work_files(work)
     notes = {}
     for number in range(len(work.groups)):
         if shard_name(number) in there and note_name(number) in there:
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                notes[number] = ShardNote.from_json(work.job.out.get(note_name(number)))
+                note = ShardNote.from_json(work.job.out.get(note_name(number)))
+                if note.digest == work.digests[number]:
+                    notes[number] = note
     return notes
-
-
-def _verified(work: _Work) -> tuple[dict[int, ShardNote], tuple[str, ...]]:
-    """The shards of a finished corpus that are as written, and the names of the others."""
-    manifest = read_manifest(work.where)
-    notes, damaged = {}, []
-    for number, shard in enumerate(manifest.shards):
-        note = intact_note(work.job.out, shard)
-        if note is None:
-            damaged.append(shard.file)
-        else:
-            notes[number] = note
-    return notes, tuple(damaged)
-
-
-def _reopen(work: _Work, notes: Mapping[int, ShardNote]) -> None:
-    """Make a finished corpus an unfinished one again, in which the shards of `notes` are done."""
-    for number in range(len(work.groups)):
-        if number in notes:
-            work.job.out.put(note_name(number), notes[number].to_json())
-        else:
-            work.job.out.delete(note_name(number))
-    work.job.out.delete(MANIFEST)
 
 
 def _finish(
     work: _Work,
     notes: Mapping[int, ShardNote],
-    problems: Sequence[ClipProblem],
+    stamps: Mapping[str, Stamp],
     allow_failures: bool,
 ) -> None:
     """Write the tables, then the manifest; refuse a corpus that lost too many clips, or all."""
     job = work.job
+    problems = [problem for number in sorted(notes) for problem in notes[number].problems]
     lines = [(p.id, p.path, p.stage, p.reason) for p in problems]
     job.out.put(PROBLEMS, csv_text(("id", "path", "stage", "reason"), lines).encode())
     found = sum((Counter(note.labels) for note in notes.values()), Counter[str]())
@@ -266,13 +426,15 @@ def _finish(
             f"{problems[0].id} first: {problems[0].reason}. See {work.where}/{PROBLEMS}; mend them "
             "and say --retry, or say --allow-failures to go on without them"
         )
-    names = map(shard_name, range(len(work.groups)))
-    files = [name.removeprefix(f"{SHARDS}/") for name in names]
+    files = [shard_file(number) for number in range(len(work.groups))]
     shards = tuple(
         Shard(file=f, clips=len(notes[n].ids), sha256=notes[n].sha256) for n, f in enumerate(files)
     )
-    index = [(id_, file) for n, file in enumerate(files) for id_ in notes[n].ids]
-    job.out.put(INDEX, csv_text(("id", "shard"), index).encode())
+    _write_sources(work, notes, stamps)
+    copies = _copies(notes)
+    job.out.delete(COPIES)
+    if copies:
+        job.out.put(COPIES, csv_text(("id", "same_as"), copies).encode())
     encoders = job.extractor.encoders.items()
     manifest = Manifest(
         corpus=work.plan.corpus,
@@ -281,36 +443,89 @@ def _finish(
         features=job.features,
         sizes=job.sizes,
         layers={m.value: encoder.layers for m, encoder in encoders if encoder.layers > 1},
-        encoders={m.value: encoder.fingerprint for m, encoder in encoders if encoder.fingerprint},
-        adapted=_adapted(work.plan.corpus, job.extractor, [id_ for id_, _ in index]),
+        encoders=_encoders(job.extractor),
+        adapted=_adapted(job.extractor, *_hashes(work.plan.corpus, notes)),
         label_counts={label: found[label] for label in job.labels.labels},
         dropped=dict(sorted(work.dropped.items())),
         problems=len(problems),
+        copies=len(copies),
         shards=shards,
         fingerprint=fingerprint(work.plan.content(), shards),
+        reading=work.plan.reading,
     )
     job.out.put(MANIFEST, manifest.to_bytes())
 
 
-def _adapted(corpus: str, extractor: Extractor, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _write_sources(
+    work: _Work, notes: Mapping[int, ShardNote], stamps: Mapping[str, Stamp]
+) -> None:
+    """`index.csv` and `files.csv`: each clip's shard, and what it was made of."""
+    job, lines = work.job, []
+    for number, group in enumerate(work.groups):
+        there = set(notes[number].ids)
+        for clip in group:
+            inputs = inputs_of(clip, job.features, job.source)
+            shard = shard_file(number) if clip.id in there else ""
+            lines.append((clip.id, shard, *(inputs[name] for name in INPUTS)))
+    job.out.put(INDEX, csv_text(("id", "shard", *INPUTS), lines).encode())
+    used = {
+        name_of(path, job.source)
+        for clip in work.clips
+        for path in media_of(clip, job.features).values()
+    }
+    read = {name: Stamp(*told) for note in notes.values() for name, told in note.stamps.items()}
+    found = {name: stamp for name, stamp in {**stamps, **read}.items() if name in used}
+    job.out.put(FILES, files_table(found))
+
+
+def _copies(notes: Mapping[int, ShardNote]) -> tuple[tuple[str, str], ...]:
+    """Clips that hold the same recording as an earlier one, and that one."""
+    first: dict[int, str] = {}
+    copies = []
+    for number in sorted(notes):
+        for id_, content in zip(notes[number].ids, notes[number].contents, strict=True):
+            if content.recording is not None:
+                same = first.setdefault(content.recording, id_)
+                if same != id_:
+                    copies.append((id_, same))
+    return tuple(copies)
+
+
+def _hashes(corpus: str, notes: Mapping[int, ShardNote]) -> tuple[list[str], ClipHashes]:
+    """The ids of all clips, and what they hold."""
+    ids = [id_ for number in sorted(notes) for id_ in notes[number].ids]
+    contents = [content for number in sorted(notes) for content in notes[number].contents]
+    speakers = [speaker for number in sorted(notes) for speaker in notes[number].speakers]
+    return ids, ClipHashes.of(corpus, ids, speakers, contents)
+
+
+def _adapted(
+    extractor: Extractor, ids: Sequence[str], clips: ClipHashes
+) -> dict[str, tuple[str, ...]]:
     """By modality, which of these clips its encoder was finetuned on, or chosen by."""
     found = {}
     for modality, encoder in extractor.encoders.items():
         record = None if encoder.pretrained is None else read_record(encoder.pretrained.source)
-        if record is not None and record.corpus == corpus:
-            seen = {*record.train, *record.dev}
-            found[modality.value] = tuple(id_ for id_ in ids if id_ in seen)
+        if record is not None:
+            parts = record.learned.find(clips)
+            seen = tuple(
+                id_ for id_, part in zip(ids, parts, strict=True) if part in (Part.TRAIN, Part.DEV)
+            )
+            if seen:
+                found[modality.value] = seen
     return found
 
 
 def _tidy(work: _Work) -> None:
     """Delete what only a run under way needs, and what killed processes left half written."""
-    work.job.out.sweep()
-    there = _work_files(work)
-    for number in range(len(work.groups)):
-        for name in (note_name(number), mark_name(number)):
-            if name in there:
-                work.job.out.delete(name)
+    to = work.job.out
+    to.sweep()
+    wanted = {shard_name(number) for number in range(len(work.groups))}
+    for name in _work_files(work) - wanted:
+        to.delete(name)
+    for name in to.names(KEPT):
+        to.delete(f"{KEPT}/{name}")
+    to.delete_folder(KEPT)
 
 
 def _work_files(work: _Work) -> set[str]:

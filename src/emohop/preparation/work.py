@@ -7,23 +7,28 @@ a problem. Marks count within one call only, so that a run that was stopped accu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
+from emohop.content import Content, hash_array, hash_samples, hash_transcript
 from emohop.corpora.votes import vote_shares
 from emohop.errors import EmohopError
 from emohop.features.arrays import ARRAYS, Arrays
 from emohop.features.extraction import Extractor, Failure
+from emohop.preparation.sources import Stamp, media_of, name_of
 from emohop.storage.backends import Place
 from emohop.storage.manifest import SHARDS
+from emohop.storage.reader import read_rows
 from emohop.storage.shards import RATERS, ClipProblem, shard_bytes
 
 _HALF_LIMIT = float(np.finfo(np.float16).max)
@@ -72,11 +77,20 @@ class Task:
     job: Job
     number: int
     clips: tuple[Clip, ...]
+    digest: str = ""
+    """Of all that it is made of."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Clips whose features are there already, and the file that holds them."""
+
+
+def shard_file(number: int) -> str:
+    """The name of a shard's Arrow file."""
+    return f"{number:05d}.arrow"
 
 
 def shard_name(number: int) -> str:
-    """A shard's Arrow file."""
-    return f"{SHARDS}/{number:05d}.arrow"
+    """With the folder that it is in."""
+    return f"{SHARDS}/{shard_file(number)}"
 
 
 def note_name(number: int) -> str:
@@ -96,14 +110,26 @@ def extractor_of(features: FeatureSettings, running: Running) -> Extractor:
 
 
 def make_shard(task: Task) -> int:
-    """Compute and write a shard and its note; returns its number of clips.
+    """Compute and write a shard and its note; returns how many clips were computed.
 
     EmohopError when the corpus's folder has gone, or for the first problem where it is `strict`.
     """
     job, mark = task.job, _Mark.leave(task)
+    kept = _kept(task)
+    fresh = [clip for clip in task.clips if clip.id not in kept]
+    stamps = _stamps(job, fresh)
+    contents = {id_: content for id_, (content, _) in kept.items()}
+    heard: dict[str, int | None] = {}
+    seen: dict[str, int | None] = {}
     rows: list[tuple[Clip, Arrays]] = []
     problems: list[ClipProblem] = []
-    for clip, result in _results(task, mark):
+    for clip, result in _results(task, mark, kept, _Hashing(heard, seen)):
+        before = contents.get(clip.id, Content())
+        contents[clip.id] = Content(
+            heard.get(clip.id, before.audio),
+            hash_transcript(clip.transcript),
+            seen.get(clip.id, before.video),
+        )
         if isinstance(result, Failure):
             _check_source(job)
             problem = ClipProblem(clip.id, _path(clip, result.stage), result.stage, result.reason)
@@ -112,35 +138,82 @@ def make_shard(task: Task) -> int:
             problems.append(problem)
         else:
             rows.append((clip, result))
-    data, note = shard_bytes(rows, job.labels, job.features, job.sizes, problems)
+    data, note = shard_bytes(rows, job.labels, job.features, job.sizes, problems, contents)
+    note = replace(note, digest=task.digest, stamps=stamps)
     job.out.put(shard_name(task.number), data)
     job.out.put(note_name(task.number), note.to_json())
     job.out.delete(mark_name(task.number))
-    return len(task.clips)
+    return len(fresh)
 
 
-def _results(task: Task, mark: _Mark) -> Iterator[tuple[Clip, Arrays | Failure]]:
+_Rows = Mapping[str, tuple[Content, Arrays]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashing:
+    """Notes what is decoded of each clip, on its way to the features."""
+
+    heard: dict[str, int | None]
+    seen: dict[str, int | None]
+
+    def audio(self, clip: Clip, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """As `OnAudio`."""
+        self.heard[clip.id] = hash_samples(samples, rate)
+        return samples
+
+    def frames(self, clip: Clip, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """As `OnFrames`."""
+        self.seen[clip.id] = hash_array(frames)
+        return frames
+
+
+def _kept(task: Task) -> _Rows:
+    """The rows of the clips whose features are there already; those of a lost file are not."""
+    rows: dict[str, tuple[Content, Arrays]] = {}
+    for file in dict.fromkeys(task.kept.values()):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            found = read_rows(task.job.out.get(file))
+            rows |= {id_: row for id_, row in found.items() if task.kept.get(id_) == file}
+    return rows
+
+
+def _stamps(job: Job, clips: Sequence[Clip]) -> dict[str, tuple[int, int, str]]:
+    """The media files of clips, before they are decoded."""
+    files = {path for clip in clips for path in media_of(clip, job.features).values()}
+    found = {name_of(path, job.source): Stamp.read(path) for path in sorted(files)}
+    return {name: (s.size, s.time_ns, s.blake2b) for name, s in found.items()}
+
+
+def _results(
+    task: Task, mark: _Mark, kept: _Rows, hashing: _Hashing
+) -> Iterator[tuple[Clip, Arrays | Failure]]:
+    """The arrays of every clip, in their order, those that are kept among them."""
     job = task.job
+    clips = [clip for clip in task.clips if clip.id not in kept]
+    fresh: Iterator[tuple[Clip, Arrays | Failure]]
     if mark.attempt == 0:
-        results: Iterable[tuple[Clip, Arrays | Failure]] = job.extractor.extract(task.clips)
+        fresh = job.extractor.extract(clips, hashing.audio, hashing.frames)
     else:
-        results = _one_by_one(task, mark)
-    for clip, result in results:
+        fresh = _one_by_one(task, clips, mark, hashing)
+    for clip in task.clips:
+        result = kept[clip.id][1] if clip.id in kept else next(fresh)[1]
         if isinstance(result, Failure):
             yield clip, result
             continue
         if job.rated:
-            result = {**result, RATERS: vote_shares(clip, job.rated, job.labels)}  # noqa: PLW2901
+            result = {**result, RATERS: vote_shares(clip, job.rated, job.labels)}
         yield clip, result if job.features.precision == "float32" else _fitting(result)
 
 
-def _one_by_one(task: Task, mark: _Mark) -> Iterator[tuple[Clip, Arrays | Failure]]:
-    for clip in task.clips:
+def _one_by_one(
+    task: Task, clips: Sequence[Clip], mark: _Mark, hashing: _Hashing
+) -> Iterator[tuple[Clip, Arrays | Failure]]:
+    for clip in clips:
         if clip.id in mark.fatal:
             yield clip, Failure("process", _DIED)
             continue
         mark.at(task, clip.id)
-        yield from task.job.extractor.extract([clip])
+        yield from task.job.extractor.extract([clip], hashing.audio, hashing.frames)
 
 
 def _fitting(arrays: Arrays) -> Arrays | Failure:

@@ -28,6 +28,7 @@ from emohop.robustness.targets import (
     encoded,
     entry_of,
     models_of,
+    reservations_of,
     scored,
     targets_of,
 )
@@ -45,44 +46,56 @@ def evaluate_damaged(
     source: str | Path | None = None,
     out: str | Path | None = None,
     jobs: int = 1,
+    include_seen: bool = False,
     done: Done | None = None,
     progress: processes.Progress | None = None,
 ) -> RobustnessResults:
     """Score a model, or all fold runs of a run, under each condition; what `robustness.json` holds.
 
-    `model` is a model folder or a run folder. Each fold run is scored on its own test part (on all
-    clips of a corpus that it was not trained on), and the predictions of all are pooled.
+    `model` is a model folder or a run folder. Each fold run is scored on its own test part (of
+    another corpus, on the clips that it has not learned from; on all, to `include_seen`), and the
+    predictions of all are pooled.
     `source` is the corpus's folder, for damage to audio and video. `out`, or the run's own
     `robustness.json`, is written after each condition; what stands there of the same models and
     clips is kept. EmohopError for what the models or the corpus do not have.
     """
     folders = models_of(Path(model))
     path = Path(out) if out is not None else _place(Path(model))
-    targets = targets_of(model, corpus)
+    targets = targets_of(model, corpus, include_seen=include_seen)
     _check(targets, conditions, source)
-    fingerprint = fingerprint_of(folders, corpus)
+    clips = sum(len(target.rows) for target in targets)
+    fingerprint = fingerprint_of(folders, corpus, targets)
     known = _known(path, fingerprint)
-    media = None
+    media, origin = None, ""
     if source is not None and any(condition.needs_media for condition in conditions):
         prosody = any(target.predictor.preprocessor.sizes.prosody for target in targets)
         media = CorruptedMedia.of(corpus, Path(source), prosody=prosody)
-    clips = sum(len(target.rows) for target in targets)
+        origin = media.fingerprint()
+    said = reservations_of(targets)
     entries: dict[str, ConditionScores] = {}
     for condition in conditions:
         name = str(condition)
         entry = known.get(name)
+        if entry is not None and condition.needs_media and entry.source != origin:
+            entry = None  # of another source, which may hold other recordings
         if entry is None:
             entry = _score(targets, condition, corpus, media, jobs, progress)
+            if condition.needs_media:
+                entry = entry.model_copy(update={"source": origin})
         entries[name] = entry
         if path is not None:
             everything = tuple({**known, **entries}.values())
-            RobustnessResults(fingerprint=fingerprint, clips=clips, conditions=everything).write(
-                path
-            )
+            RobustnessResults(
+                fingerprint=fingerprint, clips=clips, conditions=everything, reservations=said
+            ).write(path)
         if done is not None:
             done(entry)
-    conditions_scored = tuple(entries.values())
-    return RobustnessResults(fingerprint=fingerprint, clips=clips, conditions=conditions_scored)
+    return RobustnessResults(
+        fingerprint=fingerprint,
+        clips=clips,
+        conditions=tuple(entries.values()),
+        reservations=said,
+    )
 
 
 def modalities_of(model: str | Path) -> tuple[Modality, ...]:
@@ -118,9 +131,13 @@ def _check(
             )
 
 
-def fingerprint_of(folders: Sequence[Path], corpus: PreparedCorpus) -> str:
-    """What the numbers depend on: the clips, their features and the weights or graphs."""
-    parts = [corpus.manifest.fingerprint, *(ModelFolder(path).fingerprint() for path in folders)]
+def fingerprint_of(
+    folders: Sequence[Path], corpus: PreparedCorpus, targets: Sequence[EvaluationTarget]
+) -> str:
+    """What the numbers depend on: the clips, their features, the weights or graphs, the rows."""
+    weights = [ModelFolder(path).fingerprint() for path in folders]
+    rows = [",".join(map(str, target.rows)) for target in targets]
+    parts = [corpus.manifest.fingerprint, *weights, *rows]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ from emohop.clips import Modality
 from emohop.config import FeatureSettings, TextFeatures
 from emohop.errors import EmohopError
 from emohop.evaluation.metrics import SCORES, metrics
+from emohop.evaluation.reservations import Reservation
 from emohop.evaluation.run_files import Interval
 from emohop.evaluation.run_folder import RunFolder
 from emohop.evaluation.runs import read_runs
@@ -35,13 +36,17 @@ class EvaluationTarget:
 
     predictor: Predictor
     rows: tuple[int, ...]
+    reservations: tuple[Reservation, ...] = ()
+    """What has to be said of scores on these rows."""
 
     @classmethod
-    def load(cls, folder: Path, corpus: PreparedCorpus) -> EvaluationTarget:
-        """A model folder; EmohopError unless the corpus fits it."""
+    def load(
+        cls, folder: Path, corpus: PreparedCorpus, *, include_seen: bool = False
+    ) -> EvaluationTarget:
+        """A model folder; EmohopError unless the corpus fits it and holds clips to test it."""
         predictor = Predictor.load(folder)
-        rows = tuple(predictor.test_rows(corpus))  # which checks that it fits
-        return cls(predictor.adapted(corpus), rows)
+        judged = predictor.judged(corpus, include_seen=include_seen)  # which checks that it fits
+        return cls(predictor.adapted(corpus), judged.test, judged.reservations)
 
 
 def models_of(model: Path) -> list[Path]:
@@ -52,9 +57,20 @@ def models_of(model: Path) -> list[Path]:
     return [fold_run.files.model_folder for fold_run in run.fold_runs]
 
 
-def targets_of(model: str | Path, corpus: PreparedCorpus) -> list[EvaluationTarget]:
+def targets_of(
+    model: str | Path, corpus: PreparedCorpus, *, include_seen: bool = False
+) -> list[EvaluationTarget]:
     """A model, or every fold run of a run, with the rows of a corpus that it is judged by."""
-    return [EvaluationTarget.load(folder, corpus) for folder in models_of(Path(model))]
+    return [
+        EvaluationTarget.load(folder, corpus, include_seen=include_seen)
+        for folder in models_of(Path(model))
+    ]
+
+
+def reservations_of(targets: Sequence[EvaluationTarget]) -> tuple[Reservation, ...]:
+    """What has to be said of the scores of all, each thing once."""
+    said = {one.text: one for target in targets for one in target.reservations}
+    return tuple(said.values())
 
 
 def scored(target: EvaluationTarget, rows: Iterable[Row]) -> NDArray[np.float32]:

@@ -26,8 +26,14 @@ class Place(Protocol):
     def names(self, folder: str = "") -> set[str]:
         """The files in a folder, without the folders in it; none where there is no such folder."""
 
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name."""
+
     def delete(self, name: str) -> None:
         """Delete a file, if it is there."""
+
+    def delete_folder(self, name: str) -> None:
+        """Delete an empty folder, if it is there."""
 
     def sweep(self) -> None:
         """Delete what processes that were stopped left half written."""
@@ -67,9 +73,19 @@ class Folder:
             return {entry.name for entry in entries if entry.is_file()}
         return set()
 
+    def move(self, name: str, to: str) -> None:
+        """As in Place."""
+        (self.path / to).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).replace(self.path / to)
+
     def delete(self, name: str) -> None:
         """As in Place."""
         (self.path / name).unlink(missing_ok=True)
+
+    def delete_folder(self, name: str) -> None:
+        """As in Place."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / name).rmdir()
 
     def sweep(self) -> None:
         """As in Place."""
@@ -133,10 +149,20 @@ class Remote:
             return {f["name"].rpartition("/")[2] for f in found if f["type"] == "file"}
         return set()
 
+    def move(self, name: str, to: str) -> None:
+        """As in Place."""
+        self._files.makedirs(f"{self._root}/{to}".rpartition("/")[0], exist_ok=True)
+        self._files.mv(f"{self._root}/{name}", f"{self._root}/{to}")
+
     def delete(self, name: str) -> None:
         """As in Place."""
         with contextlib.suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{name}")
+
+    def delete_folder(self, name: str) -> None:
+        """As in Place; where folders are only names, none is left."""
+        with contextlib.suppress(OSError):
+            self._files.rmdir(f"{self._root}/{name}")
 
     def sweep(self) -> None:
         """As in Place."""

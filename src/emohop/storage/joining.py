@@ -12,6 +12,7 @@ from pathlib import Path
 from emohop.clips import Modality
 from emohop.errors import EmohopError, brief
 from emohop.features.identity import FeatureIdentity
+from emohop.storage.locks import locked
 from emohop.storage.manifest import MANIFEST, Manifest, Part, read_manifest, write_manifest
 from emohop.storage.shards import RATERS
 
@@ -32,6 +33,7 @@ def join(
     parts = tuple(
         Part(
             name=names[i],
+            corpus=manifest.corpus,
             folder=_seen_from(out, everything[i]),
             shards=len(manifest.shards),
             test=i >= len(folders),
@@ -58,6 +60,7 @@ def join(
         label_counts={label: counts[label] for label in first.labels},
         dropped=dict(sorted(dropped.items())),
         problems=sum(manifest.problems for manifest in manifests),
+        copies=sum(manifest.copies for manifest in manifests),
         shards=tuple(shard for manifest in manifests for shard in manifest.shards),
         fingerprint=hashlib.sha256(json.dumps(known).encode()).hexdigest(),
         layers=first.layers,
@@ -65,11 +68,11 @@ def join(
         adapted=_adapted(names, manifests),
         parts=parts,
     )
-    joined = (out / MANIFEST).exists()
-    if joined and not replace and read_manifest(out).fingerprint != manifest.fingerprint:
-        raise EmohopError(f"{out} joins other corpora: choose a new folder")
-    out.mkdir(parents=True, exist_ok=True)
-    write_manifest(out, manifest)
+    with locked(out):
+        joined = (out / MANIFEST).exists()
+        if joined and not replace and read_manifest(out).fingerprint != manifest.fingerprint:
+            raise EmohopError(f"{out} joins other corpora: choose a new folder")
+        write_manifest(out, manifest)
     return manifest
 
 

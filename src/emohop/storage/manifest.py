@@ -58,6 +58,8 @@ class Part(Block):
 
     name: Name
     """Put before its ids, speakers, sessions and dialogs."""
+    corpus: str
+    """The corpus that was prepared."""
     folder: Name
     """Where it lies, seen from the joined corpus's folder."""
     shards: Count
@@ -84,7 +86,7 @@ class Manifest(Document):
     remedy: ClassVar[str] = "run `emohop prepare` again"
     computed: ClassVar[tuple[str, ...]] = ("clips",)
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     corpus: str
     class_set: str
     labels: tuple[str, ...]
@@ -96,9 +98,13 @@ class Manifest(Document):
     dropped: dict[str, Count]
     """Clips outside the class set, by corpus label."""
     problems: Count
+    copies: Count = 0
+    """Clips that hold the same recording as another one; `copies.csv` names them."""
     shards: tuple[Shard, ...]
     fingerprint: str
-    """SHA-256 over the settings and the shards: equal corpora have equal fingerprints."""
+    """SHA-256 over the settings and what is in the shards: equal for equal corpora."""
+    reading: dict[str, str | bool] = Field(default_factory=dict)
+    """The options that the corpus was read with, such as the channel of RAVDESS."""
     word_vectors: VectorFiles | None = None
     """Those that the corpus brings along."""
     layers: dict[str, Annotated[int, Field(ge=1, le=2**40)]] = Field(default_factory=dict)
@@ -142,8 +148,9 @@ class Manifest(Document):
 
 
 def fingerprint(metadata: Mapping[str, Any], shards: Sequence[Shard]) -> str:
-    """SHA-256 of what was asked for and what came out."""
-    text = json.dumps([metadata, [shard.model_dump() for shard in shards]], sort_keys=True)
+    """SHA-256 of what was asked for and what came out, whatever the shards' files are called."""
+    found = [[shard.clips, shard.sha256] for shard in shards]
+    text = json.dumps([metadata, found], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

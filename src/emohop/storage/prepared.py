@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emohop.content import hash_name
 from emohop.errors import EmohopError
+from emohop.learned import ClipHashes
 from emohop.storage.backends import is_url
 from emohop.storage.manifest import SHARDS, Manifest, Part, read_manifest
 from emohop.storage.mmap import Pages, give_back, most_maps
 from emohop.storage.reader import MappedShard, Row
-from emohop.storage.shards import METADATA
+from emohop.storage.shards import CONTENT, METADATA
 from emohop.storage.vectors import read_vectors
 
 
@@ -71,7 +73,13 @@ class PreparedCorpus(Sequence[Row]):
         return PreparedCorpus(self.folder, self.manifest, frozenset(int(row) for row in rows))
 
     def metadata(self, name: str) -> list[Any]:
-        """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays."""
+        """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays.
+
+        `"recording"` is a number that copies of a recording share, None for a clip of words alone.
+        """
+        if name == "recording":
+            audio, video = self.metadata("audio_hash"), self.metadata("video_hash")
+            return [b if a is None else a for a, b in zip(audio, video, strict=True)]
         if name not in METADATA or name == "votes":
             raise EmohopError(f"no fact {name!r}: one of {', '.join(METADATA)}")
         values = []
@@ -80,6 +88,26 @@ class PreparedCorpus(Sequence[Row]):
             values += shard.metadata[name]
             give_back([shard.pages])
         return values
+
+    def hashes(self) -> ClipHashes:
+        """What tells every clip from others, by the names that its own corpus gave it."""
+        if self.visible is not None:
+            raise EmohopError("hashes cannot be read where clips are hidden")
+        columns: dict[str, list[NDArray[np.uint64]]] = {}
+        for number in range(len(self.manifest.shards)):
+            shard, part = self._shard(number), self._part(number)
+            corpus = self.manifest.corpus if part is None else part.corpus
+            for name in ("id", "speaker"):
+                names = shard.table[name].to_pylist()
+                hashes = [0 if one is None else hash_name(corpus, one) for one in names]
+                columns.setdefault(name, []).append(np.array(hashes, np.uint64))
+            for name in CONTENT:
+                found = shard.table[name].fill_null(0).to_numpy()
+                columns.setdefault(name.removesuffix("_hash"), []).append(found)
+            give_back([shard.pages])
+        empty = [np.zeros(0, np.uint64)]
+        kinds = ("id", "audio", "text", "video", "speaker")
+        return ClipHashes(*(np.concatenate(columns.get(kind, empty)) for kind in kinds))
 
     def votes(self) -> list[list[dict[str, Any]]]:
         """Every clip's ratings, as written by the corpus's raters."""
@@ -105,6 +133,10 @@ class PreparedCorpus(Sequence[Row]):
         parts = self.manifest.parts
         return list(zip(accumulate(part.shards for part in parts), parts, strict=True))
 
+    def _part(self, number: int) -> Part | None:
+        """The part of a joined corpus that a shard is of."""
+        return next((part for end, part in self._parts if number < end), None)
+
     @cached_property
     def _ends(self) -> list[int]:
         return list(accumulate(shard.clips for shard in self.manifest.shards))
@@ -118,7 +150,7 @@ class PreparedCorpus(Sequence[Row]):
             visible = None
             if self.visible is not None:
                 visible = {i for i in range(shard.clips) if first + i in self.visible}
-            part = next((p for end, p in self._parts if number < end), None)
+            part = self._part(number)
             folder = self.folder if part is None else self.folder / part.folder
             mapped = MappedShard(folder / SHARDS / shard.file, visible, part)
             if len(mapped) != shard.clips:
@@ -140,4 +172,17 @@ def open_prepared(folder: str | Path) -> PreparedCorpus:
             f"{folder} is not on this machine, where rows are read by memory map: "
             f"emohop fetch {folder} DIR copies it"
         )
-    return PreparedCorpus(Path(folder), read_manifest(Path(folder)))
+    manifest = read_manifest(Path(folder))
+    for part in manifest.parts:
+        _check_part(Path(folder), part)
+    return PreparedCorpus(Path(folder), manifest)
+
+
+def _check_part(folder: Path, part: Part) -> None:
+    """EmohopError unless a part of a joined corpus is what it was when it was joined."""
+    now = read_manifest(folder / part.folder).fingerprint
+    if now != part.fingerprint:
+        raise EmohopError(
+            f"{folder} joins {part.name}, and {folder / part.folder} is another since: join them "
+            "anew, in a new folder"
+        )

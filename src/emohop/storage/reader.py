@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from emohop.clips import Modality
+from emohop.content import Content
 from emohop.errors import EmohopError, brief
 from emohop.features.arrays import ARRAYS, arrays_of
 from emohop.storage.manifest import Part
 from emohop.storage.mmap import map_file
-from emohop.storage.shards import METADATA
+from emohop.storage.shards import CONTENT, METADATA, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,24 @@ class MappedShard:
             end=metadata["end"][i],
             arrays={name: view(i) for name, view in self.arrays.items()},
         )
+
+
+def read_rows(data: bytes) -> dict[str, tuple[Content, dict[str, NDArray[Any]]]]:
+    """What each clip of a shard's bytes holds, and its arrays, by id; ValueError for damage."""
+    try:
+        table = read_table(data)
+        _check(table)
+        views = {n: _views(table[n]) for n in table.schema.names if n not in METADATA}
+        ids, hashes = table["id"].to_pylist(), table.select(list(CONTENT)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(brief(error)) from None
+    return {
+        id_: (
+            Content(*(hashes[i][name] for name in CONTENT)),
+            {name: view(i) for name, view in views.items()},
+        )
+        for i, id_ in enumerate(ids)
+    }
 
 
 @dataclass(frozen=True, slots=True)

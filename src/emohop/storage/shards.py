@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Clip, LabelSet
 from emohop.config import FeatureSettings
+from emohop.content import Content, hash_array, hash_transcript
 from emohop.errors import EmohopError, brief
 from emohop.features.arrays import ARRAYS
 from emohop.files import replacing
@@ -51,7 +52,12 @@ METADATA: dict[str, pa.DataType] = {
     "activation": pa.float64(),
     "dominance": pa.float64(),
     "votes": pa.list_(_VOTE),
+    "audio_hash": pa.uint64(),
+    "text_hash": pa.uint64(),
+    "video_hash": pa.uint64(),
 }
+CONTENT = ("audio_hash", "text_hash", "video_hash")
+"""The columns of `content.Content`, which say what a clip holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,14 @@ class ShardNote:
     labels: Mapping[str, int]
     """Clips of each class."""
     problems: tuple[ClipProblem, ...]
+    contents: tuple[Content, ...] = ()
+    """What each clip holds,"""
+    speakers: tuple[str | None, ...] = ()
+    """and who speaks it."""
+    digest: str = ""
+    """Of what it was made of, while a run is under way."""
+    stamps: Mapping[str, tuple[int, int, str]] = field(default_factory=dict)
+    """The media files that were read for it, each with its size, time and checksum."""
 
     def to_json(self) -> bytes:
         """As a small file beside the shard."""
@@ -104,6 +118,10 @@ class ShardNote:
             ids=tuple(map(str, values["ids"])),
             labels={str(label): int(count) for label, count in values["labels"].items()},
             problems=tuple(ClipProblem(**problem) for problem in values["problems"]),
+            contents=tuple(Content(**content) for content in values["contents"]),
+            speakers=tuple(values["speakers"]),
+            digest=str(values["digest"]),
+            stamps={str(k): (int(a), int(b), str(c)) for k, (a, b, c) in values["stamps"].items()},
         )
 
 
@@ -113,15 +131,20 @@ def shard_bytes(
     features: FeatureSettings,
     sizes: Mapping[str, int],
     problems: Sequence[ClipProblem] = (),
+    contents: Mapping[str, Content] | None = None,
 ) -> tuple[bytes, ShardNote]:
     """Clips and their arrays as one Arrow file; the same input, the same bytes.
 
     The problems of the clips that belong here too but could not be read travel in the schema.
+    `contents` are what clips hold, by id; where nothing was decoded, their arrays are.
     """
     schema = _schema(features, sizes).with_metadata(
         {_PROBLEMS_KEY: json.dumps([asdict(p) for p in problems]).encode()}
     )
-    metadata = [_metadata(clip, labels) for clip, _ in clips]
+    metadata = [
+        _metadata(clip, labels, content_of(clip, arrays) if contents is None else contents[clip.id])
+        for clip, arrays in clips
+    ]
     columns = []
     for column in schema:
         if column.name in METADATA:
@@ -134,8 +157,14 @@ def shard_bytes(
         writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
     data = file.getvalue()
     found = Counter(str(row["label"]) for row in metadata)
-    ids = tuple(clip.id for clip, _ in clips)
-    note = ShardNote(hashlib.sha256(data).hexdigest(), ids, dict(found), tuple(problems))
+    note = ShardNote(
+        sha256=hashlib.sha256(data).hexdigest(),
+        ids=tuple(clip.id for clip, _ in clips),
+        labels=dict(found),
+        problems=tuple(problems),
+        contents=tuple(map(_content, metadata)),
+        speakers=tuple(row["speaker"] for row in metadata),
+    )
     return data, note
 
 
@@ -156,21 +185,61 @@ def write_shard(
 def read_note(data: bytes) -> ShardNote:
     """The note of a shard from its bytes; EmohopError when they are damaged."""
     try:
-        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-        table.validate(full=True)
-        ids, labels = table["id"].to_pylist(), table["label"].to_pylist()
+        table = read_table(data)
+        rows = table.select(["id", "speaker", "label", *CONTENT]).to_pylist()
         listed = json.loads((table.schema.metadata or {}).get(_PROBLEMS_KEY, b"[]"))
         problems = tuple(ClipProblem(**problem) for problem in listed)
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
         reason = brief(error)
         raise EmohopError(f"a shard cannot be read ({reason})") from None
-    return ShardNote(hashlib.sha256(data).hexdigest(), tuple(ids), dict(Counter(labels)), problems)
+    return ShardNote(
+        sha256=hashlib.sha256(data).hexdigest(),
+        ids=tuple(row["id"] for row in rows),
+        labels=dict(Counter(row["label"] for row in rows)),
+        problems=problems,
+        contents=tuple(map(_content, rows)),
+        speakers=tuple(row["speaker"] for row in rows),
+    )
 
 
-def _metadata(clip: Clip, labels: LabelSet) -> dict[str, Any]:
+def read_metadata(data: bytes) -> list[dict[str, Any]]:
+    """The metadata of the rows of a shard whose bytes are as they were written."""
+    rows: list[dict[str, Any]] = read_table(data).select(list(METADATA)).to_pylist()
+    return rows
+
+
+def read_table(data: bytes) -> pa.Table:
+    """The table in a shard's bytes, checked; ArrowException when they are damaged."""
+    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+    table.validate(full=True)
+    return table
+
+
+def _content(row: Mapping[str, Any]) -> Content:
+    return Content(*(row[name] for name in CONTENT))
+
+
+def content_of(clip: Clip, arrays: Mapping[str, NDArray[Any]]) -> Content:
+    """What a clip holds where its media are not at hand: its features stand for them."""
+    text = clip.transcript
+    if text is None and len(arrays.get("text", ())):
+        text = " ".join(arrays["text"].tolist())
+    audio, video = (
+        hash_array(arrays[name]) if name in arrays else None for name in ("audio", "video")
+    )
+    return Content(audio, hash_transcript(text), video)
+
+
+def metadata_of(clip: Clip, labels: LabelSet) -> dict[str, Any]:
+    """The metadata of a clip as a shard has them, but for what it holds."""
     values = {name: getattr(clip, name) for name in METADATA if hasattr(clip, name)}
     values["votes"] = [asdict(vote) for vote in clip.votes]
     return values | {"label": labels.class_of(clip.label), "corpus_label": clip.label}
+
+
+def _metadata(clip: Clip, labels: LabelSet, content: Content) -> dict[str, Any]:
+    hashes = zip(CONTENT, (content.audio, content.text, content.video), strict=True)
+    return metadata_of(clip, labels) | dict(hashes)
 
 
 def _ragged(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from emohop.errors import EmohopError
 from emohop.storage.backends import Place, place
-from emohop.storage.manifest import INDEX, SHARDS, Manifest, Shard, read_manifest
-from emohop.storage.shards import ShardNote, read_note
+from emohop.storage.manifest import INDEX, SHARDS, Manifest, read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,6 @@ def verify(folder: str | Path) -> tuple[Manifest, list[DamagedFile]]:
         names = ", ".join(part.folder for part in manifest.parts)
         raise EmohopError(f"{folder} only joins other corpora: check {names} (seen from there)")
     return manifest, list(_damages(place(folder), manifest))
-
-
-def intact_note(where: Place, shard: Shard) -> ShardNote | None:
-    """What a shard holds, or None where it is missing or not the one that was written."""
-    try:
-        note = read_note(where.get(f"{SHARDS}/{shard.file}"))
-    except (OSError, EmohopError):
-        return None
-    return note if note.sha256 == shard.sha256 else None
 
 
 def _damages(where: Place, manifest: Manifest) -> Iterator[DamagedFile]:
@@ -78,7 +68,8 @@ def _index(where: Place) -> dict[str, list[str]] | None:
         rows = list(csv.DictReader(io.StringIO(where.get(INDEX).decode(), newline="")))
         clips: dict[str, list[str]] = {}
         for row in rows:
-            clips.setdefault(row["shard"], []).append(row["id"])
+            if row["shard"]:  # a clip that could not be read is in none
+                clips.setdefault(row["shard"], []).append(row["id"])
     except (OSError, ValueError, KeyError, csv.Error):
         return None
     return clips

@@ -12,6 +12,7 @@ import copy
 import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,31 +157,36 @@ def train_rows(
     trackers: Sequence[str] = (),
     begun: Callable[[Sequence[FoldRun]], None] | None = None,
     ended: Callable[[Outcome], None] | None = None,
+    held: bool = False,
 ) -> list[RunResults]:
     """Train every row on every fold and seed, all fold runs in one pool; their `results.json`.
 
     `begun` is told of all fold runs before the first is trained, `ended` of each as it ends. A
-    folder that exists is continued; rows may be added. Raises EmohopError when it holds something
-    else or a row under other settings, and FoldRunsFailedError, after all others are done, when a
-    fold run cannot be fitted.
+    folder that exists is continued; rows may be added. A caller that has locked `out` says that it
+    is `held`. Raises EmohopError when it holds something else or a row under other settings, and
+    FoldRunsFailedError, after all others are done, when a fold run cannot be fitted.
     """
     processes.check_engine(engine)
     check_trackers(trackers)
     corpus, out = open_prepared(prepared), Path(out)
     _check_folder(corpus, out, experiment)
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out, experiment)
     folders = [out / row.folder for row in experiment.rows]
-    parts = [
-        begin(corpus, folder, row.recipe, report, trackers)
-        for folder, row in zip(folders, experiment.rows, strict=True)
-    ]
-    # fold by fold through all rows: a table that is stopped early has every row
-    ranks = itertools.zip_longest(*parts)
-    fold_runs = [fold_run for rank in ranks for fold_run in rank if fold_run is not None]
-    if begun is not None:
-        begun(fold_runs)
-    with locked(out):
+    with ExitStack() as locks:
+        if not held:
+            locks.enter_context(locked(out))
+        _check_folder(corpus, out, experiment)
+        for folder in folders:
+            locks.enter_context(locked(folder))
+        _write(out, experiment)
+        parts = [
+            begin(corpus, folder, row.recipe, report, trackers)
+            for folder, row in zip(folders, experiment.rows, strict=True)
+        ]
+        # fold by fold through all rows: a table that is stopped early has every row
+        ranks = itertools.zip_longest(*parts)
+        fold_runs = [fold_run for rank in ranks for fold_run in rank if fold_run is not None]
+        if begun is not None:
+            begun(fold_runs)
         try:
             outcomes = train_fold_runs(fold_runs, jobs, engine, ended)
         finally:

@@ -25,6 +25,7 @@ import emohop
 from emohop import corpora
 from emohop.clips import Clip, LabelSet, Modality
 from emohop.config import FinetuningSettings, TrainingSettings
+from emohop.content import Content, hash_samples, hash_transcript
 from emohop.corpora.dialogs import with_turns_before
 from emohop.errors import EmohopError, MediaError
 from emohop.evaluation.metrics import metrics
@@ -33,6 +34,7 @@ from emohop.features.audio import waveform_16k
 from emohop.features.text import Text
 from emohop.features.trainable import ADAPTABLE, Adapting, Record, load_adapting, read_record
 from emohop.files import write_text
+from emohop.learned import ClipHashes, LearnedClips
 from emohop.media import read_audio_spans
 from emohop.storage.locks import locked
 from emohop.training.batches import BucketSampler, loader
@@ -123,8 +125,13 @@ def finetune(
         return done
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
+        if (done := _finished(out, said)) is not None:  # by another, since
+            return done
         _begin(out / PROGRESS, json.dumps(said, sort_keys=True))
-        parts = _parts(clips, label_set, folds[fold], modality, adapting)
+        items, contents = _items(clips, modality)
+        facts = _facts_of(clips, label_set, [content.recording for content in contents])
+        chosen = make_folds(protocol, facts, groups=groups)[fold]
+        parts = _parts(clips, items, label_set, chosen, adapting)
         history = History(out / PROGRESS / "history.csv", report)
         classes, where = len(label_set.labels), adapting.device
         module = Finetuning(adapting, settings, parts["train"], classes, seed, history.count)
@@ -141,10 +148,12 @@ def finetune(
         module.to(where)  # Lightning leaves it on the CPU
         scores = {part: module.scores(parts[part]) for part in ("dev", "test")}
         adapting.save(out)
+        ids, speakers = [clip.id for clip in clips], [clip.speaker for clip in clips]
+        hashes = ClipHashes.of(corpus, ids, speakers, contents)
+        rows = [part.tolist() for part in (chosen.train, chosen.dev, chosen.test)]
         record = Record(
             corpus=corpus,
-            train=parts["train"].ids,
-            dev=parts["dev"].ids,
+            learned=LearnedClips.of(hashes, rows),
             facts={
                 **said,
                 "emohop": emohop.__version__,
@@ -180,8 +189,14 @@ def _clips(
     return clips, label_set
 
 
-def _facts_of(clips: Sequence[Clip], labels: LabelSet) -> Metadata:
+def _facts_of(
+    clips: Sequence[Clip], labels: LabelSet, recordings: Sequence[int | None] | None = None
+) -> Metadata:
+    """Facts of clips by name; copies of a recording are known once the clips are read."""
+
     def facts(name: str) -> list[Any]:
+        if name == "recording":
+            return [None] * len(clips) if recordings is None else list(recordings)
         if name == "label":
             return [labels.class_of(clip.label) for clip in clips]
         return [getattr(clip, name) for clip in clips]
@@ -224,38 +239,50 @@ def _begin(progress: Path, plan: str) -> None:
 
 
 def _parts(
-    clips: Sequence[Clip], labels: LabelSet, fold: Fold, modality: Modality, adapting: Adapting
+    clips: Sequence[Clip], items: Sequence[Any], labels: LabelSet, fold: Fold, adapting: Adapting
 ) -> dict[str, _Part]:
-    """The clips of train, dev and test, read."""
+    """The clips of train, dev and test."""
     parts = {}
     for name, rows in (("train", fold.train), ("dev", fold.dev), ("test", fold.test)):
         chosen = [clips[row] for row in rows]
-        items: list[Any] = [Text(clip.transcript or "", clip.previous_turns) for clip in chosen]
-        if modality is Modality.AUDIO:
-            items = _waveforms(chosen)
+        mine = [items[row] for row in rows]
         numbers = [labels.labels.index(str(labels.class_of(clip.label))) for clip in chosen]
         parts[name] = _Part(
             ids=tuple(clip.id for clip in chosen),
-            items=items,
+            items=mine,
             classes=np.array(numbers, np.int64),
-            steps=np.array(adapting.lengths(items), np.int64),
+            steps=np.array(adapting.lengths(mine), np.int64),
         )
     return parts
 
 
-def _waveforms(clips: Sequence[Clip]) -> list[NDArray[np.float32]]:
-    """Waveforms of clips at 16 kHz, each file decoded once; EmohopError for one that is broken."""
+def _items(clips: Sequence[Clip], modality: Modality) -> tuple[list[Any], list[Content]]:
+    """What the encoder reads of each clip, and what the clip holds as far as it is read."""
+    texts = [hash_transcript(clip.transcript) for clip in clips]
+    if modality is Modality.TEXT:
+        items = [Text(clip.transcript or "", clip.previous_turns) for clip in clips]
+        return list(items), [Content(text=text) for text in texts]
+    heard = _waveforms(clips)
+    contents = [Content(audio, text) for (_, audio), text in zip(heard, texts, strict=True)]
+    return [waveform for waveform, _ in heard], contents
+
+
+def _waveforms(clips: Sequence[Clip]) -> list[tuple[NDArray[np.float32], int | None]]:
+    """Waveforms of clips at 16 kHz and the hashes of what was decoded, each file decoded once.
+
+    EmohopError for a file that is broken.
+    """
     files: dict[Path, list[int]] = {}
     spans = [clip.audio for clip in clips if clip.audio is not None]
     for i, span in enumerate(spans):
         files.setdefault(span.path, []).append(i)
-    found: dict[int, NDArray[np.float32]] = {}
+    found: dict[int, tuple[NDArray[np.float32], int | None]] = {}
     for path, members in files.items():
         try:
             for k, waveform in read_audio_spans([spans[i] for i in members]):
                 if isinstance(waveform, MediaError):
                     raise waveform
-                found[members[k]] = waveform_16k(*waveform)
+                found[members[k]] = waveform_16k(*waveform), hash_samples(*waveform)
         except (MediaError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EmohopError(

@@ -20,6 +20,7 @@ from emohop.evaluation.run_folder import FoldRunFolder
 from emohop.evaluation.splits import Fold
 from emohop.features.glove import read_glove
 from emohop.features.text import UNKNOWN, embedding_matrix
+from emohop.learned import LearnedClips
 from emohop.model_config import Calibration, ModelConfig, TrainedOn
 from emohop.models import build
 from emohop.models.folder import ModelFolder
@@ -156,7 +157,10 @@ def _finish(
         fold=fold_run.fold.index,
         seed=fold_run.seed,
     )
-    ModelFolder(fold_run.files.model_folder).write(network, config)
+    fold = fold_run.fold
+    parts = [part.tolist() for part in (fold.train, fold.dev, fold.test)]
+    learned = LearnedClips.of(corpus.hashes(), parts)
+    ModelFolder(fold_run.files.model_folder).write(network, config, learned)
     found = write_fold_run(
         fold_run.folder, predictions, _divergences(corpus, fold_run.fold, predictions)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from statistics import fmean
@@ -16,15 +17,19 @@ from emohop import processes
 from emohop.clips import Modality
 from emohop.config import Recipe, checked, recipe_for_fold
 from emohop.errors import EmohopError
+from emohop.evaluation.reservations import Reservation
 from emohop.evaluation.results import check_complete
 from emohop.evaluation.run_files import FoldRunMetrics, RunInfo, RunResults, VoteScores
 from emohop.evaluation.run_folder import RunFolder, is_taken
 from emohop.evaluation.splits import (
     Fold,
+    adaptation_of,
     check_unseen,
+    context_of,
     default_protocol,
-    leak_of,
+    encoders_of,
     make_folds,
+    reservations_of,
 )
 from emohop.evaluation.summary import FoldRunResult, result_lines, summarise
 from emohop.files import csv_text, write_text
@@ -52,12 +57,14 @@ def train(
     report: Report | None = None,
     trackers: Sequence[str] = (),
     ended: Callable[[Outcome], None] | None = None,
+    held: bool = False,
 ) -> RunResults:
     """Train and score every fold and seed; returns what `results.json` holds.
 
-    `ended` is told of each fold run as it ends; `trackers` (mlflow, wandb) get its numbers. Raises
-    EmohopError when `out` holds another experiment, and FoldRunsFailedError, after all others are
-    done, when a fold run cannot be fitted.
+    `ended` is told of each fold run as it ends; `trackers` (mlflow, wandb) get its numbers. A
+    caller that has locked `out` says that it is `held`. Raises EmohopError when `out` holds another
+    experiment, and FoldRunsFailedError, after all others are done, when a fold run cannot be
+    fitted.
 
     Example:
         >>> recipe = emohop.make_recipe("demo", ["training.max_epochs=1", "folds=[1]"])
@@ -67,8 +74,9 @@ def train(
     processes.check_engine(engine)
     corpus, out = open_prepared(prepared), Path(out)
     check_trackers(trackers)
-    fold_runs = begin(corpus, out, recipe, report, trackers)
-    with locked(out):
+    check_folder(corpus, out, resolve(corpus, recipe)[0])  # before a lock stands in it
+    with nullcontext() if held else locked(out):
+        fold_runs = begin(corpus, out, recipe, report, trackers)
         outcomes = train_fold_runs(fold_runs, jobs, engine, ended)
         results = (
             summarise_run(out, corpus) if any(fold_run.complete for fold_run in fold_runs) else None
@@ -86,7 +94,10 @@ def begin(
     report: Report | None = None,
     trackers: Sequence[str] = (),
 ) -> list[FoldRun]:
-    """Lay out a run folder, or check that the one there is of the same recipe; its fold runs."""
+    """Lay out a run folder, or check that the one there is of the same recipe; its fold runs.
+
+    The caller holds the folder (`locked`): what runs there keeps its files.
+    """
     recipe, folds = resolve(corpus, recipe)
     check_folder(corpus, out, recipe)
     out.mkdir(parents=True, exist_ok=True)
@@ -224,7 +235,7 @@ def summarise_run(out: Path, corpus: PreparedCorpus) -> RunResults:
         model=_title(recipe, corpus),
         corpus=info.corpus,
         votes=_votes(files, fold_runs),
-        leak=_leak(recipe, leak_of(protocol, folds, corpus.metadata)),
+        reservations=_reservations(recipe, protocol, folds, corpus),
         fingerprint=info.fingerprint,
         clips_fingerprint=info.clips_fingerprint,
         emohop=info.emohop,
@@ -243,12 +254,19 @@ def _title(recipe: Recipe, corpus: PreparedCorpus) -> str:
     return f"{recipe.model.title} +{seen} turns" if seen else recipe.model.title
 
 
-def _leak(recipe: Recipe, leak: str | None) -> str | None:
-    """What is to be said beside every number of a run."""
-    if recipe.training.standardise != "per_speaker":
-        return leak
-    adapted = "features are standardised by each test speaker's own clips, without their labels"
-    return adapted if leak is None else f"{leak}; {adapted}"
+def _reservations(
+    recipe: Recipe, protocol: str, folds: Sequence[Fold], corpus: PreparedCorpus
+) -> tuple[Reservation, ...]:
+    """What has to be said beside every number of a run."""
+    text = Modality.TEXT in recipe.model.uses
+    used = {m.value for m in recipe.model.uses}
+    adapted = {m: ids for m, ids in corpus.manifest.adapted.items() if m in used}
+    return (
+        *reservations_of(protocol, folds, corpus.metadata),
+        *adaptation_of(recipe.training.standardise),
+        *context_of(corpus.manifest.features.turns_before if text else 0),
+        *encoders_of(adapted),
+    )
 
 
 def _votes(files: RunFolder, fold_runs: Sequence[FoldRunResult]) -> VoteScores | None:

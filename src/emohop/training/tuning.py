@@ -140,15 +140,16 @@ def tune(
     if recipe.per_fold is not None:
         raise EmohopError("the recipe has settings per fold: tune the one that it was made of")
     found = space or default_space(recipe)
-    _begin(corpus, out, recipe, found)
+    _check_search(corpus, out, recipe, found)
     place = corpus.folder.absolute(), out.absolute()
     tasks = [_Task(*place, recipe, fold.index, found, trials, report) for fold in folds]
     with locked(out):
+        _check_search(corpus, out, recipe, found).write(out / SEARCH)
         for _ in processes.run(_search, tasks, jobs):
             pass  # each keeps its own file
-    searched = sorted(int(file.parent.name[5:]) for file in out.glob(f"fold-*/{STUDY}"))
-    tried = [trial for fold in searched for trial in _tried(out, recipe, fold)]
-    _write(out, recipe.model_copy(update={"folds": tuple(searched)}), tried)
+        searched = sorted(int(file.parent.name[5:]) for file in out.glob(f"fold-*/{STUDY}"))
+        tried = [trial for fold in searched for trial in _tried(out, recipe, fold)]
+        _write(out, recipe.model_copy(update={"folds": tuple(searched)}), tried)
     return tried
 
 
@@ -285,8 +286,8 @@ def _trial(fold: int, number: int, trial: optuna.trial.FrozenTrial) -> Trial:
     )
 
 
-def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> None:
-    """Note what a folder searches, or check that it searches the same."""
+def _check_search(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> SearchFile:
+    """What a folder is to search; EmohopError where it searches or holds something else."""
     check_fit(corpus, recipe)
     search = SearchFile(
         fingerprint=corpus.manifest.fingerprint,
@@ -303,8 +304,7 @@ def _begin(corpus: PreparedCorpus, out: Path, recipe: Recipe, space: Space) -> N
             )
     elif is_taken(out):
         raise EmohopError(f"{out} exists and holds no search: choose a new folder")
-    out.mkdir(parents=True, exist_ok=True)
-    search.write(path)
+    return search
 
 
 def _write(out: Path, recipe: Recipe, trials: Sequence[Trial]) -> None:

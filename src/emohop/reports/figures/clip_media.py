@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop import corpora
 from emohop.clips import Clip, Modality, Span
 from emohop.config import AudioFeatures, FeatureSettings, VideoFeatures
-from emohop.errors import EmohopError, MediaError
+from emohop.errors import MediaError
 from emohop.features.audio import AUDIO_FEATURES
 from emohop.features.pitch import pitch
 from emohop.prediction import Prediction, Predictor, Source, Word
@@ -89,15 +86,6 @@ def seen_in_corpus(row: Row, predictor: Predictor, clip: Clip | None) -> Seen:
     if Modality.TEXT in modalities:
         found["words"] = tuple(Word(text=word) for word in row.text.tolist())
     return Seen(**found)
-
-
-def media_of(corpus: str, source: Path, ids: Sequence[str]) -> dict[str, Clip]:
-    """The clips of a corpus folder with these ids; EmohopError when one is not there."""
-    found = {clip.id: clip for clip in corpora.read(corpus, source)}
-    for name in ids:
-        if name not in found:
-            raise EmohopError(f"{source} has no clip {name}: give the folder that was prepared")
-    return {name: found[name] for name in ids}
 
 
 def _words(prediction: Prediction) -> tuple[Word, ...]:

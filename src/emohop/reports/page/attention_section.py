@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from emohop import load
-from emohop.clips import Modality
+from emohop.clips import Clip, Modality
 from emohop.errors import EmohopError
 from emohop.evaluation.runs import Run
 from emohop.prediction.attention_maps import hops_of
 from emohop.prediction.schema import ATTENTION_NOTE
 from emohop.registry.models import MODELS, names_where
 from emohop.reports.figures.attention import attention
-from emohop.reports.figures.clip_media import media_of, seen_in_corpus
+from emohop.reports.figures.clip_media import seen_in_corpus
 from emohop.reports.page.sections import SCORES, Plot, Section
+from emohop.robustness.media import source_clips
 from emohop.storage import open_prepared
 
 CLIPS = 3
@@ -42,10 +43,12 @@ def attention_section(
     if corpus.manifest.fingerprint != run.results.fingerprint:
         raise EmohopError(f"{prepared} is not the prepared corpus that {run.folder} was trained on")
     chosen = [_tested(run, name) for name in clips] or _telling(run)
-    media = {}
-    if source is not None:
-        media = media_of(corpus.manifest.corpus, Path(source), [name for name, _ in chosen])
     rows = {name: i for i, name in enumerate(corpus.metadata("id"))}
+    media: dict[str, Clip] = {}
+    if source is not None:
+        numbers = [rows[name] for name, _ in chosen]
+        clips_there = source_clips(corpus, Path(source), numbers)
+        media = {clip.id: clip for clip in clips_there}
     made = []
     for number, (name, place) in enumerate(chosen):
         fold_run = run.fold_runs[place]

@@ -110,7 +110,7 @@ def make_report(
     )
     names = [run.title for run in runs]
     title = names[0] if len(names) == 1 else f"{len(names)} runs"
-    return Report(title, facts, comparison.notes, tuple(part for part in made if part is not None))
+    return Report(title, facts, comparison.said, tuple(part for part in made if part is not None))
 
 
 def render(report: Report) -> str:

@@ -13,12 +13,13 @@ from emohop.config import ModelSettings
 from emohop.evaluation.calibration import apply_temperature, reliability
 from emohop.evaluation.comparison import Comparison
 from emohop.evaluation.metrics import TITLES, confusion_matrix
+from emohop.evaluation.reservations import footnotes
 from emohop.evaluation.run_folder import RunFolder
 from emohop.evaluation.runs import Run
 from emohop.registry.models import MODELS
 from emohop.reports.figures import diagrams, plots
 from emohop.reports.figures.theme import Draw
-from emohop.reports.terminal.comparison import Grid, grids
+from emohop.reports.terminal.comparison import Grid, grids, titled
 from emohop.robustness import RobustnessResults
 
 SCORES = ("accuracy", "balanced_accuracy")
@@ -212,21 +213,25 @@ def calibration_section(runs: Sequence[Run]) -> Section:
 
 def robustness_section(runs: Sequence[Run]) -> Section | None:
     """Scores under damage, where runs have them."""
-    found = {
-        run.title: RobustnessResults.read(RunFolder(run.folder).robustness_file).ordered()
+    files = {
+        run.title: RobustnessResults.read(RunFolder(run.folder).robustness_file)
         for run in runs
         if RunFolder(run.folder).robustness_file.exists()
     }
-    if not found:
+    if not files:
         return None
+    found = {title: file.ordered() for title, file in files.items()}
     kinds: dict[str, dict[str, list[tuple[float, float, plots.Interval | None]]]] = {}
     lines = []
+    marks, said_of = footnotes([one.reservations for one in files.values()])
+    marked = dict(zip(files, marks, strict=True))
     for title, conditions in found.items():
         for one in conditions:
             ends, accuracy = one.interval_95[SCORES[0]], one.metrics[SCORES[0]]
             said = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+            shown = titled(title, marked[title])
             lines.append(
-                (title, one.name, f"{accuracy:.3f}{said}", f"{one.metrics[SCORES[1]]:.3f}")
+                (shown, one.name, f"{accuracy:.3f}{said}", f"{one.metrics[SCORES[1]]:.3f}")
             )
             if one.level is not None:
                 curve = kinds.setdefault(one.kind, {}).setdefault(title, [])
@@ -246,7 +251,8 @@ def robustness_section(runs: Sequence[Run]) -> Section | None:
     ]
     header = ("model", "condition", f"{TITLES[score]} [95 % interval]", TITLES[SCORES[1]])
     table = Grid("Test scores under damage", header, tuple(lines))
-    text = _first_of(len(found))
+    notes = [f"[{mark}] {said}." for mark, said in said_of]
+    text = " ".join([*notes, _first_of(len(found))]).strip()
     return Section("robustness", "Robustness", text, (table,), tuple(made))
 
 

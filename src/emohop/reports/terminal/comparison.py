@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 
 from emohop.evaluation.comparison import ComparedRun, Comparison, Pair
 from emohop.evaluation.metrics import SCORES, TITLES
+from emohop.evaluation.reservations import joined
 
 SHOWN = ("accuracy", "balanced_accuracy", "f1_macro", "f1_weighted")
 """The scores of tables for people; CSV has all."""
@@ -30,8 +32,8 @@ def grids(comparison: Comparison, scores: Sequence[str] = SHOWN) -> list[Grid]:
     fold_runs = _fold_runs(comparison)
     tables = [
         Grid(
-            f"Test scores, protocol {comparison.protocol}, {comparison.class_set}: mean ± std over "
-            f"{fold_runs}, [95 % interval over speakers of the pooled score]",
+            f"Test scores, protocol {comparison.protocol}, {comparison.class_set}: of all test "
+            f"clips together [95 % interval over speakers], then mean ± std over {fold_runs}",
             ("model", *(TITLES[name] for name in scores), "calibration error, then by temperature"),
             tuple(_scores(row, scores) for row in comparison.rows),
         )
@@ -39,10 +41,10 @@ def grids(comparison: Comparison, scores: Sequence[str] = SHOWN) -> list[Grid]:
     if comparison.pairs:
         tables.append(
             Grid(
-                "Differences, b minus a: [95 % interval, paired bootstrap over speakers], p after "
-                f"Holm over {len(comparison.pairs)} pairs",
+                "Differences, b minus a: [95 % interval over speakers, paired], p by swaps of "
+                f"speakers, after Holm over {len(comparison.pairs)} pairs",
                 ("a", "b", *(TITLES[name] for name in scores), "McNemar: only a, only b right, p"),
-                tuple(_differences(pair, scores) for pair in comparison.pairs),
+                tuple(_differences(pair, scores, comparison.marks) for pair in comparison.pairs),
             )
         )
     return tables
@@ -59,16 +61,23 @@ def terminal_tables(comparison: Comparison, scores: Sequence[str] = SHOWN) -> li
         for place, name in enumerate(grid.header):
             table.add_column(name, justify="left" if place < names else "right")
         for line in grid.lines:
-            table.add_row(*("\n".join(pieces(cell)) for cell in line))
+            cells = ["\n".join(pieces(cell)) for cell in line[names:]]
+            table.add_row(*line[:names], *cells)
         tables.append(table)
-    if comparison.notes:
-        tables[-1].caption = "\n".join(f"Note: {note}." for note in comparison.notes)
+    if comparison.said:
+        tables[-1].caption = "\n".join(f"Note: {note}." for note in comparison.said)
     return tables
 
 
 def pieces(cell: str) -> list[str]:
-    """A cell as short lines: the score, its interval, p."""
-    return cell.replace(" [", "\n[").replace("], p", "]\np").split("\n")
+    """A cell as short lines: the score, its interval, then the mean or p."""
+    cell = re.sub(r" \[(?=[-+\d])", "\n[", cell).replace("], ", "]\n")
+    return cell.split("\n")
+
+
+def titled(title: str, mark: str) -> str:
+    """A run's title with its mark, if it has one."""
+    return f"{title} [{mark}]" if mark else title
 
 
 def markdown(comparison: Comparison, scores: Sequence[str] = SHOWN) -> str:
@@ -78,7 +87,7 @@ def markdown(comparison: Comparison, scores: Sequence[str] = SHOWN) -> str:
         rows = [grid.header, ("---",) * len(grid.header), *grid.lines]
         lines = ["| " + " | ".join(_in_markdown(cell) for cell in row) + " |" for row in rows]
         parts.append("\n".join([_in_markdown(grid.title), "", *lines]))
-    parts += [f"Note: {_in_markdown(note)}." for note in comparison.notes]
+    parts += [f"Note: {_in_markdown(note)}." for note in comparison.said]
     return "\n\n".join(parts) + "\n"
 
 
@@ -87,7 +96,7 @@ def latex(comparison: Comparison, scores: Sequence[str] = SHOWN) -> str:
     parts = []
     for grid in grids(comparison, scores):
         names = 1 if grid.header[0] == "model" else 2
-        notes = "".join(f" {note[0].upper()}{note[1:]}." for note in comparison.notes)
+        notes = "".join(f" {note[0].upper()}{note[1:]}." for note in comparison.said)
         body = [
             r"\begin{table}",
             rf"\caption{{{_in_latex(grid.title + '.' + notes)}}}",
@@ -111,20 +120,24 @@ def as_csv(comparison: Comparison, scores: Sequence[str] = SCORES) -> str:
     writer.writerow(
         [
             *("kind", "model", "reference", "score", "value", "std", "std_seeds", "low", "high"),
-            *("p", "p_holm", "pooled", "fold_runs", "clips", "protocol", "class_set"),
+            *("p", "p_holm", "mean", "fold_runs", "clips", "protocol", "class_set"),
+            "reservations",
         ]
     )
     same = [comparison.protocol, comparison.class_set]
     for row in comparison.rows:
-        size = [row.fold_runs, row.clips, *same]
+        size = [row.fold_runs, row.clips, *same, joined(row.reservations)]
         for name in scores:
             ends = row.interval[name] or ("", "")
             spread = [row.std[name], row.std_seeds[name]]
-            values = [row.mean[name], *spread, *ends, "", "", row.pooled[name]]
+            values = [row.pooled[name], *spread, *ends, "", "", row.mean[name]]
             writer.writerow(["scores", row.title, "", name, *values, *size])
         for name, value in (("ece", row.ece), ("ece_calibrated", row.ece_calibrated)):
-            writer.writerow(["scores", row.title, "", name, value, *[""] * 6, value, *size])
+            writer.writerow(["scores", row.title, "", name, value, *[""] * 7, *size])
+    said = {row.title: row.reservations for row in comparison.rows}
     for pair in comparison.pairs:
+        both = {one.text: one for title in (pair.a, pair.b) for one in said[title]}
+        same = [comparison.protocol, comparison.class_set, joined(both.values())]
         if pair.difference is not None and pair.holm is not None:
             for name in scores:
                 value, low, high, p = pair.difference[name]
@@ -155,13 +168,14 @@ def _scores(row: ComparedRun, scores: Sequence[str]) -> tuple[str, ...]:
     cells = []
     for name in scores:
         std, ends = row.std[name], row.interval[name]
-        spread = "" if std is None else f" ± {std:.3f}"
         interval = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
-        cells.append(f"{row.mean[name]:.3f}{spread}{interval}")
-    return (row.title, *cells, f"{row.ece:.3f}, {row.ece_calibrated:.3f}")
+        spread = "" if std is None else f", mean {row.mean[name]:.3f} ± {std:.3f}"
+        cells.append(f"{row.pooled[name]:.3f}{interval}{spread}")
+    title = titled(row.title, row.mark)
+    return (title, *cells, f"{row.ece:.3f}, {row.ece_calibrated:.3f}")
 
 
-def _differences(pair: Pair, scores: Sequence[str]) -> tuple[str, ...]:
+def _differences(pair: Pair, scores: Sequence[str], marks: Mapping[str, str]) -> tuple[str, ...]:
     cells = ["unknown"] * len(scores)
     if pair.difference is not None and pair.holm is not None:
         cells = []
@@ -170,7 +184,8 @@ def _differences(pair: Pair, scores: Sequence[str]) -> tuple[str, ...]:
             p = p_value(pair.holm[name])
             cells.append(f"{value:+.3f} [{low:+.3f}, {high:+.3f}], p {p}")
     test = pair.mcnemar
-    return (pair.a, pair.b, *cells, f"{test.only_a}, {test.only_b}, {p_value(test.p)}")
+    names = (titled(title, marks[title]) for title in (pair.a, pair.b))
+    return (*names, *cells, f"{test.only_a}, {test.only_b}, {p_value(test.p)}")
 
 
 def p_value(p: float) -> str:

@@ -10,6 +10,7 @@ from emohop.evaluation.metrics import TITLES
 from emohop.explanation.results import Area, ExplanationResults
 from emohop.prediction.schema import ATTENTION_NOTE
 from emohop.reports.figures.deletion import ORDERS
+from emohop.reports.terminal.tables import notes
 
 FEW_SPEAKERS = 5
 """Intervals drawn from fewer are hardly intervals: nothing is concluded from them."""
@@ -62,7 +63,7 @@ def _deletion(result: ExplanationResults) -> Table:
         "removed first",
         caption="area under the probability of the first answer as 0 to 100 % of the steps go: "
         "the lower, the more those\nthat went first mattered; below differences, 95 % intervals "
-        "over speakers",
+        "over speakers" + notes(result.reservations),
         title_justify="left",
         caption_justify="left",
     )

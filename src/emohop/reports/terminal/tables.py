@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from emohop.evaluation.metrics import TITLES
+from emohop.evaluation.reservations import Reservation, footnotes
 from emohop.evaluation.run_files import RunResults
+from emohop.reports.terminal.comparison import titled
 from emohop.robustness.results import RobustnessResults
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ def results_table(results: RunResults) -> Table:
     table = Table(
         title=f"{results.model}: test scores, protocol {results.protocol}, "
         f"{results.class_set} ({len(results.labels)} classes)",
-        caption="interval: bootstrap over the speakers of the pooled test clips"
+        caption="pooled: all test clips together, with the interval over their speakers"
         + _votes(results)
-        + _leak(results),
+        + notes(results.reservations),
         title_justify="left",
         caption_justify="left",
     )
@@ -37,10 +39,12 @@ def results_table(results: RunResults) -> Table:
         scores = [f"{fold_run.test[name]:.3f}" for name in SHOWN]
         table.add_row(fold_run.name, str(fold_run.seed), str(fold_run.test["n"]), *scores)
     table.add_section()
-    table.add_row("mean ± std", "", "", *(_mean(results, name) for name in SHOWN))
     pooled = results.pooled
     table.add_row("pooled", "", str(pooled["n"]), *(f"{pooled[name]:.3f}" for name in SHOWN))
-    table.add_row("95 % interval", "", "", *(_interval(results, name) for name in SHOWN))
+    table.add_row("its 95 % interval", "", "", *(_interval(results, name) for name in SHOWN))
+    if len(results.fold_runs) > 1:
+        over = f"mean ± std over {_over(results)}"
+        table.add_row(over, "", "", *(_mean(results, name) for name in SHOWN))
     return table
 
 
@@ -54,25 +58,32 @@ def comparison_tables(runs: Sequence[RunResults]) -> list[Table]:
 
 def comparison_table(runs: Sequence[RunResults]) -> Table:
     """Runs of one protocol and class set below each other: mean ± deviation and intervals."""
+    marks, said = footnotes([run.reservations for run in runs])
+    several = len(runs[0].fold_runs) > 1
+    spread = f", then mean ± std over {_over(runs[0])}" if several else ""
     table = Table(
-        title=f"test scores, protocol {runs[0].protocol}, {runs[0].class_set}: "
-        "mean ± std over folds, 95 % interval over speakers",
-        caption=_leak(runs[0]).strip() or None,
+        title=f"test scores, protocol {runs[0].protocol}, {runs[0].class_set}: of all test clips "
+        f"together, 95 % interval over speakers{spread}",
+        caption="\n".join(f"Note: [{mark}] {text}." for mark, text in said) or None,
         title_justify="left",
         caption_justify="left",
     )
     table.add_column("model")
     for name in SHOWN:
         table.add_column(TITLES[name], justify="right")
-    for run in runs:
-        cells = [f"{_mean(run, name)}\n{_interval(run, name)}" for name in SHOWN]
-        table.add_row(run.model, *cells)
+    for run, mark in zip(runs, marks, strict=True):
+        lines = [[f"{run.pooled[name]:.3f}", _interval(run, name)] for name in SHOWN]
+        if len(run.fold_runs) > 1:
+            lines = [[*line, _mean(run, name)] for line, name in zip(lines, SHOWN, strict=True)]
+        table.add_row(titled(run.model, mark), *map("\n".join, lines))
     return table
 
 
-def metrics_table(blocks: Mapping[str, Mapping[str, Any]]) -> Table:
+def metrics_table(
+    blocks: Mapping[str, Mapping[str, Any]], reservations: Sequence[Reservation] = ()
+) -> Table:
     """Scores of dev and test as `metrics.json` has them."""
-    table = Table()
+    table = Table(caption=notes(reservations).strip() or None, caption_justify="left")
     table.add_column("split")
     table.add_column("clips", justify="right")
     names = [name for name in TITLES if any(name in block for block in blocks.values())]
@@ -87,7 +98,9 @@ def robustness_table(result: RobustnessResults) -> Table:
     """Test scores under each condition, with what each loses against the first, clean one."""
     table = Table(
         title=f"test scores of {result.clips} clips under damage; in brackets, against clean",
+        caption=notes(result.reservations).strip() or None,
         title_justify="left",
+        caption_justify="left",
     )
     table.add_column("condition")
     for name in SHOWN:
@@ -118,10 +131,16 @@ def tuning_table(trials: Sequence[Trial], best: Mapping[int, Trial], monitor: st
     return table
 
 
-def _leak(results: RunResults) -> str:
-    """What has to be said of a run's protocol in every table, on a line of its own."""
-    leak = results.leak
-    return f"\nNote: protocol {results.protocol}: {leak}." if leak else ""
+def notes(reservations: Sequence[Reservation]) -> str:
+    """What has to be said in every table, each on a line of its own below what stands there."""
+    return "".join(f"\nNote: {one.text}." for one in reservations)
+
+
+def _over(results: RunResults) -> str:
+    """What a standard deviation runs over."""
+    folds, seeds = len(results.folds), len(results.seeds)
+    said = f"{folds} fold{'s' * (folds != 1)}"
+    return said if seeds == 1 else f"{said} and {seeds} seeds"
 
 
 def _votes(results: RunResults) -> str:
