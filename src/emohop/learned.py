@@ -104,6 +104,15 @@ class LearnedClips:
         tables[_SPEAKERS] = _sorted(clips.speaker[heard])
         return cls(tables, (len(parts[0]), len(parts[1])))
 
+    def beside(self, other: LearnedClips) -> LearnedClips:
+        """What has learned from these clips, and before that from `other` ones."""
+        tables = {
+            name: table if name.startswith("rest") else _sorted(np.r_[table, other.tables[name]])
+            for name, table in self.tables.items()
+        }
+        train, dev = (a + b for a, b in zip(self.counts, other.counts, strict=True))
+        return LearnedClips(tables, (train, dev))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LearnedClips) and self.to_bytes() == other.to_bytes()
 

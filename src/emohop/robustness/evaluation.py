@@ -15,6 +15,7 @@ from emohop import processes
 from emohop.clips import Modality
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
+from emohop.evaluation.run_files import RunInfo
 from emohop.evaluation.run_folder import RunFolder
 from emohop.features.degradation import Condition, kept_frames, wrong_words
 from emohop.features.pretrained import spec_of
@@ -55,12 +56,14 @@ def evaluate_damaged(
     `model` is a model folder or a run folder. Each fold run is scored on its own test part (of
     another corpus, on the clips that it has not learned from; on all, to `include_seen`), and the
     predictions of all are pooled.
-    `source` is the corpus's folder, for damage to audio and video. `out`, or the run's own
-    `robustness.json`, is written after each condition; what stands there of the same models and
-    clips is kept. EmohopError for what the models or the corpus do not have.
+    `source` is the corpus's folder, for damage to audio and video. `out`, or on a run's own
+    corpus its `robustness.json`, is written after each condition; what stands there of the same
+    models and clips is kept. EmohopError for what the models or the corpus do not have.
     """
     folders = models_of(Path(model))
-    path = Path(out) if out is not None else _place(Path(model))
+    path = Path(out) if out is not None else _place(Path(model), corpus)
+    if include_seen and out is None:
+        path = None  # what a run's file holds are test scores
     targets = targets_of(model, corpus, include_seen=include_seen)
     _check(targets, conditions, source)
     clips = sum(len(target.rows) for target in targets)
@@ -103,9 +106,13 @@ def modalities_of(model: str | Path) -> tuple[Modality, ...]:
     return Predictor.load(models_of(Path(model))[0]).settings.uses
 
 
-def _place(model: Path) -> Path | None:
+def _place(model: Path, corpus: PreparedCorpus) -> Path | None:
+    """A run's `robustness.json`, which holds scores on the corpus of the run alone."""
     files = RunFolder(model)
-    return files.robustness_file if files.begun else None
+    if not files.begun:
+        return None
+    own = RunInfo.read(files.info_file).fingerprint == corpus.manifest.fingerprint
+    return files.robustness_file if own else None
 
 
 def _check(

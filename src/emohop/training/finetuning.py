@@ -151,9 +151,10 @@ def finetune(
         ids, speakers = [clip.id for clip in clips], [clip.speaker for clip in clips]
         hashes = ClipHashes.of(corpus, ids, speakers, contents)
         rows = [part.tolist() for part in (chosen.train, chosen.dev, chosen.test)]
+        learned, before = LearnedClips.of(hashes, rows), read_record(name)
         record = Record(
             corpus=corpus,
-            learned=LearnedClips.of(hashes, rows),
+            learned=learned if before is None else learned.beside(before.learned),
             facts={
                 **said,
                 "emohop": emohop.__version__,
