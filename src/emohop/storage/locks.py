@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,20 @@ def locked(where: str | Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def check_unlocked(folder: Path, check: Callable[[], object]) -> None:
+    """Look at a folder before a lock is put into it, by a `check` that raises EmohopError.
+
+    What is or was held by emohop is its own: there the check is left to who holds the lock.
+    """
+    lock = folder / LOCK
+    if not lock.exists():
+        try:
+            check()
+        except EmohopError:
+            if not lock.exists():  # else another was quicker, and the check saw it at work
+                raise
 
 
 def _lock_file(where: str | Path) -> Path:

@@ -30,7 +30,7 @@ from emohop.models import check, check_settings
 from emohop.recipes import put_chosen, put_over, read_recipe, read_settings
 from emohop.registry.models import MODELS, ModelSpec
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.storage.locks import locked
+from emohop.storage.locks import check_unlocked, locked
 from emohop.training.fold_run import FoldRun, check_trackers
 from emohop.training.run import Report, begin, check_folder, resolve, summarise_run
 from emohop.training.scheduler import Outcome, raise_failures, train_fold_runs
@@ -169,7 +169,7 @@ def train_rows(
     processes.check_engine(engine)
     check_trackers(trackers)
     corpus, out = open_prepared(prepared), Path(out)
-    _check_folder(corpus, out, experiment)
+    check_unlocked(out, lambda: _check_folder(corpus, out, experiment))
     folders = [out / row.folder for row in experiment.rows]
     with ExitStack() as locks:
         if not held:

@@ -35,7 +35,7 @@ from emohop.evaluation.summary import FoldRunResult, result_lines, summarise
 from emohop.files import csv_text, write_text
 from emohop.preprocessor import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.storage.locks import locked
+from emohop.storage.locks import check_unlocked, locked
 from emohop.training.fold_run import Epoch, FoldRun, check_trackers
 from emohop.training.scheduler import Outcome, raise_failures, train_fold_runs
 
@@ -74,7 +74,7 @@ def train(
     processes.check_engine(engine)
     corpus, out = open_prepared(prepared), Path(out)
     check_trackers(trackers)
-    check_folder(corpus, out, resolve(corpus, recipe)[0])  # before a lock stands in it
+    check_unlocked(out, lambda: check_folder(corpus, out, resolve(corpus, recipe)[0]))
     with nullcontext() if held else locked(out):
         fold_runs = begin(corpus, out, recipe, report, trackers)
         outcomes = train_fold_runs(fold_runs, jobs, engine, ended)

@@ -25,7 +25,7 @@ from emohop.evaluation.run_folder import RunFolder, is_taken
 from emohop.files import csv_text, write_text
 from emohop.preprocessor import check_fit
 from emohop.storage import PreparedCorpus, open_prepared
-from emohop.storage.locks import locked
+from emohop.storage.locks import check_unlocked, locked
 from emohop.training.fold_run import Epoch
 from emohop.training.run import resolve
 from emohop.training.space import Choice, Range, Space, default_space, try_setting
@@ -140,7 +140,7 @@ def tune(
     if recipe.per_fold is not None:
         raise EmohopError("the recipe has settings per fold: tune the one that it was made of")
     found = space or default_space(recipe)
-    _check_search(corpus, out, recipe, found)
+    check_unlocked(out, lambda: _check_search(corpus, out, recipe, found))
     place = corpus.folder.absolute(), out.absolute()
     tasks = [_Task(*place, recipe, fold.index, found, trials, report) for fold in folds]
     with locked(out):
