@@ -110,29 +110,28 @@ def _on_ray(
     import ray
 
     begun = not ray.is_initialized()
-    if begun:
-        count = None if os.environ.get("RAY_ADDRESS") else jobs
-        ray.init(num_cpus=count, include_dashboard=False, logging_level=logging.ERROR)
     try:
+        if begun:
+            count = None if os.environ.get("RAY_ADDRESS") else jobs
+            ray.init(num_cpus=count, include_dashboard=False, logging_level=logging.ERROR)
         remote: Any = ray.remote(num_cpus=1, max_retries=retries)(_numbered)
         waiting = [remote.remote(function, number, task) for number, task in enumerate(tasks)]
         while waiting:
             finished, waiting = ray.wait(waiting)
-            try:
-                yield ray.get(finished[0])
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
-            except ray.exceptions.WorkerCrashedError:
-                raise EmohopError(
-                    f"a worker process of Ray died {retries + 1} times over one task, perhaps for "
-                    "want of memory: what is finished is kept; run the same command again"
-                ) from None
-            except ray.exceptions.RayError as error:
-                raise EmohopError(
-                    f"Ray lost a node, or its cluster ({type(error).__name__}): what is finished "
-                    "is kept; run the same command again when the cluster is whole, or with "
-                    "--engine local"
-                ) from None
+            yield ray.get(finished[0])
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.WorkerCrashedError:
+        raise EmohopError(
+            f"a worker process of Ray died {retries + 1} times over one task, perhaps for want of "
+            "memory: what is finished is kept; run the same command again"
+        ) from None
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise EmohopError(
+            f"Ray lost a node, or its cluster is not there ({type(error).__name__}): what is "
+            "finished is kept; run the same command again when the cluster is whole, or with "
+            "--engine local"
+        ) from None
     finally:
         if begun:
             ray.shutdown()
