@@ -33,3 +33,23 @@ def test_a_training_step() -> None:
         assert f"| {name} |" in done.stdout
     (plain,) = (line for line in done.stdout.splitlines() if line.startswith("| plain |"))
     assert float(plain.split("|")[-2].removesuffix("s ")) > 0  # its matrix products
+
+
+def ran(name: str, *words: str) -> list[list[str]]:
+    """The cells of the tables that a benchmark prints."""
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name), *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("|")]
+
+
+def test_intervals_over_speakers() -> None:
+    lines = ran("intervals.py", "--runs", "2", "--speakers", "3", "--jobs", "1")
+    assert [len(line) for line in lines] == [6] * 5 + [3] * 3
+    assert all(0 <= float(cell) <= 1 for line in lines[2:5] for cell in line[2:])
+
+
+def test_finding_learned_clips() -> None:
+    (*_, line) = ran("guard.py", "--clips", "50", "--rounds", "1")
+    assert line[4].strip() == "30, 10, 10"

@@ -100,7 +100,7 @@ def test_workers_end_with_their_command(source: Path, tmp_path: Path, number: in
     with begun(preparing(source, out), environment(tmp_path, 60), log) as process:
         wait_for("starting", lambda: len(workers(tmp_path)) == 2)
         process.send_signal(number)
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=60)
     assert status == ENDED.get(signal.Signals(number), -number)
     wait_for("ending", lambda: not any(map(alive, workers(tmp_path))), 10)
     if number != signal.SIGKILL:

@@ -67,7 +67,7 @@ def _in_processes(
     function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int, retries: int
 ) -> Iterator[tuple[int, Result]]:
     from joblib import Parallel, delayed, parallel_config
-    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky import reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     # where psutil is installed, joblib replaces a process that has grown by 300 MB; ours map whole
@@ -91,7 +91,9 @@ def _in_processes(
                     deaths, suspects = 0, max(0, suspects - 1)
                     yield number, result
             except (KeyboardInterrupt, GeneratorExit):  # Ctrl-C is not each worker's, nor SIGTERM
-                get_reusable_executor(reuse=True).shutdown(wait=False, kill_workers=True)
+                executor = reusable_executor._executor  # asking for it might begin another
+                if executor is not None:
+                    executor.shutdown(wait=False, kill_workers=True)
                 raise
             except TerminatedWorkerError:
                 deaths += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
+GRACE_SECONDS = 20.0
+"""How long a command that was asked to stop may take."""
 SIGNALLED = 128
 """Beside the signal's number: 143 for SIGTERM, 129 for SIGHUP."""
 SHOWN_PROBLEMS = 50
@@ -110,6 +113,8 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
 def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
     """Let SIGTERM and SIGHUP stop a command as Ctrl-C does; a second one ends it at once.
 
+    So does the first after GRACE_SECONDS, should a library have swallowed the interruption.
+
     The signal's number is added to `stopped`, since libraries pass on a KeyboardInterrupt only.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -118,10 +123,16 @@ def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
 
+    timers: list[threading.Timer] = []
+
     def stop(number: int, frame: object) -> None:
         del frame
         signal.signal(number, signal.SIG_DFL)
         stopped.append(number)
+        last = threading.Timer(GRACE_SECONDS, os.kill, (os.getpid(), number))
+        last.daemon = True
+        last.start()
+        timers.append(last)
         raise KeyboardInterrupt
 
     for number in numbers:
@@ -130,8 +141,17 @@ def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
     try:
         yield
     finally:
+        for timer in timers:
+            timer.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_signals() -> None:
+    """Leave SIGTERM and SIGHUP to a library that has its own way to end by them."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def fail(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emohop.cli.commands import Encoder, command, encoders, given_only
+from emohop.cli.commands import Encoder, command, encoders, given_only, leave_signals
 
 
 @command
@@ -62,6 +62,7 @@ def serve(
             "can send files to be decoded here. Set EMOHOP_TOKEN, or put a proxy before it.",
             err=True,
         )
+    leave_signals()  # Uvicorn answers what it has begun, and ends by the signal that it got
     run(model, settings, asr, folders, host, port)
 
 

@@ -150,7 +150,7 @@ def one_spelling(clips: Sequence[Clip]) -> list[Clip]:
 
 def _clip(row: Cells, where: str, root: Path, allow_outside: bool, names: Names) -> Clip:
     files = {
-        name: names.find(_file(row[name], where, root, allow_outside))
+        name: _file(row[name], where, root, allow_outside, names)
         for name in ("path", "audio", "video")
         if name in row
     }
@@ -189,10 +189,11 @@ def _spans(path: Path | None, start: float, end: float | None) -> tuple[Span | N
     return span, None if path.suffix.lower() in AUDIO_ENDINGS else span
 
 
-def _file(cell: str, where: str, root: Path, allow_outside: bool) -> Path:
+def _file(cell: str, where: str, root: Path, allow_outside: bool, names: Names) -> Path:
     """A file that a table names; one outside its folder only by permission."""
     try:
-        path = (root / cell).resolve()
+        found = names.find(root / cell)
+        path = found.resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a NUL character, links in a circle
         raise CorpusError(f"{where}: {brief(cell)!r} is not a path ({brief(str(error))})") from None
     if not allow_outside and not path.is_relative_to(root):
@@ -200,7 +201,7 @@ def _file(cell: str, where: str, root: Path, allow_outside: bool) -> Path:
             f"{where}: {brief(cell)} lies outside {root}: move it there, or allow it "
             "with --allow-outside"
         )
-    return root / cell
+    return found
 
 
 def _seconds(row: Cells, name: str, where: str) -> float | None:
