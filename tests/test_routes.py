@@ -323,6 +323,24 @@ def test_training_on_a_corpus_and_testing_on_its_copy(case: Case, tmp_path: Path
     assert said.text == "left out of test: 4 clips whose recordings are on another side too"
 
 
+def test_copies_of_words_alone_are_found_too(case: Case, tmp_path: Path) -> None:
+    features = FeatureSettings(video=None, prosody=False, audio=None)
+    first = case.again(tmp_path / "first", case.lines, features=features).rename(tmp_path / "one")
+    renamed = [{**line, "id": f"y{n}", "speaker": f"x{n}"} for n, line in enumerate(case.lines)]
+    other = case.again(tmp_path / "other", renamed, features=features)
+    join([first], [other], tmp_path / "cross")
+    with pytest.raises(EmohopError, match="nothing unseen is left"):
+        make_folds("cross", open_prepared(tmp_path / "cross").metadata)
+    shutil.copytree(first, tmp_path / "two")
+    join([first, tmp_path / "two"], [], tmp_path / "both")
+    both = open_prepared(tmp_path / "both")
+    recordings = both.metadata("recording")
+    assert recordings[:CLIPS] == recordings[CLIPS:]
+    for fold in make_folds("random", both.metadata):
+        sides = [{recordings[row] for row in p} for p in (fold.train, fold.dev, fold.test)]
+        assert sum(map(len, sides)) == len(set.union(*sides))
+
+
 def test_copies_in_one_corpus_are_on_one_side(case: Case, tmp_path: Path) -> None:
     twins = [{**line, "id": f"t{n}", "speaker": "s00"} for n, line in enumerate(case.lines[-4:])]
     prepared = case.again(tmp_path / "twins", [*case.lines, *twins])

@@ -106,20 +106,27 @@ def _damaged(
     from emohop.features.degradation import parse_conditions
     from emohop.reports.terminal.console import progress_bar, show
     from emohop.reports.terminal.tables import robustness_table
-    from emohop.robustness import evaluate_damaged, modalities_of
+    from emohop.robustness import ConditionScores, evaluate_damaged, modalities_of
 
     conditions = parse_conditions(degrade, modalities_of(model))
-    with progress_bar("clips") as progress:
-        result = evaluate_damaged(
-            model,
-            corpus,
-            conditions,
-            source=source,
-            out=out,
-            jobs=jobs,
-            include_seen=include_seen,
-            progress=progress,
-        )
+    found: list[ConditionScores] = []
+    try:
+        with progress_bar("clips") as progress:
+            result = evaluate_damaged(
+                model,
+                corpus,
+                conditions,
+                source=source,
+                out=out,
+                jobs=jobs,
+                include_seen=include_seen,
+                done=found.append,
+                progress=progress,
+            )
+    except OSError:  # a full disk takes nothing along that was found
+        for entry in found:
+            typer.echo(json.dumps({entry.name: entry.metrics}))
+        raise
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=1))
     else:

@@ -36,7 +36,7 @@ from emohop.robustness.targets import (
 from emohop.storage import PreparedCorpus, Row
 
 Done = Callable[[ConditionScores], None]
-"""Told of each condition's entry, as the file has it."""
+"""Told of each condition's entry, as the file has it, before it is written."""
 
 
 def evaluate_damaged(
@@ -86,13 +86,13 @@ def evaluate_damaged(
             if condition.needs_media:
                 entry = entry.model_copy(update={"source": origin})
         entries[name] = entry
+        if done is not None:
+            done(entry)
         if path is not None:
             everything = tuple({**known, **entries}.values())
             RobustnessResults(
                 fingerprint=fingerprint, clips=clips, conditions=everything, reservations=said
             ).write(path)
-        if done is not None:
-            done(entry)
     return RobustnessResults(
         fingerprint=fingerprint,
         clips=clips,

@@ -75,11 +75,11 @@ class PreparedCorpus(Sequence[Row]):
     def metadata(self, name: str) -> list[Any]:
         """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays.
 
-        `"recording"` is a number that copies of a recording share, None for a clip of words alone.
+        `"recording"` is a number that copies of a recording share; clips of words alone share it where
+        their own corpora give them one id and one sentence.
         """
         if name == "recording":
-            audio, video = self.metadata("audio_hash"), self.metadata("video_hash")
-            return [b if a is None else a for a, b in zip(audio, video, strict=True)]
+            return self._recordings()
         if name not in METADATA or name == "votes":
             raise EmohopError(f"no fact {name!r}: one of {', '.join(METADATA)}")
         values = []
@@ -88,6 +88,22 @@ class PreparedCorpus(Sequence[Row]):
             values += shard.metadata[name]
             give_back([shard.pages])
         return values
+
+    def _recordings(self) -> list[int | None]:
+        audio, text, video = (self.metadata(name) for name in CONTENT)
+        recordings = [b if a is None else a for a, b in zip(audio, video, strict=True)]
+        if self.visible is None and None in recordings:
+            ids = [id_ for n in range(len(self.manifest.shards)) for id_ in self._own_ids(n)]
+            recordings = [
+                hash_name(ids[i], str(text[i])) if found is None and text[i] is not None else found
+                for i, found in enumerate(recordings)
+            ]
+        return recordings
+
+    def _own_ids(self, shard: int) -> list[str]:
+        """Ids as the part of a joined corpus has them."""
+        ids: list[str] = self._shard(shard).table["id"].to_pylist()
+        return ids
 
     def hashes(self) -> ClipHashes:
         """What tells every clip from others, by the names that its own corpus gave it."""

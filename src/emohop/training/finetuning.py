@@ -198,6 +198,10 @@ def _facts_of(
     def facts(name: str) -> list[Any]:
         if name == "recording":
             return [None] * len(clips) if recordings is None else list(recordings)
+        if name in ("audio_hash", "video_hash"):
+            return list(recordings or [None] * len(clips))
+        if name == "text_hash":
+            return [hash_transcript(clip.transcript) for clip in clips]
         if name == "label":
             return [labels.class_of(clip.label) for clip in clips]
         return [getattr(clip, name) for clip in clips]
