@@ -75,8 +75,8 @@ class PreparedCorpus(Sequence[Row]):
     def metadata(self, name: str) -> list[Any]:
         """One fact of every clip (`"label"`, `"speaker"`, …), without its arrays.
 
-        `"recording"` is a number that copies of a recording share; clips of words alone share it where
-        their own corpora give them one id and one sentence.
+        `"recording"` is a number that copies of a recording share; clips of words alone share it
+        where their own corpora give them one id and one sentence.
         """
         if name == "recording":
             return self._recordings()
