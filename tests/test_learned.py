@@ -16,7 +16,7 @@ import emohop
 from emohop.content import Content, hash_array, hash_name, hash_samples, hash_transcript
 from emohop.errors import EmohopError
 from emohop.evaluation.splits import make_folds
-from emohop.learned import LEARNED, ClipHashes, LearnedClips, Part
+from emohop.learned import LEARNED, ClipHashes, ClipPart, LearnedClips
 from emohop.models.folder import ModelFolder
 from emohop.recipes import make_recipe
 from emohop.storage import open_prepared
@@ -43,7 +43,7 @@ def model_of(found: ClipHashes) -> LearnedClips:
 
 FIVE = [heard(n) for n in range(1, 6)]
 MODEL = model_of(clips("abcde", FIVE))
-PARTS = [Part.TRAIN, Part.TRAIN, Part.DEV, Part.TEST, Part.REST]
+PARTS = [ClipPart.TRAIN, ClipPart.TRAIN, ClipPart.DEV, ClipPart.TEST, ClipPart.REST]
 
 
 def test_recordings_are_known_under_any_name_and_corpus() -> None:
@@ -51,14 +51,14 @@ def test_recordings_are_known_under_any_name_and_corpus() -> None:
     assert MODEL.find(other).tolist() == PARTS[::-1]
     silent = [replace(content, audio=None) for content in FIVE]
     assert MODEL.find(clips("vwxyz", silent)).tolist() == PARTS  # by their frames
-    assert MODEL.find(clips("xy", [heard(9), Content(audio=9)])).tolist() == [Part.NEW] * 2
+    assert MODEL.find(clips("xy", [heard(9), Content(audio=9)])).tolist() == [ClipPart.NEW] * 2
 
 
 def test_ids_tell_where_most_of_their_recordings_are_the_same() -> None:
     mended = [heard(77), *FIVE[1:]]
     assert MODEL.find(clips("abcde", mended)).tolist() == PARTS
     others = [heard(n) for n in range(20, 25)]
-    assert MODEL.find(clips("abcde", others)).tolist() == [Part.NEW] * 5
+    assert MODEL.find(clips("abcde", others)).tolist() == [ClipPart.NEW] * 5
     assert MODEL.same_names(clips("abcdz", others)).tolist() == [True] * 3 + [False] * 2
     shuffled = [FIVE[n] for n in (3, 4, 0, 1, 2)]
     assert MODEL.find(clips("abcde", shuffled)).tolist() == [PARTS[n] for n in (3, 4, 0, 1, 2)]
@@ -69,7 +69,7 @@ def test_a_converted_corpus_is_known_by_ids_and_sentences() -> None:
     model = model_of(clips("abcde", said))
     converted = [replace(content, audio=90 + n, video=None) for n, content in enumerate(said)]
     assert model.find(clips("abcde", converted)).tolist() == PARTS
-    assert model.find(clips("vwxyz", converted)).tolist() == [Part.NEW] * 5
+    assert model.find(clips("vwxyz", converted)).tolist() == [ClipPart.NEW] * 5
 
 
 def test_where_there_are_only_words_they_are_what_was_learned() -> None:
@@ -77,7 +77,9 @@ def test_where_there_are_only_words_they_are_what_was_learned() -> None:
     model = model_of(clips("abcde", words))
     assert model.find(clips("abcde", words)).tolist() == PARTS  # d is its own test clip
     assert model.find(clips("vwxyz", words)).tolist() == [1, 1, 2, 1, 0]
-    assert model.find(clips("x", [Content(text=hash_transcript("YES"))])).tolist() == [Part.TRAIN]
+    assert model.find(clips("x", [Content(text=hash_transcript("YES"))])).tolist() == [
+        ClipPart.TRAIN
+    ]
 
 
 def test_a_copy_that_was_left_out_of_training_is_in_no_part() -> None:
@@ -102,7 +104,10 @@ def test_an_encoder_that_was_finetuned_twice_has_seen_both() -> None:
     other = LearnedClips.of(clips("pqr", [heard(n) for n in (51, 52, 53)]), [[0], [1], [2]])
     both = MODEL.beside(other)
     assert both.counts == (3, 2)
-    assert both.find(clips("ap", [heard(1), heard(51)])).tolist() == [Part.TRAIN, Part.TRAIN]
+    assert both.find(clips("ap", [heard(1), heard(51)])).tolist() == [
+        ClipPart.TRAIN,
+        ClipPart.TRAIN,
+    ]
 
 
 @given(st.lists(st.integers(0, 40), min_size=3, max_size=60))

@@ -60,11 +60,11 @@ def test_a_folder_that_cannot_be_made(name: str, tmp_path: Path) -> None:
 def test_what_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(EmohopError, match=r"--out .*x cannot be written: choose another place"):
-        outputs.check_file(tmp_path / "x", "--out")
+        outputs.check_output_file(tmp_path / "x", "--out")
     with pytest.raises(EmohopError, match=r"OUT .*x cannot be written: .* is closed to you"):
-        outputs.check_folder(tmp_path / "x", "OUT")
-    outputs.check_file(None, "--out")
-    outputs.check_folder(None, "OUT")
+        outputs.check_output_folder(tmp_path / "x", "OUT")
+    outputs.check_output_file(None, "--out")
+    outputs.check_output_folder(None, "OUT")
 
 
 def test_results_come_before_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

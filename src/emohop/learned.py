@@ -30,7 +30,7 @@ _KINDS = ("id", "audio", "text", "video")
 _SPEAKERS = "speakers"
 
 
-class Part(IntEnum):
+class ClipPart(IntEnum):
     """What a clip is to a model: unseen, one of its fold's parts, or of its corpus and in none."""
 
     NEW = 0
@@ -147,7 +147,7 @@ class LearnedClips:
         return cls(tables, (told.train, told.dev))
 
     def find(self, clips: ClipHashes) -> NDArray[np.int8]:
-        """What each of these clips is to the model, as `Part` [clips].
+        """What each of these clips is to the model, as `ClipPart` [clips].
 
         A clip is known by its audio, or by its frames where one side has no audio; by id and
         transcript where neither can be compared. Then, where most clips that have an id of the
@@ -174,7 +174,7 @@ class LearnedClips:
         bool [clips]; `found` is what `find` says of them.
         """
         none = self._in("rest", "id", clips.id)
-        return np.asarray(none & self._ids_tell(clips, found) & (found != Part.TRAIN))
+        return np.asarray(none & self._ids_tell(clips, found) & (found != ClipPart.TRAIN))
 
     def same_names(self, clips: ClipHashes) -> NDArray[np.bool_]:
         """Which clips have the id of one that the model learned from, bool [clips]."""

@@ -17,7 +17,7 @@ from emohop.features.language import load_language_encoder
 from emohop.features.speech import load_speech_encoder
 from emohop.features.text import Text
 from emohop.features.trainable import RECORD, Adapting, Record, load_adapting, read_record
-from emohop.learned import LEARNED, ClipHashes, LearnedClips, Part
+from emohop.learned import LEARNED, ClipHashes, ClipPart, LearnedClips
 from tests.features.tiny import (
     LANGUAGE,
     LAYERS,
@@ -158,7 +158,7 @@ def test_a_record_comes_back(tmp_path: Path) -> None:
     assert found is not None
     assert (found.corpus, found.facts, found.learned.counts) == ("meld", {"fold": 0}, (2, 1))
     clips = ClipHashes.of("meld", ["b", "new", "ü"], ["x"] * 3, [Content()] * 3)
-    assert found.learned.find(clips).tolist() == [Part.DEV, Part.NEW, Part.TRAIN]
+    assert found.learned.find(clips).tolist() == [ClipPart.DEV, ClipPart.NEW, ClipPart.TRAIN]
 
 
 def test_no_id_can_be_read_in_what_an_encoder_has_seen(tmp_path: Path) -> None:

@@ -200,6 +200,16 @@ def test_media_that_are_gone_take_nothing_along(lines: Lines, tmp_path: Path) ->
     assert run(tmp_path).changes == ()
 
 
+def test_a_corpus_that_moved_or_is_linked_is_the_same(lines: Lines, tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "source").rename(tmp_path / "elsewhere")
+    (tmp_path / "source").symlink_to(tmp_path / "elsewhere")
+    assert run(tmp_path).changes == ()
+    assert (
+        prepare("folder", tmp_path / "elsewhere", tmp_path / "out", features=FEATURES).computed == 0
+    )
+
+
 def test_a_label_that_is_new_is_a_class(lines: Lines, tmp_path: Path) -> None:
     run(tmp_path)
     lines[3]["label"] = "sad"

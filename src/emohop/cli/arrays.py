@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import Protocol, command, counted
-from emohop.cli.outputs import check_folder
+from emohop.cli.outputs import check_output_folder
 
 
 @command
@@ -24,7 +24,7 @@ def import_arrays(
     from emohop.release_arrays import import_arrays as run
     from emohop.reports.terminal.console import progress_bar
 
-    check_folder(out, "OUT")
+    check_output_folder(out, "OUT")
     names = None if labels is None else [name.strip() for name in labels.split(",")]
     with progress_bar("clips") as progress:
         done = run(source, out, names, progress)
@@ -54,7 +54,7 @@ def export_arrays(
     from emohop.release_arrays import export_arrays as run
     from emohop.reports.terminal.console import progress_bar
 
-    check_folder(folder, "DIR")
+    check_output_folder(folder, "DIR")
     with progress_bar("clips") as progress:
         done = run(prepared, folder, protocol=protocol, fold=fold, glove=glove, progress=progress)
     clips = counted(done.clips)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import command
-from emohop.cli.outputs import check_file
+from emohop.cli.outputs import check_output_file
 from emohop.errors import EmohopError
 
 
@@ -43,7 +43,7 @@ def compare(
         raise EmohopError(f"--format {format_!r}: one of {', '.join(known)}")
     if out is not None and format_ == "table":
         raise EmohopError("--out needs a --format for files: markdown, latex or csv")
-    check_file(out, "--out")
+    check_output_file(out, "--out")
     comparison = run(read_runs(runs), reference, all_pairs=all_pairs)
     if format_ == "table":
         for table in terminal_tables(comparison):

@@ -18,7 +18,7 @@ from emohop.cli.commands import (
     given_only,
     processes,
 )
-from emohop.cli.outputs import check_folder
+from emohop.cli.outputs import check_output_folder
 from emohop.clips import Modality
 from emohop.registry.corpora import CORPORA
 from emohop.registry.features import feature_names
@@ -125,7 +125,7 @@ def check(
     from emohop.reports.terminal.console import show
     from emohop.reports.terminal.corpora import check_table
 
-    check_folder(frames, "--frames")
+    check_output_folder(frames, "--frames")
 
     options = given_only(seating=seating, channel=channel, allow_outside=allow_outside)
     report = corpora.check(corpus, source, frames_folder=frames, **options)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from emohop.cli.commands import IncludeSeen, Jobs, command, processes
-from emohop.cli.outputs import check_file
+from emohop.cli.outputs import check_output_file
 from emohop.errors import EmohopError
 
 
@@ -55,7 +55,7 @@ def evaluate(
     from emohop.reports.terminal.tables import metrics_table
     from emohop.storage import open_prepared
 
-    check_file(out, "--out")
+    check_output_file(out, "--out")
     corpus = open_prepared(prepared)
     if asr is not None:
         if degrade or source is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import IncludeSeen, Jobs, command, processes
-from emohop.cli.outputs import check_file
+from emohop.cli.outputs import check_output_file
 
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -33,8 +33,8 @@ def explain(
     jobs: Jobs = None,
 ) -> None:
     """Check a model's attention on its test clips: removal of steps, no attention, other seeds."""
-    check_file(figure, "--figure", FIGURES)
-    check_file(out, "--out")
+    check_output_file(figure, "--figure", FIGURES)
+    check_output_file(out, "--out")
     from emohop.explanation import DRAWS
     from emohop.explanation import explain as check
     from emohop.reports.figures.deletion import deletion_curves

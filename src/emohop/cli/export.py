@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import command
-from emohop.cli.outputs import check_folder
+from emohop.cli.outputs import check_output_folder
 
 
 @command
@@ -25,7 +25,7 @@ def export(
     """
     from emohop.exporting import export as run
 
-    check_folder(out, "OUT")
+    check_output_folder(out, "OUT")
     done = run(model, out, int8=int8)
     typer.echo(f"{out}: model.onnx, {done.size / 1e6:.1f} MB")
     typer.echo(

@@ -9,7 +9,7 @@ import typer
 
 from emohop.cli.commands import Protocol, command, fail, given_only
 from emohop.cli.data import Channel, Corpus, Outside
-from emohop.cli.outputs import check_folder
+from emohop.cli.outputs import check_output_folder
 
 
 @command
@@ -78,7 +78,7 @@ def finetune(
             f"{settings.monitor} {line[f'dev_{settings.monitor}']:.3f}"
         )
 
-    check_folder(out, "OUT")
+    check_output_folder(out, "OUT")
     record = run(
         corpus,
         source,

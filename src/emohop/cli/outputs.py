@@ -9,7 +9,7 @@ from pathlib import Path
 from emohop.errors import EmohopError
 
 
-def check_file(path: Path | None, option: str, endings: Sequence[str] = ()) -> None:
+def check_output_file(path: Path | None, option: str, endings: Sequence[str] = ()) -> None:
     """EmohopError unless a file can be written at `path`; None is not asked for."""
     if path is None:
         return
@@ -23,7 +23,7 @@ def check_file(path: Path | None, option: str, endings: Sequence[str] = ()) -> N
         raise EmohopError(f"{option} {path} cannot be written: choose another place")
 
 
-def check_folder(path: Path | None, option: str) -> None:
+def check_output_folder(path: Path | None, option: str) -> None:
     """EmohopError unless a folder can be made at `path`, or written to; None is not asked for."""
     if path is None:
         return

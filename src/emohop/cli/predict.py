@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emohop.cli.commands import INCOMPLETE, Encoder, command, encoders, fail
-from emohop.cli.outputs import check_file
+from emohop.cli.outputs import check_output_file
 
 if TYPE_CHECKING:
     from emohop.features.transcription import Transcriber
@@ -76,7 +76,7 @@ def predict(
         fail("--json and --csv: choose one")
     if figure is not None and (figure.suffix not in FIGURES or len(files or ()) >= SEVERAL):
         fail(f"--figure {figure}: a figure of one file, as {', '.join(FIGURES)}")
-    check_file(figure, "--figure", FIGURES)
+    check_output_file(figure, "--figure", FIGURES)
     if not files and text is None:
         fail("nothing to predict: name a file, or say --text")
     predictor = replace(load(model), encoders=encoders(encoder or ()), device=device)

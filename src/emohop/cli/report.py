@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import command
-from emohop.cli.outputs import check_folder
+from emohop.cli.outputs import check_output_folder
 from emohop.errors import EmohopError
 
 
@@ -52,7 +52,7 @@ def report(
     if not folders:
         raise EmohopError("name at least one run folder, and the page as last word: RUN OUT.html")
     chosen = [] if clips is None else [clip.strip() for clip in clips.split(",")]
-    check_folder(figures, "--figures")
+    check_output_folder(figures, "--figures")
     words = ["emohop", *sys.argv[1:]]
     made = write_report(
         folders,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emohop.cli.commands import Jobs, Protocol, command, processes
-from emohop.cli.outputs import check_folder
+from emohop.cli.outputs import check_output_folder
 
 
 @command
@@ -47,7 +47,7 @@ def tune(
     overrides = {key: value for key, value in asked.items() if value is not None}
     wanted = make_recipe(recipe, set_ or (), overrides)
     chosen = None if space is None else read_space(space, wanted)
-    check_folder(out, "OUT")
+    check_output_folder(out, "OUT")
     tried = run(
         prepared,
         out,

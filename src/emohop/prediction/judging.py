@@ -11,7 +11,7 @@ from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.evaluation.reservations import Reservation
 from emohop.evaluation.splits import LEAKS, adaptation_of, context_of
-from emohop.learned import ClipHashes, LearnedClips, Part
+from emohop.learned import ClipHashes, ClipPart, LearnedClips
 from emohop.model_config import ModelConfig
 from emohop.storage import PreparedCorpus
 
@@ -35,14 +35,14 @@ def unseen_rows(config: ModelConfig, learned: LearnedClips, corpus: PreparedCorp
     """
     clips = corpus.hashes()
     found = learned.find(clips)
-    own = bool((found != Part.NEW).all() and (found == Part.TEST).any())
+    own = bool((found != ClipPart.NEW).all() and (found == ClipPart.TEST).any())
     ids = corpus.metadata("id")
     by_encoder = np.array([id_ in corpus.manifest.seen for id_ in ids], bool)
-    learned_from = (found == Part.TRAIN) | (found == Part.DEV)
+    learned_from = (found == ClipPart.TRAIN) | (found == ClipPart.DEV)
     if own:
         dropped = learned.dropped(clips, found)
-        dev = (found == Part.DEV) & ~dropped
-        test = (found == Part.TEST) & ~dropped & ~by_encoder
+        dev = (found == ClipPart.DEV) & ~dropped
+        test = (found == ClipPart.TEST) & ~dropped & ~by_encoder
     else:
         dev = np.zeros(len(clips), bool)
         test = ~learned_from & ~by_encoder
@@ -64,7 +64,7 @@ def unseen_rows(config: ModelConfig, learned: LearnedClips, corpus: PreparedCorp
         text = f"left out {_clips(only_encoder)} that an encoder of the features was finetuned on"
         said.append(Reservation(kind="left_out", text=text))
     said += _of_speakers(corpus, learned, clips, test, learned_from)
-    if namesakes := int((learned.same_names(clips) & (found == Part.NEW)).sum()):
+    if namesakes := int((learned.same_names(clips) & (found == ClipPart.NEW)).sum()):
         text = (
             f"{_clips(namesakes)} have ids of clips that this model was trained on and hold other "
             "recordings: converted copies are no test"
@@ -80,7 +80,7 @@ def all_rows(
     text = "the model does not say which clips it was trained on: no test scores"
     if learned is not None:
         found = learned.find(corpus.hashes())
-        count = int(((found == Part.TRAIN) | (found == Part.DEV)).sum())
+        count = int(((found == ClipPart.TRAIN) | (found == ClipPart.DEV)).sum())
         text = f"{_clips(count)} that this model was trained on are included: no test scores"
     said = (Reservation(kind="seen", text=text), *_of_model(config, corpus, own=False))
     return JudgedRows((), tuple(range(len(corpus))), said)

@@ -24,15 +24,15 @@ from emohop.errors import EmohopError
 from emohop.features.extraction import Extractor
 from emohop.features.trainable import read_record
 from emohop.files import csv_text
-from emohop.learned import ClipHashes, Part
+from emohop.learned import ClipHashes, ClipPart
 from emohop.preparation.plan import PreparationPlan, begin, cut, is_begun, make_plan, read_plan
 from emohop.preparation.sources import (
     FILES,
     INPUTS,
     KEPT,
     Change,
-    Comparison,
     Held,
+    SourceSnapshot,
     Stamp,
     digest_of,
     files_table,
@@ -182,7 +182,7 @@ def compare(prepared: str | Path, source: str | Path, *, verify: bool = False) -
         everything = with_turns_before(everything, plan.features.turns_before)
     if labels.name == plan.corpus:  # every label is a class, new ones included
         labels = corpora.class_set(plan.corpus, None, everything)
-    now = Comparison(
+    now = SourceSnapshot(
         clips=[clip for clip in everything if labels.class_of(clip.label) is not None],
         present=frozenset(clip.id for clip in everything),
         labels=labels,
@@ -268,7 +268,7 @@ def _update(work: _Work, *, verify: bool, retry: bool, allow_failures: bool) -> 
     held = Held.read(to, manifest)
     job = work.job
     encoders = _encoders(job.extractor) if manifest.encoders else {}
-    now = Comparison(work.clips, work.present, job.labels, job.features, job.source, encoders)
+    now = SourceSnapshot(work.clips, work.present, job.labels, job.features, job.source, encoders)
     difference, stamps = now.difference(held, verify=verify, retry=retry)
     lost = difference.lost
     if len(lost) > FEW_PROBLEMS * len(held.rows) and not allow_failures:
@@ -509,7 +509,9 @@ def _adapted(
         if record is not None:
             parts = record.learned.find(clips)
             seen = tuple(
-                id_ for id_, part in zip(ids, parts, strict=True) if part in (Part.TRAIN, Part.DEV)
+                id_
+                for id_, part in zip(ids, parts, strict=True)
+                if part in (ClipPart.TRAIN, ClipPart.DEV)
             )
             if seen:
                 found[modality.value] = seen

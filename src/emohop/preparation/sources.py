@@ -76,7 +76,10 @@ def media_of(clip: Clip, features: FeatureSettings) -> dict[str, Path]:
 def name_of(path: Path, source: Path) -> str:
     """A media file's name within the corpus's folder, or its whole path outside of it."""
     root = source if source.is_dir() else source.parent
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    for folder in (root, root.resolve()):  # readers may follow a link to the folder
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return str(path)
 
 
 def inputs_of(clip: Clip, features: FeatureSettings, source: Path) -> dict[str, str]:
@@ -107,7 +110,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Difference:
+class SourceDifference:
     """How a corpus differs from what was prepared of it."""
 
     changes: tuple[Change, ...] = ()
@@ -181,7 +184,7 @@ def held_manifest(where: Place, name: str) -> Manifest | None:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SourceSnapshot:
     """What a corpus is compared by: its clips now, and how they are prepared."""
 
     clips: Sequence[Clip]
@@ -196,7 +199,7 @@ class Comparison:
 
     def difference(
         self, held: Held, *, verify: bool = False, retry: bool = False
-    ) -> tuple[Difference, dict[str, Stamp]]:
+    ) -> tuple[SourceDifference, dict[str, Stamp]]:
         """What has changed since, and the stamps of the files that are still the same.
 
         A file of the same size and time is taken for the same, but to `verify`; else its content
@@ -238,7 +241,9 @@ class Comparison:
             found["gone"] = gone
             lost += gone
         changes = tuple(Change(what, tuple(clips)) for what, clips in found.items())
-        return Difference(changes, frozenset(again), frozenset(touched), tuple(lost)), files.same
+        return SourceDifference(
+            changes, frozenset(again), frozenset(touched), tuple(lost)
+        ), files.same
 
     def _changed_inputs(self, clip: Clip, held: Held, files: _Files) -> list[str]:
         """What of a clip's media and words is another now."""
