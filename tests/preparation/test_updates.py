@@ -6,6 +6,7 @@ import csv
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import soundfile
 from typer.testing import CliRunner
 
 from emohop.cli import app
+from emohop.clips import Clip, LabelSet, Vote
 from emohop.config import FeatureSettings
 from emohop.errors import EmohopError
 from emohop.preparation import Preparation, compare, plan, prepare
 from emohop.preparation import work as worker
+from emohop.preparation.sources import changed_metadata
 from emohop.storage import open_prepared
 from emohop.storage.joining import join
+from emohop.storage.shards import read_metadata, shard_bytes
 from tests.features.tiny import save_language, waveform
 from tests.media.making import numbered, write_video
 from tests.preparation.test_preparation import tree
@@ -292,6 +296,18 @@ def test_an_update_that_was_stopped_goes_on_to_the_same_bytes(
     assert not (tmp_path / "out/manifest.json").exists()
     assert run(tmp_path).computed <= 1  # features are still not computed anew
     is_as_if_made_anew(tmp_path)
+
+
+def test_numbers_are_compared_as_numbers() -> None:
+    labels = LabelSet("two", ("a", "b"))
+    clip = Clip("x", label="a", start=1, end=2, valence=float("nan"), votes=(Vote("r", ("a",), 3),))
+    data, _ = shard_bytes(
+        [(clip, {})], labels, FeatureSettings(audio=None, video=None, text=None, prosody=False), {}
+    )
+    (row,) = read_metadata(data)
+    assert changed_metadata(row, clip, labels) == []
+    assert changed_metadata(row, replace(clip, valence=2.0), labels) == ["valence"]
+    assert changed_metadata(row, replace(clip, votes=()), labels) == ["votes"]
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:

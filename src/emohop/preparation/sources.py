@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -304,9 +305,15 @@ def changed_metadata(row: Mapping[str, Any], clip: Clip, labels: LabelSet) -> li
     return list(dict.fromkeys(facts))
 
 
-def _plain(value: object) -> object:
-    """A value as JSON has it, so that tuples equal lists, and NaN itself."""
-    return json.dumps(value) if isinstance(value, (list, tuple, dict, float)) else value
+def _plain(value: Any) -> Any:
+    """A value so that tuples equal lists, whole numbers floats, and NaN itself."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    return value
 
 
 def _ids_of_damaged(held: Held) -> set[str]:
