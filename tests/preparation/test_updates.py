@@ -373,7 +373,7 @@ def test_the_commands(lines: Lines, tmp_path: Path) -> None:
     soundfile.write(source / "11.wav", *soundfile.read(source / "10.wav"))
     said = emohop(*words)
     assert "c11 is the same recording as c10" in said
-    assert "1 clips are copies of others" in said
+    assert f"copies: 1, listed in {out}/copies.csv" in said
     assert "c11 is the same recording as c10" in emohop("check", "folder", source)
     wrong = emohop("check", "folder", source, "--against", source, status=1)
     assert "go with a prepared corpus" in wrong

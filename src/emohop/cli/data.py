@@ -336,8 +336,8 @@ def prepare(
         typer.echo(f"{copy} is the same recording as {first}")
     if done.copies:
         typer.echo(
-            f"{len(done.copies)} clips are copies of others (see {out}/{COPIES}): no fold has a "
-            "recording on two sides"
+            f"copies: {len(done.copies)}, listed in {out}/{COPIES}; no fold has a recording on two "
+            "sides"
         )
     if not (done.computed or done.changes or done.repaired):
         typer.echo("nothing to do: everything was prepared before, and is in order")
