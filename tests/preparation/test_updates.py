@@ -138,6 +138,16 @@ def test_content_is_compared_where_it_is_asked_for(lines: Lines, tmp_path: Path)
     assert [c.clips for c in run(tmp_path, verify=True).changes] == [("c05",)]
 
 
+def test_files_without_a_time_are_compared_by_content(lines: Lines, tmp_path: Path) -> None:
+    path = tmp_path / "source/5.wav"
+    os.utime(path, ns=(0, 0))
+    run(tmp_path)
+    assert run(tmp_path).changes == ()
+    soundfile.write(path, waveform(0.25, seed=50), 16_000)
+    os.utime(path, ns=(0, 0))
+    assert [c.clips for c in run(tmp_path).changes] == [("c05",)]
+
+
 def test_words_that_changed_are_read_again(lines: Lines, tmp_path: Path) -> None:
     run(tmp_path)
     lines[2]["transcript"] = "something else"

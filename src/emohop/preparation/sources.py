@@ -203,8 +203,8 @@ class SourceSnapshot:
     ) -> tuple[SourceDifference, dict[str, Stamp]]:
         """What has changed since, and the stamps of the files that are still the same.
 
-        A file of the same size and time is taken for the same, but to `verify`; else its content
-        decides. Clips that could not be read are looked at again where theirs has changed, or to
+        A file of the same size and time is taken for the same, but to `verify`; where the time
+        differs, or there is none, its content decides. Clips that could not be read are looked at again where theirs has changed, or to
         `retry`.
         """
         files = _Files(held.stamps, self.source, verify)
@@ -286,7 +286,8 @@ class _Files:
             before, now = self._before.get(name), Stamp.of(path)
             same = before is not None and before.size == now.size
             if same and before is not None and now.size >= 0:
-                if self._verify or before.time_ns != now.time_ns:
+                # some archives and network disks give every file the time 0
+                if self._verify or before.time_ns != now.time_ns or now.time_ns <= 0:
                     now = Stamp.read(path)
                     same = now.blake2b == before.blake2b
                 else:
