@@ -204,8 +204,8 @@ class SourceSnapshot:
         """What has changed since, and the stamps of the files that are still the same.
 
         A file of the same size and time is taken for the same, but to `verify`; where the time
-        differs, or there is none, its content decides. Clips that could not be read are looked at again where theirs has changed, or to
-        `retry`.
+        differs, or there is none, its content decides. Clips that could not be read are looked at
+        again where theirs has changed, or to `retry`.
         """
         files = _Files(held.stamps, self.source, verify)
         found: dict[str, list[str]] = {}
