@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ def hash_samples(samples: NDArray[np.float32], rate: int) -> int | None:
     """The hash of decoded audio, [samples] at `rate` per second; None for silence or nothing."""
     if not len(samples) or np.ptp(samples) == 0:
         return None
-    return _hash(np.ascontiguousarray(samples, "<f4").tobytes(), str(rate).encode())
+    return _hash(_buffer(np.ascontiguousarray(samples, "<f4")), str(rate).encode())
 
 
 def hash_array(array: NDArray[np.generic]) -> int | None:
@@ -59,10 +60,15 @@ def hash_array(array: NDArray[np.generic]) -> int | None:
     if not array.size or np.ptp(array) == 0:
         return None
     kind = f"{array.dtype.str} {array.shape}".encode()
-    return _hash(np.ascontiguousarray(array).tobytes(), kind)
+    return _hash(_buffer(np.ascontiguousarray(array)), kind)
 
 
-def _hash(*data: bytes) -> int:
+def _buffer(array: NDArray[Any]) -> memoryview:
+    """The bytes of a contiguous array in place: an hour of audio is not copied."""
+    return memoryview(array.reshape(-1).view(np.uint8))
+
+
+def _hash(*data: bytes | memoryview) -> int:
     digest = hashlib.blake2b(digest_size=8)
     for part in data:
         digest.update(part)
