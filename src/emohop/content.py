@@ -65,7 +65,7 @@ def hash_array(array: NDArray[np.generic]) -> int | None:
 
 def _buffer(array: NDArray[Any]) -> memoryview:
     """The bytes of a contiguous array in place: an hour of audio is not copied."""
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _hash(*data: bytes | memoryview) -> int:
