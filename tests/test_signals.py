@@ -39,6 +39,14 @@ emohop.FEATURES.add(
 ENDED = {signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
 
 
+@pytest.fixture(autouse=True)
+def hangups() -> Iterator[None]:
+    """Commands get SIGHUP even where the tests themselves run under nohup, which ignores it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     for n in range(80):
