@@ -162,7 +162,7 @@ def _write_history(path: Path, epochs: int, dev: dict[str, Any]) -> None:
     path.write_text("\n".join(",".join(line) for line in lines) + "\n")
 
 
-RANDOM = [Reservation(kind="protocol", text=LEAKS["random"]).to_json()]
+RANDOM = [Reservation(kind="protocol", text=LEAKS["random"]).model_dump()]
 """What the results of protocol random say of themselves."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,11 @@ class Content:
 def hash_name(*names: str | None) -> int:
     """The hash of a name, or of a name within another."""
     return _hash(b"\0".join(b"" if name is None else name.encode() for name in names))
+
+
+def hash_names(corpus: str, names: Iterable[str | None]) -> NDArray[np.uint64]:
+    """The hashes of names within a corpus, uint64 [names]; 0 for None."""
+    return np.array([0 if name is None else hash_name(corpus, name) for name in names], np.uint64)
 
 
 def hash_transcript(transcript: str | None) -> int | None:

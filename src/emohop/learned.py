@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import MODALITIES
-from emohop.content import Content, hash_name
+from emohop.content import Content, hash_names
 from emohop.documents import Block
 from emohop.errors import brief
+from emohop.files import replacing
 
 LEARNED = "learned.safetensors"
 """The name of the file, in the folder of a model or of a finetuned encoder."""
@@ -62,10 +64,10 @@ class ClipHashes:
         contents: Sequence[Content],
     ) -> ClipHashes:
         """Of the clips of a corpus."""
-        names = [hash_name(corpus, id_) for id_ in ids]
-        people = [0 if one is None else hash_name(corpus, one) for one in speakers]
-        held = ([getattr(c, kind) or 0 for c in contents] for kind in ("audio", "text", "video"))
-        return cls(*(np.array(column, np.uint64) for column in (names, *held, people)))
+        audio, text, video = (
+            np.array([getattr(c, kind) or 0 for c in contents], np.uint64) for kind in _KINDS[1:]
+        )
+        return cls(hash_names(corpus, ids), audio, text, video, hash_names(corpus, speakers))
 
     def __len__(self) -> int:
         return len(self.id)
@@ -123,6 +125,13 @@ class LearnedClips:
         from safetensors.numpy import save
 
         return bytes(save(dict(sorted(self.tables.items()))))
+
+    def write(self, folder: Path) -> LearnedFile:
+        """Put the file into a folder; what is to be said of it there."""
+        data = self.to_bytes()
+        with replacing(folder / LEARNED) as file:
+            file.write(data)
+        return self.described(data)
 
     def described(self, data: bytes) -> LearnedFile:
         """What `model.json` says of its bytes."""

@@ -53,7 +53,7 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path, st
     first = write_run(tmp_path / "first", settings=["model.hops=1"])
     second = write_run(tmp_path / "second", settings=["model.hops=2"], skill=2.0)
     said = reservation(request.param)
-    edit_results(second, reservations=[said.to_json()])
+    edit_results(second, reservations=[said.model_dump()])
     return first, second, said.text
 
 
@@ -111,7 +111,7 @@ def test_on_the_page(pair: tuple[Path, Path, str], tmp_path: Path) -> None:
 def test_beside_the_scores_of_one_model(kind: str, tmp_path: Path) -> None:
     said = reservation(kind)
     run = write_run(tmp_path / "run")
-    edit_results(run, reservations=[said.to_json()])
+    edit_results(run, reservations=[said.model_dump()])
     results = RunResults.read(RunFolder(run).results_file)
     assert results.reservations == (said,)
     block = results.fold_runs[0].test
@@ -124,7 +124,7 @@ def test_beside_the_scores_of_one_model(kind: str, tmp_path: Path) -> None:
     )
     for table in tables:
         assert f"Note: {said.text}." in shown(table)
-    assert json.loads(json.dumps(damaged.to_json()))["reservations"] == [said.to_json()]
+    assert json.loads(json.dumps(damaged.to_json()))["reservations"] == [said.model_dump()]
 
 
 def test_marks_are_shared_by_what_is_said_alike() -> None:

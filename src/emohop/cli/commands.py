@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FAILED = 1
 INCOMPLETE = 3
 INTERRUPTED = 130
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that ask a command to stop."""
 GRACE_SECONDS = 20.0
 """How long a command that was asked to stop may take."""
 SIGNALLED = 128
@@ -120,9 +122,7 @@ def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.getsignal(number) for number in numbers}
-
+    before = {number: signal.getsignal(number) for number in STOPPING}
     timers: list[threading.Timer] = []
 
     def stop(number: int, frame: object) -> None:
@@ -135,7 +135,7 @@ def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
         timers.append(last)
         raise KeyboardInterrupt
 
-    for number in numbers:
+    for number in STOPPING:
         if before[number] is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, stop)
     try:
@@ -149,9 +149,8 @@ def _stopped_by_signals(stopped: list[int]) -> Iterator[None]:
 
 def leave_signals() -> None:
     """Leave SIGTERM and SIGHUP to a library that has its own way to end by them."""
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def fail(message: str) -> None:

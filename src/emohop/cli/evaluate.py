@@ -72,7 +72,7 @@ def evaluate(
     predictions = predictor.score(corpus, rows)
     blocks = {s: predictions.part(s).metrics() for s in SPLITS if s in predictions.split}
     if as_json:
-        said = [one.to_json() for one in rows.reservations]
+        said = [one.model_dump() for one in rows.reservations]
         typer.echo(json.dumps({**blocks, "reservations": said}, indent=1))
         return
     show(metrics_table(blocks, rows.reservations))

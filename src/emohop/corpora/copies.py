@@ -19,7 +19,7 @@ def copied_clips(clips: Sequence[Clip], seconds: Mapping[Path, float]) -> list[t
 
     `seconds` are the lengths that files' headers say. Stretches of one file are compared by their
     times, files of one size byte by byte, and audio files of one length by what they decode to.
-    Films of other sizes are not decoded: `prepare` finds their copies.
+    Video files of other sizes are not decoded: `prepare` finds their copies.
     """
     spans = {clip.id: span for clip in clips if (span := clip.audio or clip.video) is not None}
     whole = {id_: span for id_, span in spans.items() if span.start == 0 and span.end is None}

@@ -23,10 +23,6 @@ class Reservation(Block):
     text: str
     """A clause for people, without a full stop."""
 
-    def to_json(self) -> dict[str, str]:
-        """As files and --json have it."""
-        return {"kind": self.kind, "text": self.text}
-
 
 def footnotes(
     rows: Sequence[Sequence[Reservation]],

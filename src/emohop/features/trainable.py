@@ -18,7 +18,6 @@ from emohop.features.encoding import device_of
 from emohop.features.language import LanguageEncoder, load_language_encoder
 from emohop.features.pretrained import quiet
 from emohop.features.speech import SpeechEncoder, load_speech_encoder
-from emohop.files import replacing
 from emohop.learned import LEARNED, LearnedClips, LearnedFile
 
 if TYPE_CHECKING:
@@ -54,10 +53,7 @@ class Record:
 
     def write(self, folder: Path) -> None:
         """Put it into an encoder's folder."""
-        data = self.learned.to_bytes()
-        with replacing(folder / LEARNED) as file:
-            file.write(data)
-        told = self.learned.described(data)
+        told = self.learned.write(folder)
         RecordFile(corpus=self.corpus, learned=told, facts=dict(self.facts)).write(folder / RECORD)
 
 

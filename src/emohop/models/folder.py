@@ -155,10 +155,7 @@ class ModelFolder:
 
     def _write_config(self, config: ModelConfig, learned: LearnedClips | None) -> None:
         if learned is not None:
-            data = learned.to_bytes()
-            with replacing(self.learned_file) as file:
-                file.write(data)
-            config = config.model_copy(update={"learned": learned.described(data)})
+            config = config.model_copy(update={"learned": learned.write(self.path)})
         config.write(self.config_file)
 
     def write_weights(self, network: nn.Module) -> None:

@@ -36,8 +36,8 @@ def unseen_rows(config: ModelConfig, learned: LearnedClips, corpus: PreparedCorp
     clips = corpus.hashes()
     found = learned.find(clips)
     own = bool((found != ClipPart.NEW).all() and (found == ClipPart.TEST).any())
-    ids = corpus.metadata("id")
-    by_encoder = np.array([id_ in corpus.manifest.seen for id_ in ids], bool)
+    seen = corpus.manifest.seen
+    by_encoder = np.array([id_ in seen for id_ in corpus.metadata("id")], bool)
     learned_from = (found == ClipPart.TRAIN) | (found == ClipPart.DEV)
     if own:
         dropped = learned.dropped(clips, found)

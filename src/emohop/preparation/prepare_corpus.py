@@ -152,11 +152,11 @@ def prepare(
                 notes = {number: note for number, note in notes.items() if not note.problems}
             missing = [number for number in range(len(work.groups)) if number not in notes]
             tasks = [_task(work, number, update) for number in missing]
-            todo = sum(len(task.clips) - len(task.kept) for task in tasks)
+            total = sum(len(task.clips) - len(task.kept) for task in tasks)
             for _, count in processes.run(make_shard, tasks, jobs, engine, CRASHES):
                 computed += count
-                if progress is not None and todo:
-                    progress(computed, todo)
+                if progress is not None and total:  # metadata alone may have changed
+                    progress(computed, total)
             notes = _notes(work)
             _finish(work, notes, update.stamps, allow_failures)
         elif update.stamps != update.before:
@@ -371,7 +371,7 @@ def _check_whole(work: _Work) -> None:
     """EmohopError when too many clips lack what was asked for: said before any work."""
     if work.job.features.keep_incomplete:
         return
-    clips = [clip for group in work.groups for clip in group]
+    clips = work.clips
     for modality, what, found in (
         (Modality.AUDIO, "audio", [clip.audio for clip in clips]),
         (Modality.VIDEO, "video", [clip.video for clip in clips]),

@@ -18,7 +18,7 @@ from emohop.config import FeatureSettings
 from emohop.content import hash_name
 from emohop.corpora.files import shown
 from emohop.errors import EmohopError
-from emohop.files import csv_text
+from emohop.files import csv_text, sha256
 from emohop.storage.backends import Place
 from emohop.storage.manifest import INDEX, MANIFEST, SHARDS, Manifest
 from emohop.storage.shards import ShardNote, metadata_of, read_metadata, read_note
@@ -37,7 +37,7 @@ class Stamp:
 
     size: int
     time_ns: int
-    blake2b: str = ""
+    sha256: str = ""
 
     @classmethod
     def of(cls, path: Path) -> Stamp:
@@ -53,18 +53,9 @@ class Stamp:
         """The stamp of a file now; its whole content is read."""
         found = cls.of(path)
         try:
-            return cls(found.size, found.time_ns, checksum(path))
+            return cls(found.size, found.time_ns, sha256(path))
         except OSError:
             return cls(-1, 0)
-
-
-def checksum(path: Path) -> str:
-    """The checksum of a media file's content."""
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def media_of(clip: Clip, features: FeatureSettings) -> dict[str, Path]:
@@ -147,8 +138,7 @@ class Held:
             if found is None:
                 damaged.append(shard.file)
                 continue
-            name, data = found
-            held.notes[shard.file] = read_note(data)
+            name, data, held.notes[shard.file] = found
             for row in read_metadata(data):
                 held.rows[row["id"]] = row
                 held.places[row["id"]] = name
@@ -156,9 +146,9 @@ class Held:
         for line in _table(where, INDEX, ("id", *INPUTS)):
             held.inputs[line["id"]] = {name: line[name] for name in INPUTS}
         with contextlib.suppress(ValueError):  # what is damaged counts as changed
-            for line in _table(where, FILES, ("path", "size", "time_ns", "blake2b")):
+            for line in _table(where, FILES, ("path", "size", "time_ns", "sha256")):
                 size, time_ns = int(line["size"]), int(line["time_ns"])
-                held.stamps[line["path"]] = Stamp(size, time_ns, line["blake2b"])
+                held.stamps[line["path"]] = Stamp(size, time_ns, line["sha256"])
         return held
 
     @property
@@ -289,7 +279,7 @@ class _Files:
                 # some archives and network disks give every file the time 0
                 if self._verify or before.time_ns != now.time_ns or now.time_ns <= 0:
                     now = Stamp.read(path)
-                    same = now.blake2b == before.blake2b
+                    same = now.sha256 == before.sha256
                 else:
                     now = before
             self._changed[path] = not same
@@ -322,19 +312,18 @@ def _ids_of_damaged(held: Held) -> set[str]:
     return set(held.inputs) - held.rows.keys() if held.damaged else set()
 
 
-def _intact(where: Place, file: str, sha256: str) -> tuple[str, bytes] | None:
-    """A shard that is as it was written, and where it lies; None where there is none."""
+def _intact(where: Place, file: str, checksum: str) -> tuple[str, bytes, ShardNote] | None:
+    """Where a shard lies that is as it was written, and what it holds; None where none does."""
     for folder in (KEPT, SHARDS):
         try:
             data = where.get(f"{folder}/{file}")
         except OSError:
             continue
-        if hashlib.sha256(data).hexdigest() == sha256:
+        if hashlib.sha256(data).hexdigest() == checksum:
             try:
-                read_note(data)
+                return f"{folder}/{file}", data, read_note(data)
             except EmohopError:
                 return None
-            return f"{folder}/{file}", data
     return None
 
 
@@ -350,7 +339,7 @@ def _table(where: Place, name: str, needed: Sequence[str]) -> list[dict[str, str
 def files_table(stamps: Mapping[str, Stamp]) -> bytes:
     """`files.csv`."""
     lines = [(path, *asdict(stamps[path]).values()) for path in sorted(stamps)]
-    return csv_text(("path", "size", "time_ns", "blake2b"), lines).encode()
+    return csv_text(("path", "size", "time_ns", "sha256"), lines).encode()
 
 
 def digest_of(told: Iterable[object]) -> str:

@@ -181,7 +181,7 @@ def _stamps(job: Job, clips: Sequence[Clip]) -> dict[str, tuple[int, int, str]]:
     """The media files of clips, before they are decoded."""
     files = {path for clip in clips for path in media_of(clip, job.features).values()}
     found = {name_of(path, job.source): Stamp.read(path) for path in sorted(files)}
-    return {name: (s.size, s.time_ns, s.blake2b) for name, s in found.items()}
+    return {name: (s.size, s.time_ns, s.sha256) for name, s in found.items()}
 
 
 def _results(

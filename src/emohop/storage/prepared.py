@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop.content import hash_name
+from emohop.content import hash_name, hash_names
 from emohop.errors import EmohopError
 from emohop.learned import ClipHashes
 from emohop.storage.backends import is_url
@@ -109,14 +109,17 @@ class PreparedCorpus(Sequence[Row]):
         """What tells every clip from others, by the names that its own corpus gave it."""
         if self.visible is not None:
             raise EmohopError("hashes cannot be read where clips are hidden")
+        return self._hashes
+
+    @cached_property
+    def _hashes(self) -> ClipHashes:
         columns: dict[str, list[NDArray[np.uint64]]] = {}
         for number in range(len(self.manifest.shards)):
             shard, part = self._shard(number), self._part(number)
             corpus = self.manifest.corpus if part is None else part.corpus
             for name in ("id", "speaker"):
-                names = shard.table[name].to_pylist()
-                hashes = [0 if one is None else hash_name(corpus, one) for one in names]
-                columns.setdefault(name, []).append(np.array(hashes, np.uint64))
+                hashes = hash_names(corpus, shard.table[name].to_pylist())
+                columns.setdefault(name, []).append(hashes)
             for name in CONTENT:
                 found = shard.table[name].fill_null(0).to_numpy()
                 columns.setdefault(name.removesuffix("_hash"), []).append(found)
