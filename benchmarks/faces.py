@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     video: Path = parser.parse_args().video
     torch.set_num_threads(1)
-    seconds = probe(video).video_duration or 1.0
+    seconds = probe(video).video_end or 1.0
     times = [k / 3 for k in range(int(3 * seconds))]
     frames = [frame for _, frame in frames_at(video, times)]
     chance = np.random.default_rng(0)

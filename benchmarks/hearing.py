@@ -37,7 +37,7 @@ def main() -> None:
     for clip in corpora.read(options.corpus, options.folder)[:: options.every]:
         if clip.audio is None or clip.transcript is None:
             continue
-        waveform = waveform_16k(*read_audio(clip.audio))
+        waveform = waveform_16k(*read_audio(clip.audio)[:2])
         for transcriber in transcribers:
             begun = time.perf_counter()
             heard = transcriber(waveform)

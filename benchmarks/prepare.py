@@ -60,7 +60,7 @@ def median_seconds(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[s
 def rates(corpus: str, source: Path, image_model: str | None) -> None:
     """Seconds of media per second, by stage, in this process."""
     clips = [clip for clip in corpora.read(corpus, source) if clip.audio is not None][:200]
-    waveforms = [read_audio(clip.audio) for clip in clips if clip.audio is not None]
+    waveforms = [read_audio(clip.audio)[:2] for clip in clips if clip.audio is not None]
     at_48 = [(resample(samples, rate, 48_000), 48_000) for samples, rate in waveforms]
     seconds = sum(len(samples) / rate for samples, rate in waveforms)
     jobs: dict[str, Callable[[], object]] = {

@@ -150,7 +150,9 @@ def test_an_encoder_that_has_moved(films: Path, tmp_path: Path) -> None:  # noqa
     asked = PredictRequest(None, "text", "No way!")
     (answers,) = Predicting(served, ServingSettings()).answers([asked])
     assert isinstance(answers, list)
-    assert [one.model_dump(mode="json") for one in answers] == [json.loads(expected)]
+    (answer,) = answers
+    assert isinstance(answer, Prediction)
+    assert answer.model_dump(mode="json") == json.loads(expected)
     other = f"text={save_language(tmp_path / 'other', seed=1)}"
     code, _, error = run(trained, "--text", "No way!", "--encoder", other)
     assert code == 1

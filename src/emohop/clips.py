@@ -49,7 +49,9 @@ class Vote:
 class Span:
     """A stretch of a media file: `start` and `end` in seconds, `end=None` for the whole rest.
 
-    `half` names the side of the frame that shows the speaker; None is the whole frame.
+    `half` names the side of the frame that shows the speaker; None is the whole frame. `channel`
+    counts audio channels from 0; None is their mix. `track` chooses an audio track by its number,
+    from 1, or its language; None is the first.
 
     Example:
         >>> emohop.Span(Path("film.mp4"), start=2.0, end=5.5).half is None
@@ -60,6 +62,8 @@ class Span:
     start: float = 0.0
     end: float | None = None
     half: Half | None = None
+    channel: int | None = None
+    track: int | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def read_audio_of(path: Path) -> None:
 
     _all(
         lambda: probe(path),
-        lambda: mfcc120(*read_audio(Span(path))),
+        lambda: mfcc120(*read_audio(Span(path))[:2]),
         lambda: read_audio(Span(path, 0.05, 0.1)),
         lambda: _waveforms(path),
     )
@@ -82,7 +82,7 @@ def read_film(path: Path) -> None:
 
     _all(
         lambda: probe(path),
-        lambda: mfcc120(*read_audio(Span(path))),
+        lambda: mfcc120(*read_audio(Span(path))[:2]),
         lambda: _waveforms(path),
         frames,
         crops,

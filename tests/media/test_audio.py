@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emohop.clips import Span
 from emohop.errors import MediaError
 from emohop.media import read_audio
-from emohop.media.container import audio_file
+from emohop.media.sndfile import audio_file
 from tests.media.making import numbered_video, tone
 
 RATE = 16_000
@@ -57,10 +57,10 @@ def test_exact_samples_of_a_span(tmp_path: Path, name: str, subtype: str) -> Non
     soundfile.write(path, samples, RATE, subtype)
     with audio_file(path) as waveform:
         assert waveform is not None
-    got, rate = read_audio(Span(path, 0.5, 1.25))
+    got, rate, _ = read_audio(Span(path, 0.5, 1.25))
     assert (rate, str(got.dtype), got.shape) == (RATE, "float32", (12_000,))
     np.testing.assert_allclose(got, samples[8_000:20_000], atol=2**-15)
-    whole, _ = read_audio(Span(path))
+    whole, *_ = read_audio(Span(path))
     np.testing.assert_allclose(whole, samples, atol=2**-15)
     np.testing.assert_array_equal(read_audio(Span(path, 1.0))[0], whole[RATE:])
 
@@ -78,7 +78,7 @@ def test_every_kind_of_sample_by_ffmpeg(tmp_path: Path, codec: str) -> None:
     path = encode(tmp_path / "a.mkv", stereo, codec, "stereo")
     with audio_file(path) as waveform:
         assert waveform is None
-    got, rate = read_audio(Span(path, 0.1, 0.4))
+    got, rate, _ = read_audio(Span(path, 0.1, 0.4))
     assert rate == RATE
     tolerance = 2**-7 if codec == "pcm_u8" else 2**-15
     np.testing.assert_allclose(got, stereo.mean(axis=0)[1_600:6_400], atol=tolerance)
@@ -100,12 +100,12 @@ def test_every_kind_of_sample_by_ffmpeg(tmp_path: Path, codec: str) -> None:
 )
 def test_audio_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
     path = encode(tmp_path / name, clicks()[None], codec)
-    whole, rate = read_audio(Span(path))
+    whole, rate, _ = read_audio(Span(path))
     assert rate == (48_000 if codec == "libopus" else RATE)
     # Where the writer does not say how long the encoder's run-up is, it is heard.
     late = 0.08 if name in ("a.avi", "a.ts", "a.aac", "a.flv", "a.mkv") else 0.003
     for second in CLICKS_SECONDS:
-        part, _ = read_audio(Span(path, second - 0.2, second + 0.3))
+        part, *_ = read_audio(Span(path, second - 0.2, second + 0.3))
         assert len(part) == rate // 2
         if codec != "libopus":  # WebM rounds the time stamp that a seek lands on to 1 ms
             first = round((second - 0.2) * rate)
@@ -117,7 +117,7 @@ def test_audio_is_where_it_was(tmp_path: Path, name: str, codec: str) -> None:
 
 def test_the_audio_of_a_video(tmp_path: Path) -> None:
     path = numbered_video(tmp_path / "a.mp4", 40, rate=Fraction(10), waveform=clicks()[: 4 * RATE])
-    got, _ = read_audio(Span(path, 2.0, 2.5))
+    got, *_ = read_audio(Span(path, 2.0, 2.5))
     assert np.flatnonzero(np.abs(got) > 0.3)[0] / RATE == pytest.approx(0.25, abs=0.003)
 
 
@@ -265,7 +265,7 @@ def test_a_gap_in_the_time_stamps_is_silence(tmp_path: Path) -> None:
             frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    got, _ = read_audio(Span(path))
+    got, *_ = read_audio(Span(path))
     expected = np.repeat(np.array([0.25, 0, 0, 0.25], np.float32), RATE)
     np.testing.assert_array_equal(got, expected)
     np.testing.assert_array_equal(read_audio(Span(path, 2.5, 3.5))[0], expected[40_000:56_000])

@@ -24,14 +24,14 @@ def test_probe_of_a_video(tmp_path: Path) -> None:
     assert media.has_audio
     assert (media.sample_rate, media.width, media.height) == (16_000, 192, 48)
     assert media.frames_per_second == pytest.approx(15000 / 1001)
-    assert media.video_duration == pytest.approx(2.002, abs=1e-3)
+    assert media.video_end == pytest.approx(2.002, abs=1e-3)
     assert media.duration == pytest.approx(3.0, abs=0.1)
 
 
 def test_probe_measures_where_the_header_is_silent(tmp_path: Path) -> None:
     path = numbered_video(tmp_path / "a.mkv", 50, rate=Fraction(25), waveform=tone(4.0))
     media = probe(path)
-    assert media.video_duration == pytest.approx(2.0, abs=0.01)
+    assert media.video_end == pytest.approx(2.0, abs=0.01)
     assert media.duration == pytest.approx(4.0, abs=0.1)
 
 
@@ -40,7 +40,7 @@ def test_probe_of_a_audio(tmp_path: Path) -> None:
     soundfile.write(path, tone(1.5), 16_000)
     media = probe(path)
     assert (media.duration, media.has_audio, media.sample_rate) == (1.5, True, 16_000)
-    assert media.width is media.height is media.frames_per_second is media.video_duration is None
+    assert media.width is media.height is media.frames_per_second is media.video_end is None
 
 
 def _missing(path: Path) -> None:
@@ -161,8 +161,14 @@ def test_a_cut_wave_is_noticed(tmp_path: Path) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     assert probe(path).truncated
-    path.write_bytes(b"RIFF\xff\xff\xff\xff" + data[8 : len(data) // 2])  # written to a pipe
+    assert probe(path).duration == pytest.approx(1.0, abs=0.01)
+    size = data.index(b"data") + 4
+    piped = data[:size] + b"\xff\xff\xff\xff" + data[size + 4 : len(data) // 2]
+    path.write_bytes(piped)  # written to a pipe: nobody knew how long it would be
     assert not probe(path).truncated
+    path.write_bytes(data[:4] + b"\x00\xff\xff\x00" + data[8:])  # the chunk inside is whole
+    assert not probe(path).truncated
+    assert probe(path).duration == 2.0
 
 
 @pytest.mark.parametrize("container", ["avi", "mkv", "mp4"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import soundfile
 from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction, Predictor
 from emohop.prediction.inputs import Source
-from emohop.prediction.segmentation import clips_of, segments_of
+from emohop.prediction.segmentation import Cutting, clips_of
 from tests.features.test_vad import RECORDING, silence, voice
 from tests.media.making import tone, write_video
 
@@ -24,6 +25,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recording") / "talk.wav"
     soundfile.write(path, RECORDING, 16_000)
     return path
+
+
+def segments_of(path: Path, segments: str) -> Iterator[Source]:
+    return clips_of(path, Cutting(segments))
 
 
 def spans(sources: list[Source]) -> list[tuple[float, float]]:
@@ -112,7 +117,7 @@ def test_what_is_said_comes_from_subtitles_beside(recording: Path, tmp_path: Pat
         ("s.csv", "start,end\nx,2\n", "line 2: 'x' and '2'"),
         ("s.csv", "start,end\n-1,2\n", "line 2"),
         ("s.csv", "start,end\n", "there are no segments in it"),
-        ("s.csv", "start,end\n9,10\n", "begins at 9 s, .* is 8.90 s"),
+        ("s.csv", "start,end\n9,10\n", "begins at 9 s, the end of the audio of .* is at 8.90 s"),
         ("s.rttm", "SPEAKER talk 1 0.5\n", "line 1: 4 fields, 8 at least"),
         ("s.rttm", "SPEAKER a 1 0.5 0 <NA> <NA> x\n", "not a start and a length"),
         ("s.json", "{}", "speech, a number of seconds, or a file"),
@@ -133,7 +138,9 @@ def test_seconds_that_cannot_be(seconds: str, recording: Path) -> None:
 
 def test_nobody_speaks_and_nothing_is_heard(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", silence(3), 16_000)
-    with pytest.raises(MediaError, match="nobody speaks in it: give --segments SECONDS"):
+    with pytest.raises(
+        MediaError, match="nobody speaks in it: set segments to a number of seconds"
+    ):
         list(segments_of(tmp_path / "a.wav", "speech"))
     frames = [np.full((64, 64, 3), k, np.uint8) for k in range(20)]
     write_video(tmp_path / "b.mp4", frames, Fraction(10))
@@ -143,15 +150,17 @@ def test_nobody_speaks_and_nothing_is_heard(tmp_path: Path) -> None:
 
 
 def test_only_a_long_file_is_cut_by_itself(recording: Path, tmp_path: Path) -> None:
-    (whole,) = clips_of(recording, "Oh no")
+    (whole,) = clips_of(recording, Cutting(longest=10), "Oh no")
     assert whole.clip.transcript == "Oh no"
     path = tmp_path / "long.wav"
     soundfile.write(path, np.concatenate([voice(2), silence(60), voice(2)]), 16_000)
-    assert len(list(clips_of(path))) == 2
-    with pytest.raises(EmohopError, match="--text is one clip's"):
-        list(clips_of(path, "Oh no"))
-    with pytest.raises(EmohopError, match="--text is one clip's"):
-        list(clips_of(recording, "Oh no", segments="2"))
+    assert len(list(clips_of(path, Cutting(longest=10)))) == 2
+    assert len(list(clips_of(path, Cutting("none", longest=10)))) == 1
+    assert len(list(clips_of(path, Cutting()))) == 1  # a model of words alone reads all of it
+    with pytest.raises(EmohopError, match="a text is one clip's"):
+        list(clips_of(path, Cutting(longest=10), "Oh no"))
+    with pytest.raises(EmohopError, match="a text is one clip's"):
+        list(clips_of(recording, Cutting("2"), "Oh no"))
 
 
 def test_its_parts_are_predicted_as_clips_of_their_own(

@@ -26,7 +26,7 @@ from emohop.model_config import Calibration, InputDims, ModelConfig, TrainedOn
 from emohop.models import build
 from emohop.models.streaming import GrowingEncoder
 from emohop.prediction import Prediction, Predictor
-from emohop.prediction.segmentation import segments_of
+from emohop.prediction.segmentation import Cutting, clips_of
 from emohop.prediction.streaming import Stream, Update
 from emohop.preprocessor import Preprocessor
 from tests.features.test_vad import RECORDING
@@ -299,7 +299,7 @@ def test_turns_are_what_speech_segments_are(tmp_path: Path) -> None:
 
     predictor = made()
     soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000, subtype="FLOAT")
-    expected = list(segments_of(tmp_path / "talk.wav", "speech"))
+    expected = list(clips_of(tmp_path / "talk.wav", Cutting("speech")))
     for seed in range(3):
         stream = predictor.stream(turns=True)
         updates = heard(stream, pieces(RECORDING, seed))

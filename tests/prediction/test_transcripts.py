@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,15 @@ def test_times_of_hours_and_of_parts_of_a_second(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["1 --> 2", "00:00:02,0 --> 00:00:01,0", "x --> 00:00:01,0"])
 def test_wrong_times_are_named_by_their_line(line: str, tmp_path: Path) -> None:
-    with pytest.raises(EmohopError, match=r"a\.srt, line 3: .* are not times"):
-        read(tmp_path / "a.srt", f"\n1\n{line}\nwhat\n")
+    found = read(tmp_path / "a.srt", f"\n1\n{line}\nwhat\n\n2\n00:00:03,0 --> 00:00:04,0\nyes\n")
+    assert found.text == "yes"
+    (note,) = found.notes
+    assert re.search(r"a\.srt, line 3: .* are not times: .*: left out", note)
 
 
 def test_what_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(EmohopError, match="not UTF-8"):
+    with pytest.raises(EmohopError, match="not UTF-8, UTF-16 or cp1252"):
         read_transcript(tmp_path / "a.txt")
     with (tmp_path / "b.txt").open("wb") as file:
         file.truncate(20 << 20)

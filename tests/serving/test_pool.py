@@ -16,13 +16,13 @@ from emohop.config import ServingSettings
 from emohop.errors import EmohopError
 from emohop.prediction import Prediction
 from emohop.serving import pool as pools
-from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
+from emohop.serving.messages import Answer, LeftOut, PredictRequest, Rejection, Served
 from emohop.serving.pool import ClosingError, FullError, Pool
 from emohop.serving.schemas import Model
 from emohop.serving.worker import Worker, WorkerDiedError
 
 
-def told(name: str) -> list[Prediction]:
+def told(name: str) -> list[Prediction | LeftOut]:
     """What a made worker says of a clip."""
     return [Prediction(source=name, label="ang", probabilities={"ang": 1.0}, used=(), missing=())]
 

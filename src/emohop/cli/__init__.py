@@ -1,5 +1,8 @@
 """The command line. Every command forwards to the library; heavy imports sit inside."""
 
+import io
+import sys
+
 from emohop.cli import (  # noqa: F401  (they register)
     arrays,
     compare,
@@ -22,4 +25,7 @@ __all__ = ["FAILED", "INCOMPLETE", "INTERRUPTED", "app", "main"]
 
 def main() -> None:
     """Run the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names and words that a console cannot show
+            stream.reconfigure(errors="backslashreplace")
     app()

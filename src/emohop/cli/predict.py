@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emohop.cli.commands import INCOMPLETE, Encoder, command, encoders, fail
+from emohop.cli.commands import FAILED, INCOMPLETE, Encoder, command, encoders, fail
+from emohop.cli.media_files import given_files
 from emohop.cli.outputs import check_output_file
+from emohop.cli.prediction_rows import KINDS, finished, rows_to, trim
 
 if TYPE_CHECKING:
-    from emohop.features.transcription import Transcriber
     from emohop.prediction import Prediction, Predictor
     from emohop.prediction.inputs import Source
+    from emohop.processes import Progress
 
 FIGURES = (".png", ".svg", ".pdf")
 SEVERAL = 2
 """Of so many files, one that cannot be read does not end the command."""
+CHANNELS = {"mix": None, "left": 0, "right": 1, "each": "each"}
 
 
 @command
 def predict(
     model: Annotated[Path, typer.Argument(help="A model folder: RUN/fold-0/seed-0/model.")],
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Audio or video in any format; none with --text.")
+        list[str] | None,
+        typer.Argument(
+            help="Audio or video in any format, folders and patterns of such; - is standard input, "
+            "audio, video or a list of files; none with --text."
+        ),
     ] = None,
     text: Annotated[
         str | None,
@@ -48,11 +56,36 @@ def predict(
         str | None,
         typer.Option(
             help="Cut recordings: speech (where somebody speaks), a number of seconds, or a .csv, "
-            ".rttm, .srt or .vtt file. [default: speech above a minute]"
+            ".rttm, .srt or .vtt file; none: not at all. [default: speech, above 15 seconds and "
+            "what the model reads]"
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a clip.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One row a clip.")] = False,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the audio: left, right, a number from 1, mix, or each (its own rows). "
+            "[default: mix]"
+        ),
+    ] = None,
+    audio_track: Annotated[
+        str | None,
+        typer.Option(help="Of video with several: a number from 1, or a language such as eng."),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Of a folder, what is in its folders, too.")
+    ] = False,
+    allow_remote: Annotated[
+        bool, typer.Option("--allow-remote", help="Fetch files from addresses (https, s3, gs, …).")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON per clip.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One row per clip.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write rows into a .csv or .jsonl file instead, as they come."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with --out where it was interrupted.")
+    ] = False,
     figure: Annotated[
         Path | None,
         typer.Option(help="Draw the clip, or the recording over time: OUT.png, .svg or .pdf."),
@@ -69,73 +102,137 @@ def predict(
     from dataclasses import replace
 
     from emohop import load
-    from emohop.errors import EmohopError
-    from emohop.reports.terminal import predictions as shown
 
-    if as_json and as_csv:
-        fail("--json and --csv: choose one")
+    kind = _kind(as_json, as_csv, out)
     if figure is not None and (figure.suffix not in FIGURES or len(files or ()) >= SEVERAL):
         fail(f"--figure {figure}: a figure of one file, as {', '.join(FIGURES)}")
     check_output_file(figure, "--figure", FIGURES)
     if not files and text is None:
         fail("nothing to predict: name a file, or say --text")
+    done_sources, size = _finished(out, kind, resume=resume)
     predictor = replace(load(model), encoders=encoders(encoder or ()), device=device)
-    hear = _recogniser(predictor, asr, device)
-    done: list[tuple[Source, Prediction]] = []
-    failed = 0
-    paths: list[Path | None] = [*files] if files else [None]
-    for path in paths:
-        try:
-            for source, found in _predicted(
-                predictor, hear, path, text, previous_turn or (), segments
-            ):
-                if as_json:
-                    typer.echo(found.model_dump_json())
-                elif as_csv:
-                    typer.echo(shown.csv_rows([found], header=not done), nl=False)
-                # of one clip everything is shown; of many not the attention of their hops
-                done.append((source, found if not done else found.without_attention()))
-        except EmohopError as error:
-            if len(files or ()) < SEVERAL:
-                raise
-            failed += 1
-            typer.echo(f"error: {' '.join(str(error).split())}", err=True)
-    if done and not as_json and not as_csv:
-        from emohop.reports.terminal.console import show
+    with given_files(files or (), recursive=recursive, allow_remote=allow_remote) as given:
+        left = [path for path in given.paths if given.name(str(path)) not in done_sources]
+        items: Sequence[Any] = [{"text": text}] if not files else left
+        answers = predictor.predict(
+            items,
+            text if files else None,
+            previous_turns=previous_turn or (),
+            segments=segments,
+            asr=asr,
+            channel=_channel(channel),
+            track=_track(audio_track),
+        )
+        faults = list(given.faults)
+        for fault in faults:
+            _say(fault)
+        done: list[tuple[Source, Prediction]] = []
+        with rows_to(kind, out, size) as rows, _bar(len(items), kind, out) as advance:
+            for source, found in _told(answers, given.name, faults, len(items), advance):
+                if rows is not None:
+                    rows.write(found)
+                if rows is None or figure is not None or not done:
+                    # of one clip everything is shown; of many not the attention of their hops
+                    done.append((source, found if not done else found.without_attention()))
+        if done and kind is None:
+            from emohop.reports.terminal import predictions as shown
+            from emohop.reports.terminal.console import show
 
-        show(*shown.tables([found for _, found in done]))
-    if done and figure is not None:
-        _draw(predictor, done, figure)
-        typer.echo(f"wrote {figure}", err=True)
-    if failed:
-        typer.echo(f"{failed} of {len(files or ())} files could not be read", err=True)
-        raise typer.Exit(INCOMPLETE)
+            show(*shown.tables([found for _, found in done]))
+        if done and figure is not None:
+            _draw(predictor, done, figure)
+            typer.echo(f"wrote {figure}", err=True)
+    if faults:
+        several = len(given.paths) + len(given.faults) >= SEVERAL
+        if several or done:
+            typer.echo(f"{len(faults)} could not be predicted: see above", err=True)
+        raise typer.Exit(INCOMPLETE if several or done else FAILED)
 
 
-def _predicted(
-    predictor: Predictor,
-    hear: Transcriber | None,
-    path: Path | None,
-    text: str | None,
-    before: Sequence[str],
-    segments: str | None,
-) -> Iterator[tuple[Source, Prediction]]:
-    """What the model says of a file's clips, or of text alone; MediaError for a clip's error."""
-    from emohop.errors import MediaError
-    from emohop.prediction.inputs import source_of_text, transcribed
-    from emohop.prediction.segmentation import clips_of
+def _kind(as_json: bool, as_csv: bool, out: Path | None) -> str | None:
+    """What rows are written as, csv or json; None for a table to look at."""
+    if as_json and as_csv:
+        fail("--json and --csv: choose one")
+    kind = "json" if as_json else "csv" if as_csv else None
+    if out is None:
+        return kind
+    check_output_file(out, "--out", tuple(KINDS))
+    ending = KINDS[out.suffix.lower()]
+    if kind not in (None, ending):
+        fail(f"--{kind} --out {out}: its ending says {ending}")
+    return ending
 
-    clips: Iterator[Source]
-    if path is None:
-        clips = iter([source_of_text(text or "", before)])
+
+def _finished(out: Path | None, kind: str | None, *, resume: bool) -> tuple[set[str], int]:
+    """The sources that are done, and the bytes of --out that are theirs."""
+    if resume and out is None:
+        fail("--resume goes on with a file: say --out, too")
+    if out is None or kind is None or not out.exists():
+        return set(), 0
+    if not resume:
+        fail(f"--out {out} exists: say --resume to go on with it, or choose another name")
+    found, size = finished(out, kind)
+    trim(out, size)
+    return found, size
+
+
+def _channel(name: str | None) -> Any:
+    """A channel as `Span` counts it."""
+    if name is None or name in CHANNELS:
+        return CHANNELS[name or "mix"]
+    if not name.isdecimal() or int(name) < 1:
+        fail(f"--channel {name}: {', '.join(CHANNELS)} or a number from 1 is accepted")
+    return int(name) - 1
+
+
+def _track(name: str | None) -> int | str | None:
+    return int(name) if name is not None and name.isdecimal() else name
+
+
+@contextmanager
+def _bar(files: int, kind: str | None, out: Path | None) -> Iterator[Progress | None]:
+    """A bar with the time left, where there are many files and no rows go to the same terminal."""
+    import sys
+
+    from emohop.reports.terminal.console import progress_bar
+
+    alone = kind is None or out is not None or not sys.stdout.isatty()
+    if files < SEVERAL or not alone or not sys.stderr.isatty():
+        yield None
     else:
-        clips = clips_of(path, text, before, segments)
-    if hear is not None:
-        clips = (c if c.transcript is not None else transcribed(c, hear) for c in clips)
-    for source, found in predictor.predict(clips):
-        if isinstance(found, MediaError):
-            raise found
-        yield source, found
+        with progress_bar("files") as advance:
+            yield advance
+
+
+def _told(
+    answers: Iterator[tuple[Source, Prediction | Exception]],
+    name: Any,
+    faults: list[str],
+    files: int,
+    advance: Progress | None,
+) -> Iterator[tuple[Source, Prediction]]:
+    """The predictions under their names; each error is said, and added to `faults`."""
+    from emohop.prediction import Prediction
+
+    before, seen = None, 0
+    for source, found in answers:
+        if source.clip.id != before:
+            if advance is not None:
+                advance(seen, files)
+            before, seen = source.clip.id, seen + 1
+        if isinstance(found, Prediction):
+            yield source, found.model_copy(update={"source": name(found.source)})
+        else:
+            faults.append(
+                " ".join(str(found).replace(source.clip.id, name(source.clip.id)).split())
+            )
+            _say(faults[-1])
+    if advance is not None:
+        advance(files, files)
+
+
+def _say(fault: str) -> None:
+    typer.echo(f"error: {fault}", err=True)
 
 
 def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path: Path) -> None:
@@ -149,15 +246,3 @@ def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path:
         save(clip_figure(first, source, predictor), path)
     else:
         save(timeline([found for _, found in done]), path)
-
-
-def _recogniser(predictor: Predictor, name: str | None, device: str) -> Transcriber | None:
-    """The speech recogniser that is asked for; EmohopError for a model that reads no words."""
-    from emohop.clips import Modality
-    from emohop.features.transcription import Transcriber
-
-    if name is None:
-        return None
-    if Modality.TEXT not in predictor.preprocessor.max_length:
-        fail("--asr: this model has no text input: drop --asr")
-    return Transcriber(name, device)

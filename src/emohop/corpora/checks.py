@@ -127,14 +127,14 @@ def audio_problems(
     """
 
     def length(media: Media) -> float:
-        return media.duration if media.has_audio else 0.0
+        return media.audio_end or 0.0
 
     return _media_problems(spans, length, "audio", seconds)
 
 
 def video_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
     """Video files that are missing, empty, do not open or end too early; as `audio_problems`."""
-    return _media_problems(spans, lambda media: media.video_duration or 0.0, "video")
+    return _media_problems(spans, lambda media: media.video_end or 0.0, "video")
 
 
 def time_problems(clips: Iterable[Clip], sources: Mapping[str, Path]) -> list[Problem]:

@@ -73,9 +73,10 @@ def _decoded(path: Path) -> Hashable:
     from emohop.media import read_audio
 
     try:
-        return hash_samples(*read_audio(Span(path)))
+        samples, rate, _ = read_audio(Span(path))
     except (MediaError, OSError):
         return None  # which the check of its header says
+    return hash_samples(samples, rate)
 
 
 def copy_notes(copies: Iterable[tuple[Clip, Clip]]) -> list[str]:

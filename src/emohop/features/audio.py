@@ -100,8 +100,12 @@ def resample(samples: NDArray[Any], sample_rate: int, target: int) -> NDArray[np
     return np.asarray(soxr.resample(waveform, sample_rate, target), dtype=np.float32)
 
 
-def waveform_16k(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]:
+def waveform_16k(
+    samples: NDArray[Any], sample_rate: int, bandwidth: int | None = None
+) -> NDArray[np.float32]:
     """The audio as float32 `[samples]` at 16 kHz.
+
+    With `bandwidth`, a sample rate in Hz, it is as if it had been recorded at that rate.
 
     Raises:
         MediaError: It is not one channel of floating-point samples, or some are not finite.
@@ -117,6 +121,8 @@ def waveform_16k(samples: NDArray[Any], sample_rate: int) -> NDArray[np.float32]
             f"{damaged} of {samples.size} audio samples are not finite (NaN or infinity): "
             "the audio is damaged; decode or cut it again"
         )
+    if bandwidth is not None:
+        samples, sample_rate = resample(samples, sample_rate, bandwidth), bandwidth
     return resample(samples, sample_rate, SAMPLE_RATE_HZ)
 
 

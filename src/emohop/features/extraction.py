@@ -18,16 +18,19 @@ from emohop.features.batching import Failure, Pending, Results
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.encoding import device_of, load_encoder
 from emohop.features.text import Text
-from emohop.media import read_audio_spans
+from emohop.media import Audio, read_audio_spans
+from emohop.media.levels import level_notes
 from emohop.model_config import STATES
 
-__all__ = ["Arrays", "Extractor", "Failure", "OnAudio", "OnFrames"]
+__all__ = ["Arrays", "Extractor", "Failure", "OnAudio", "OnFrames", "OnNote"]
 
 OnAudio = Callable[[Clip, NDArray[np.float32], int], NDArray[np.float32]]
 """Samples [n] and samples per second of a clip, to samples."""
 Faces = NDArray[np.uint8]
 OnFrames = Callable[[Clip, Faces], Faces]
 """Frames [n, side, side, 3] of a clip, to frames."""
+OnNote = Callable[[Clip, str], None]
+"""Told what was noticed in a clip's media, line by line."""
 
 
 class Extractor:
@@ -77,13 +80,14 @@ class Extractor:
         clips: Sequence[Clip],
         on_audio: OnAudio | None = None,
         on_frames: OnFrames | None = None,
+        on_note: OnNote | None = None,
     ) -> Iterator[tuple[Clip, Arrays | Failure]]:
         """The arrays of clips that share a video file, which is decoded once, in their order.
 
         `on_audio` and `on_frames` are given the decoded media, and what they return is what
-        features are computed of.
+        features are computed of; `on_note` is told what was noticed.
         """
-        for clip, parts in self.parts(clips, on_audio, on_frames):
+        for clip, parts in self.parts(clips, on_audio, on_frames, on_note):
             arrays: dict[str, NDArray[Any]] = {}
             for found in parts.values():
                 if isinstance(found, Failure):
@@ -98,13 +102,14 @@ class Extractor:
         clips: Sequence[Clip],
         on_audio: OnAudio | None = None,
         on_frames: OnFrames | None = None,
+        on_note: OnNote | None = None,
     ) -> Iterator[tuple[Clip, Mapping[Modality, Arrays | Failure]]]:
         """As `extract`, modality by modality: of a clip that is damaged, what can be read."""
         parts: dict[Modality, Results] = {}
         if Modality.VIDEO in self.encoders:
-            parts[Modality.VIDEO] = self._frames(clips, on_frames)
+            parts[Modality.VIDEO] = self._frames(clips, on_frames, on_note)
         if Modality.AUDIO in self.encoders:
-            parts[Modality.AUDIO] = self._waveforms(clips, on_audio)
+            parts[Modality.AUDIO] = self._waveforms(clips, on_audio, on_note)
         if Modality.TEXT in self.encoders:
             parts[Modality.TEXT] = self._texts(clips)
         for i, clip in enumerate(clips):
@@ -123,36 +128,50 @@ class Extractor:
                 found.lack(i)
         return found.finish()
 
-    def _waveforms(self, clips: Sequence[Clip], on_audio: OnAudio | None) -> Results:
-        def prepare(i: int, found: tuple[NDArray[np.float32], int]) -> tuple[Any, Arrays]:
-            samples, rate = found
+    def _waveforms(
+        self, clips: Sequence[Clip], on_audio: OnAudio | None, on_note: OnNote | None
+    ) -> Results:
+        def read(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | MediaError]]:
+            return read_audio_spans(spans, repair=self.settings.repair)
+
+        def prepare(i: int, found: Audio) -> tuple[Any, Arrays]:
+            samples, rate, notes = found
+            if on_note is not None:
+                for note in (*notes, *level_notes(samples)):
+                    on_note(clips[i], f"{Modality.AUDIO}: {note}")
             if on_audio is not None:
                 samples = on_audio(clips[i], samples, rate)
             return self.heard(samples, rate)
 
         found = self._pending(Modality.AUDIO)
-        found.read([clip.audio for clip in clips], read_audio_spans, prepare)
+        found.read([clip.audio for clip in clips], read, prepare)
         return found.finish()
 
     def heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
         """What an encoder is given of a waveform, and its prosody; MediaError as `waveform_16k`."""
-        samples = waveform_16k(samples, rate)  # once for all features
+        samples = waveform_16k(samples, rate, self.bandwidth)  # once for all features
         if len(samples) < WINDOW_SAMPLES:
             raise too_short(samples)
         if not self.settings.prosody:
             return samples, {}
         return samples, {PROSODY: self._prosody(samples, SAMPLE_RATE_HZ)}
 
-    def _frames(self, clips: Sequence[Clip], on_frames: OnFrames | None) -> Results:
+    def _frames(
+        self, clips: Sequence[Clip], on_frames: OnFrames | None, on_note: OnNote | None
+    ) -> Results:
         from emohop.features.video import Cropped, crops_of
 
         video = self.settings.video or VideoFeatures()
 
         def read(spans: Sequence[Span]) -> Iterator[tuple[int, Cropped | MediaError]]:
-            return crops_of(spans, video.frames_per_second, face=self._face)
+            rate = video.frames_per_second
+            return crops_of(spans, rate, face=self._face, repair=self.settings.repair)
 
         def prepare(i: int, cropped: Cropped) -> tuple[Any, Arrays]:
             frames = cropped.frames
+            if on_note is not None:
+                for note in cropped.notes:
+                    on_note(clips[i], f"{Modality.VIDEO}: {note}")
             if on_frames is not None:
                 frames = on_frames(clips[i], frames)
             return self._watched(frames, cropped.found)
@@ -160,6 +179,11 @@ class Extractor:
         found = self._pending(Modality.VIDEO)
         found.read([clip.video for clip in clips], read, prepare)
         return found.finish()
+
+    @property
+    def bandwidth(self) -> int | None:
+        """The sample rate in Hz that all audio is brought to first; None for its own."""
+        return None if self.settings.audio is None else self.settings.audio.bandwidth
 
     def _watched(self, frames: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
         """What an encoder is given of frames, and where a face was found."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emohop.errors import MissingExtraError
 from emohop.features.audio import SAMPLE_RATE_HZ
+from emohop.features.pauses import Levels
 
 FRAME_SAMPLES = SAMPLE_RATE_HZ * 30 // 1000
 FRAME_SECONDS = 0.03
@@ -27,7 +28,7 @@ SHORTEST_SECONDS = 0.3
 EDGE_SECONDS = 0.1
 """Kept before and after."""
 LONGEST_SECONDS = 15.0
-"""A longer utterance is cut into equal parts."""
+"""A longer utterance is cut, at pauses where it has some."""
 
 Waveform = NDArray[np.float32]
 
@@ -84,6 +85,12 @@ class Turns:
         for frame in data:
             yield from self._flag(self._detector.is_speech(frame.tobytes(), SAMPLE_RATE_HZ))
 
+    @property
+    def start(self) -> float:
+        """Seconds before which nothing belongs to a turn that is still to come."""
+        first = self._frame if self._first is None else self._first
+        return max(0.0, (first - len(self._window)) * FRAME_SECONDS - EDGE_SECONDS)
+
     def finish(self) -> Iterator[Turn]:
         """The turn that the end of the audio ends; beyond it is silence."""
         for _ in range(self._half):
@@ -115,21 +122,24 @@ class Turns:
         return Turn(self._first or 0, self._last, self._frame + 1, over)
 
 
-def utterances(blocks: Iterable[Waveform]) -> Iterator[tuple[float, float]]:
+def utterances(
+    blocks: Iterable[Waveform], longest: float = LONGEST_SECONDS
+) -> Iterator[tuple[float, float]]:
     """Start and end in seconds of each utterance in audio that comes in blocks [n] at 16 kHz.
 
+    One that is longer than `longest` seconds is cut at its pauses, as `pauses.cut` does.
     Raises MissingExtraError without webrtcvad.
     """
-    turns = Turns()
+    turns, levels = Turns(), Levels()
     for block in blocks:
-        yield from _parts(turns.add(block))
-    yield from _parts(turns.finish())
+        levels.add(block)
+        yield from _parts(turns.add(block), levels, longest)
+        levels.forget(turns.start)
+    yield from _parts(turns.finish(), levels, longest)
 
 
-def _parts(turns: Iterable[Turn]) -> Iterator[tuple[float, float]]:
+def _parts(turns: Iterable[Turn], levels: Levels, longest: float) -> Iterator[tuple[float, float]]:
     """Turns that are over, cut where they are too long."""
     for turn in turns:
         if turn.over:
-            count = int(np.ceil((turn.end - turn.start) / LONGEST_SECONDS - 1e-9))
-            edges = np.linspace(turn.start, turn.end, count + 1)
-            yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+            yield from levels.cut(turn.start, turn.end, longest)

@@ -85,6 +85,8 @@ class Cropped:
 
     frames: Faces
     found: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+    """What is to be said of them."""
 
 
 def cropped(frames: Faces, *, face: bool = False, size: int = CROP_PIXELS) -> Cropped:
@@ -102,13 +104,15 @@ def crops_of(
     size: int = CROP_PIXELS,
     *,
     face: bool = False,
+    repair: bool = False,
 ) -> Iterator[tuple[int, Cropped | MediaError]]:
     """The crops of many spans of ONE file in one decoding pass, whatever their order and overlap.
 
     Yields `(i, crops)` as soon as a span is complete: the centres of its frames, or with `face`
     the squares around faces. Only the spans that are open at one time are in memory. A span whose
     frames are not all there comes as a MediaError, except that the very last one may be missing.
-    A span without an end lasts as long as the video.
+    A span without an end lasts as long as the video, and one that starts before the video starts
+    with it. With `repair`, frames that are not there are the one before, with a note.
 
     Raises:
         MediaError: the file as a whole cannot be read.
@@ -121,11 +125,12 @@ def crops_of(
         raise ValueError("crops_of reads one file at a time")
     if not frames_per_second > 0:
         raise ValueError("the rate of frames must be above 0")
-    media = probe(path) if any(span.end is None for span in spans) else None
+    media = probe(path)
     wanted: list[_Wanted] = []
     for i, span in enumerate(spans):
         try:
-            wanted.append(_Wanted(i, span, _end(span, media), frames_per_second))
+            ends = _ends(span, media, repair=repair)
+            wanted.append(_Wanted(i, span, ends, frames_per_second, repair=repair))
         except MediaError as error:
             yield i, error
     if not wanted:
@@ -143,7 +148,7 @@ def crops_of(
         entry = wanted[member[j]]
         half = entry.span.half
         shown, found = face_crop(frame, half, size) if face else (crop(frame, half, size), False)
-        entry.crops.append((float(times[j]), shown, found))
+        entry.crops[float(times[j])] = shown, found
         while closed < len(closing) and last[closing[closed]] <= j:
             yield wanted[closing[closed]].result(path)
             closed += 1
@@ -151,44 +156,67 @@ def crops_of(
         yield wanted[m].result(path)
 
 
-def _end(span: Span, media: Media | None) -> float:
-    """Where a span ends in seconds; MediaError if it is not a span of its video."""
-    end = span.end
-    if end is None and media is not None:
-        if media.video_duration is None:
-            raise MediaError(f"{span.path}: holds no video")
-        if media.truncated:
-            raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
-        end = media.video_duration
-    if end is None or not 0 <= span.start < end < math.inf:
-        raise MediaError(f"{span.path}: no clip lies between {span.start} and {end} s of its video")
+def _ends(span: Span, media: Media, *, repair: bool) -> tuple[float, float]:
+    """Where a span starts and ends in seconds; MediaError if it is not a span of its video."""
+    if media.video_end is None:
+        raise MediaError(f"{span.path}: {media.video_fault or 'holds no video'}")
+    if span.end is None and media.truncated and not repair:
+        raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
+    start = max(span.start, media.video_start or 0.0)
+    end = media.video_end if span.end is None else span.end
+    if not 0 <= span.start <= start < end < math.inf:
+        raise MediaError(
+            f"{span.path}: no clip lies between {span.start} and {end} s of its video, which goes "
+            f"from {media.video_start or 0.0:.2f} to {media.video_end:.2f} s"
+        )
     if end - span.start > MAX_SECONDS:
         hours = (end - span.start) / 3600
         limit = MAX_SECONDS / 3600
         raise MediaError(f"{span.path}: a clip of {hours:.1f} h; up to {limit:.0f} h are accepted")
-    return end
+    return start, end
 
 
 class _Wanted:
     """A span that waits for its frames."""
 
-    def __init__(self, index: int, span: Span, end: float, frames_per_second: float) -> None:
-        self.index, self.span, self.end = index, span, end
-        self.times = sample_times(span.start, end, frames_per_second)
-        self.crops: list[tuple[float, Faces, bool]] = []
+    def __init__(
+        self, index: int, span: Span, times: tuple[float, float], rate: float, *, repair: bool
+    ) -> None:
+        self.index, self.span, self.repair = index, span, repair
+        self.start, self.end = times
+        self.times = sample_times(self.start, self.end, rate)
+        self.crops: dict[float, tuple[Faces, bool]] = {}
 
     def result(self, path: Path) -> tuple[int, Cropped | MediaError]:
         """The span's crops; what is in memory for it is let go."""
-        crops, self.crops = self.crops, []
+        crops, self.crops = self.crops, {}
         got, expected = len(crops), len(self.times)
-        only_last_missing = got == expected - 1 > 0 and crops[-1][0] < self.times[-1]
-        if got == expected or only_last_missing:
-            frames = np.stack([frame for _, frame, _ in crops])
-            return self.index, Cropped(frames, np.array([found for *_, found in crops]))
-        where = f"{self.span.start:.2f}-{self.end:.2f} s"
+        where = f"{self.start:.2f}-{self.end:.2f} s"
         if got == 0:
             return self.index, MediaError(f"{path}: no frame at {where}: the video ends before it")
-        return self.index, MediaError(
-            f"{path}: {got} of the {expected} frames at {where} are there: the video is truncated"
-            " or damaged"
-        )
+        only_last_missing = got == expected - 1 and self.times[-1] not in crops
+        notes = []
+        if got < expected and not only_last_missing:
+            lost = (
+                f"{got} of the {expected} frames at {where} are there: the video is truncated or "
+                "damaged"
+            )
+            if not self.repair:
+                return self.index, MediaError(f"{path}: {lost}")
+            notes.append(lost)
+            crops = _filled(self.times, crops)
+        frames = np.stack([frame for frame, _ in crops.values()])
+        faces = np.array([found for _, found in crops.values()])
+        return self.index, Cropped(frames, faces, tuple(notes))
+
+
+def _filled(
+    times: NDArray[np.float64], crops: dict[float, tuple[Faces, bool]]
+) -> dict[float, tuple[Faces, bool]]:
+    """Crops at all times: where one is missing, the one before it, or else the first."""
+    shown = next(iter(crops.values()))
+    filled = {}
+    for time in times.tolist():
+        shown = crops.get(time, shown)
+        filled[time] = shown
+    return filled

@@ -6,32 +6,24 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emohop.clips import Span
 from emohop.errors import MediaError
-from emohop.media.blocks import (
-    Block,
-    audio_blocks,
-    cut_short,
-    declared_seconds,
-    frames_from,
-    required_audio_stream,
-)
+from emohop.media.blocks import Block, Decoding, Samples, as_channels, cut_short
+from emohop.media.channels import chosen, mixed
 from emohop.media.container import (
     MAX_SECONDS,
     MAX_TIME_SECONDS,
-    UNKNOWN_FRAMES,
-    audio_file,
     check_file,
     check_rate,
-    is_cut,
     is_indexed,
     open_media,
 )
+from emohop.media.sndfile import audio_file, is_cut
 
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
@@ -42,31 +34,77 @@ INT16_SCALE = 32_768.0
 LOUDEST = 1e12
 """The largest sample that is taken for audio; full scale is 1, and its square is a number still."""
 
-Audio = tuple[NDArray[np.float32], int]
-"""Samples `[samples]` and their rate in Hz."""
+TOLD = 3
+"""Of so many damaged places a note is made; the others are counted."""
 
 
-def read_audio(span: Span) -> tuple[NDArray[np.float32], int]:
-    """The audio of a span, `[samples]` with channels averaged, and its sample rate in Hz.
+class Audio(NamedTuple):
+    """Samples `[samples]` and their rate in Hz, with what was noticed in reading them."""
+
+    samples: NDArray[np.float32]
+    sample_rate: int
+    notes: tuple[str, ...] = ()
+
+
+class _Damage:
+    """What is wrong in a span: the first of it is raised, or all of it is told."""
+
+    def __init__(self, path: Path, *, repair: bool) -> None:
+        self.path, self.repair = path, repair
+        self.said: list[str] = []
+
+    def meet(self, error: MediaError) -> None:
+        """Raise an error, or keep it as a note."""
+        if not self.repair:
+            raise error
+        said = str(error).removeprefix(f"{self.path}: ")
+        if said not in self.said:
+            self.said.append(said)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was repaired; of many places, the first ones and how many."""
+        more = len(self.said) - TOLD
+        counted = [f"{more} more places like these"] if more > 0 else []
+        return (*self.said[:TOLD], *counted)
+
+
+def read_audio(span: Span, *, repair: bool = False) -> Audio:
+    """The audio of a span, `[samples]` of one channel, and its sample rate in Hz.
 
     libsndfile reads the file where it can, else FFmpeg: any container of `CONTAINERS`. A span may
     end up to `END_TOLERANCE_SECONDS` after the file and then gets what there is. What a container
-    skips by its time stamps is silence.
+    skips by its time stamps, the time before its audio starts included, is silence. Channels are
+    mixed (`channels.mixed`), or the one of `Span.channel` is taken.
+
+    With `repair`, what does not decode is silence, what is missing at the end is left out, and
+    samples that are not numbers are 0, each with a note.
 
     Raises:
-        MediaError: the file is missing, empty, without audio, damaged in the span or shorter than
-            its header says, the span is not inside it, or a sample is not a finite number.
+        MediaError: the file is missing, empty, without audio, or nothing of the span is in it; and
+            without `repair`, it is damaged in the span or shorter than its header says, the span is
+            not inside it, or a sample is not a finite number.
     """
     check_file(span.path)
     _check_span(span)
-    if span.end is None and is_cut(span.path):
+    if not repair and span.end is None and is_cut(span.path):
         raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
-    with audio_file(span.path) as file:
-        samples, rate = _ffmpeg_audio(span) if file is None else _libsndfile_audio(span, file)
-    return _checked(span, samples), rate
+    damage = _Damage(span.path, repair=repair)
+    with audio_file(span.path, to_the_end=repair) as file:
+        if file is None or span.track is not None:
+            return _ffmpeg_audio(span, damage)
+        try:
+            samples, rate = _libsndfile_audio(span, file, damage)
+        except _DamagedError as error:
+            if not repair:
+                raise MediaError(str(error)) from None
+            return _ffmpeg_audio(span, _Damage(span.path, repair=True))
+        return _checked(span, samples, rate, damage)
 
 
-def read_audio_spans(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | MediaError]]:
+def read_audio_spans(
+    spans: Sequence[Span], *, repair: bool = False
+) -> Iterator[tuple[int, Audio | MediaError]]:
     """The waveforms of many spans of ONE file, each as `read_audio` gives it, or its error.
 
     Yields `(i, audio)` by the spans' starts. A file in which nothing can be found without decoding
@@ -82,20 +120,23 @@ def read_audio_spans(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | Media
     path = spans[0].path
     if any(span.path != path for span in spans):
         raise ValueError("read_audio_spans reads one file at a time")
-    if len(spans) > 1 and not _can_seek(path):
-        yield from _one_pass(path, [(i, spans[i]) for i in order])
+    alike = {(span.channel, span.track) for span in spans}
+    if len(spans) > 1 and not _can_seek(path, repair=repair):
+        for kind in sorted(alike, key=str):
+            members = [(i, spans[i]) for i in order if (spans[i].channel, spans[i].track) == kind]
+            yield from _one_pass(path, members, repair=repair)
         return
     for i in order:
         try:
-            audio: Audio | MediaError = read_audio(spans[i])
+            audio: Audio | MediaError = read_audio(spans[i], repair=repair)
         except MediaError as error:
             audio = error
         yield i, audio
 
 
-def _can_seek(path: Path) -> bool:
+def _can_seek(path: Path, *, repair: bool) -> bool:
     check_file(path)
-    with audio_file(path) as file:
+    with audio_file(path, to_the_end=repair) as file:
         if file is not None:
             return True
     with open_media(path) as container:
@@ -103,19 +144,19 @@ def _can_seek(path: Path) -> bool:
 
 
 def _one_pass(
-    path: Path, spans: Sequence[tuple[int, Span]]
+    path: Path, spans: Sequence[tuple[int, Span]], *, repair: bool
 ) -> Iterator[tuple[int, Audio | MediaError]]:
     """The waveforms of spans in the order of their starts, out of one decoding of the file."""
     import av
 
+    first = spans[0][1]
     with open_media(path) as container:
-        stream = required_audio_stream(path, container)
         try:
-            frames, rate, zero = frames_from(Span(path), container, stream)
+            decoding = Decoding(Span(path, channel=first.channel, track=first.track), container)
         except (av.FFmpegError, ValueError) as error:
             raise MediaError(f"{path}: the audio cannot be read ({error})") from None
-        blocks = audio_blocks(path, stream, frames, rate, zero)
-        declared = declared_seconds(stream) * rate
+        rate, declared = decoding.rate, decoding.declared * decoding.rate
+        blocks = decoding.blocks(repair=repair)
         kept: deque[Block] = deque()  # what a later span may need too
 
         def fed() -> Iterator[Block]:
@@ -125,13 +166,13 @@ def _one_pass(
                 yield block
 
         for i, span in spans:
+            damage = _Damage(path, repair=repair)
             try:
                 _check_span(span)
                 while len(kept) > 1 and _ends_before(kept[0], span.start * rate):
                     kept.popleft()  # one stays: it tells how far the file goes
-                wanted = _wanted(span, rate, fed())
-                samples = _collect(span, rate, wanted, declared)
-                audio: Audio | MediaError = _checked(span, samples), rate
+                samples = _collect(span, rate, fed(), declared, damage)
+                audio: Audio | MediaError = _checked(span, samples, rate, damage)
             except MediaError as error:
                 audio = error
             except (av.FFmpegError, ValueError) as error:
@@ -141,80 +182,78 @@ def _one_pass(
 
 def _ends_before(block: Block, sample: float) -> bool:
     at, samples = block
-    return at < sample if isinstance(samples, MediaError) else at + len(samples) <= sample
+    return at < sample if isinstance(samples, MediaError) else at + samples.shape[1] <= sample
 
 
-def _checked(span: Span, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    low, high = float(samples.min()), float(samples.max())
+def _checked(span: Span, samples: Samples, rate: int, damage: _Damage) -> Audio:
+    """One channel of samples that are numbers; MediaError for what cannot be audio."""
+    mono, note = mixed(samples)
+    low, high = float(mono.min()), float(mono.max())
     if not np.isfinite((low, high)).all():
-        raise MediaError(f"{span.path}: holds samples that are not finite numbers (NaN or inf)")
+        damage.meet(
+            MediaError(f"{span.path}: holds samples that are not finite numbers (NaN or inf)")
+        )
+        mono = np.where(np.isfinite(mono), mono, np.float32(0))
+        low, high = float(mono.min()), float(mono.max())
     if max(-low, high) > LOUDEST:
         raise MediaError(f"{span.path}: holds a sample of {max(-low, high):.0e}: full scale is 1")
-    return samples
+    return Audio(mono, rate, damage.notes if note is None else (note, *damage.notes))
 
 
-def _libsndfile_audio(span: Span, file: Any) -> tuple[NDArray[np.float32], int]:
+class _DamagedError(Exception):
+    """What libsndfile does not get over; FFmpeg may."""
+
+
+def _libsndfile_audio(span: Span, file: Any, damage: _Damage) -> tuple[Samples, int]:
     import soundfile
 
     rate = check_rate(span.path, file.samplerate)
     first = round(span.start * rate)
 
-    def blocks() -> Iterator[tuple[int, NDArray[np.float32]]]:
+    def blocks() -> Iterator[Block]:
         at, left = first, _last(span, rate) - first  # and nothing behind the span, good or bad
         if first >= file.frames:
-            yield file.frames, np.empty(0, np.float32)
+            yield file.frames, np.empty((1, 0), np.float32)
             return
         if first:
             file.seek(first)
         while left > 0:
             size = int(min(left, max(1, BLOCK_SAMPLES // file.channels)))
             block = file.read(size, dtype="float32", always_2d=True)
-            with np.errstate(invalid="ignore", over="ignore"):  # NaN is refused later
-                mono = block.mean(axis=1, dtype=np.float32)
-            yield at, mono
+            yield at, chosen(block.T, (), span.channel, span.path)
             at, left = at + len(block), left - size
             if len(block) < size:
                 break
-        if left > 0 and at < file.frames < UNKNOWN_FRAMES:
-            raise MediaError(cut_short(span.path, at / rate, file.frames / rate))
+        if left > 0 and at < file.frames:
+            raise _DamagedError(cut_short(span.path, at / rate, file.frames / rate))
 
-    declared = file.frames if file.frames < UNKNOWN_FRAMES else 0
     try:
-        return _collect(span, rate, blocks(), declared), rate
+        return _collect(span, rate, blocks(), file.frames, damage), rate
     except soundfile.LibsndfileError as error:
-        raise MediaError(f"{span.path}: damaged audio ({error.error_string})") from None
+        raise _DamagedError(f"{span.path}: damaged audio ({error.error_string})") from None
 
 
-def _ffmpeg_audio(span: Span) -> tuple[NDArray[np.float32], int]:
+def _ffmpeg_audio(span: Span, damage: _Damage) -> Audio:
     import av
 
     with open_media(span.path) as container:
-        stream = required_audio_stream(span.path, container)
         try:
-            frames, rate, zero = frames_from(span, container, stream)
-            blocks = _wanted(span, rate, audio_blocks(span.path, stream, frames, rate, zero))
-            return _collect(span, rate, blocks, declared_seconds(stream) * rate), rate
+            decoding = Decoding(span, container)
+            rate = decoding.rate
+            blocks = decoding.blocks(repair=damage.repair)
+            samples = _collect(span, rate, blocks, decoding.declared * rate, damage)
         except (av.FFmpegError, ValueError) as error:  # ValueError: samples of an unknown kind
             raise MediaError(f"{span.path}: the audio cannot be read ({error})") from None
-
-
-def _wanted(
-    span: Span, rate: int, blocks: Iterable[Block]
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The blocks that decoded; MediaError for what did not at or after the span's start."""
-    for at, samples in blocks:
-        if not isinstance(samples, MediaError):
-            yield at, samples
-        elif at >= span.start * rate:
-            raise samples
+    return _checked(span, samples, rate, damage)
 
 
 def _collect(
-    span: Span, rate: int, blocks: Iterable[tuple[int, NDArray[np.float32]]], declared: float
-) -> NDArray[np.float32]:
+    span: Span, rate: int, blocks: Iterable[Block], declared: float, damage: _Damage
+) -> Samples:
     """The span's samples out of `(position, samples)` blocks in order; gaps are silence.
 
-    `declared` samples are in the file by its header, 0 where it does not say.
+    `declared` samples are in the file by its header, 0 where it does not say. What did not decode
+    before the span does not matter.
     """
     first = round(span.start * rate)
     last = _last(span, rate)
@@ -222,18 +261,24 @@ def _collect(
     too_long = MediaError(f"{span.path}: more than {longest / rate / 3600:.1f} h in one clip")
     if min(last, declared) - first > longest:
         raise too_long
-    pieces: list[NDArray[np.float32]] = []
+    pieces: list[Samples] = []
     at, end = first, 0  # the next sample wanted; the end of what was seen
     for position, block in blocks:
-        end = max(end, position + len(block))
-        until = min(last, position + len(block))
+        if isinstance(block, MediaError):
+            if position >= first:
+                damage.meet(block)
+            continue
+        end = max(end, position + block.shape[1])
+        until = min(last, position + block.shape[1])
         if until <= at:
             continue
         if until - first > longest:
             raise too_long
+        channels = len(pieces[0]) if pieces else len(block)
         if position > at:
-            pieces.append(np.zeros(min(position, int(until)) - at, np.float32))
-        pieces.append(block[max(at - position, 0) : max(int(until) - position, 0)])
+            pieces.append(np.zeros((channels, min(position, int(until)) - at), np.float32))
+        wanted = block[:, max(at - position, 0) : max(int(until) - position, 0)]
+        pieces.append(as_channels(wanted, channels))
         at = int(until)
         if at == last:
             break
@@ -242,10 +287,13 @@ def _collect(
     missing = 0.0 if last == math.inf else (last - at) / rate
     if at == first or missing > END_TOLERANCE_SECONDS:
         clip = f"{span.start:.2f} s" if span.end is None else f"{span.start:.2f}-{span.end:.2f} s"
-        raise MediaError(
+        error = MediaError(
             f"{span.path}: the file ends at {end / rate:.2f} s, before the clip's {clip}"
         )
-    return np.concatenate(pieces)
+        if at == first:
+            raise error
+        damage.meet(error)
+    return np.concatenate(pieces, axis=1)
 
 
 def _last(span: Span, rate: int) -> float:

@@ -1,4 +1,4 @@
-"""Audio out of FFmpeg as blocks of mono samples at their positions, errors in their places."""
+"""Audio out of FFmpeg as blocks of samples at their positions, errors in their places."""
 
 from __future__ import annotations
 
@@ -11,110 +11,154 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from emohop.clips import Span
 from emohop.errors import MediaError
+from emohop.media.channels import chosen
+from emohop.media.clock import BACK_SECONDS, Clock, Parts
 from emohop.media.container import LostPacket, audio_stream, check_rate, decoded, is_indexed
+from emohop.media.probing import COUNTED
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-EXACT_HEADERS = ("avi", "mov", "mp4")  # their headers give exact lengths; others may be estimates
 CUT_SECONDS = 0.5  # what a header may promise too much
 SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
 PREROLL_SECONDS = 0.5  # audio codecs settle over a few frames after a seek
 JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
-_END = sys.maxsize  # after every sample
+END = sys.maxsize
+"""A position after every sample."""
 
-Block = tuple[int, NDArray[np.float32] | MediaError]
+Samples = NDArray[np.float32]
+"""[channels, samples]: one channel, or two that are mixed later."""
+Block = tuple[int, Samples | MediaError]
 """A position and the samples from there on, or why there are none."""
 
 
-def required_audio_stream(path: Path, container: InputContainer) -> Any:
-    """The stream of audio that is read; MediaError when there is none."""
-    stream = audio_stream(container)
-    if stream is None:
-        raise MediaError(f"{path}: holds no audio that can be decoded")
-    return stream
+class Decoding:
+    """One way through the audio of a file from shortly before a span on."""
 
+    def __init__(self, span: Span, container: InputContainer) -> None:
+        """Decode the first frame, and seek; MediaError when there is nothing that decodes."""
+        self.path, self.channel = span.path, span.channel
+        self.container = container
+        self.stream = audio_stream(span.path, container, span.track)
+        if self.stream is None:
+            raise MediaError(f"{span.path}: holds no audio that can be decoded")
+        self.clock = Clock(container, self.stream)
+        head, self.frames = self._start()
+        if head is None:
+            lost = next(self.frames, None) is not None
+            raise MediaError(f"{span.path}: holds no {'audio that decodes' if lost else 'samples'}")
+        self.rate = check_rate(span.path, head.sample_rate)
+        chosen(*_samples(head), self.channel, self.path)  # a channel that is not there is said now
+        if head.pts is not None:
+            self.clock.begin(head.pts)
+        if span.start > SEEK_GAP_SECONDS and is_indexed(container):
+            self._seek(span.start)
 
-def frames_from(
-    span: Span, container: InputContainer, stream: Any
-) -> tuple[Iterator[Any], int, int]:
-    """Frames from shortly before the span on, the sample rate, and the time stamp of sample 0."""
+    @property
+    def declared(self) -> float:
+        """The second at which the header says exactly that the audio ends; 0 where it does not."""
+        names = self.container.format.name.split(",")
+        if self.stream.duration is None or not any(name in COUNTED for name in names):
+            return 0.0
+        start = self.clock.seconds(self.stream.start_time or 0)
+        return float(start + self.stream.duration * self.stream.time_base)
 
-    def start(frames: Iterator[Any]) -> tuple[Any, list[Any], Iterator[Any]]:
-        """The first frame, the damage before it, and all of it again."""
+    def _start(self) -> tuple[Any, Iterator[Any]]:
+        """The first frame that decodes, and all of it, with the damage before it."""
+        frames = decoded(self.container, self.stream)
         lost: list[Any] = []
         for frame in frames:
             if not isinstance(frame, LostPacket):
-                return frame, lost, chain(lost, [frame], frames)
+                return frame, chain(lost, [frame], frames)
             lost.append(frame)
-        return None, lost, iter(lost)
+        return None, iter(lost)
 
-    head, lost, frames = start(decoded(container, stream))
-    if head is None:
-        raise MediaError(f"{span.path}: holds no audio that decodes")
-    rate = check_rate(span.path, head.sample_rate)
-    zero = int((stream.start_time if lost else head.pts) or 0)
-    if span.start > SEEK_GAP_SECONDS and is_indexed(container):
-        target = math.floor((span.start - PREROLL_SECONDS) / stream.time_base)
-        container.seek(zero + target, stream=stream)
-        head, _, frames = start(decoded(container, stream))
-        if head is None or head.pts is None or _sample(head, zero, stream) > span.start * rate:
-            container.seek(zero, stream=stream)  # it cannot seek so finely: decode through
-            _, _, frames = start(decoded(container, stream))
-    return frames, rate, zero
+    def _seek(self, start: float) -> None:
+        self.container.seek(self.clock.ticks(start - PREROLL_SECONDS), stream=self.stream)
+        head, self.frames = self._start()
+        if head is None or head.pts is None or self._sample(head.pts) > start * self.rate:
+            self.container.seek(self.clock.ticks(0.0), stream=self.stream)
+            _, self.frames = self._start()  # it cannot seek so finely: decode through
 
+    def _sample(self, pts: int) -> int:
+        return math.floor(self.clock.seconds(pts) * self.rate + Fraction(1, 2))
 
-def audio_blocks(
-    path: Path, stream: Any, frames: Iterator[Any], rate: int, zero: int
-) -> Iterator[Block]:
-    """Samples with their positions, in order, and errors where there should be samples."""
-    at, jitter = 0, 0.0  # where the next sample belongs; the first frame's stamp is believed
-    for frame in frames:
-        if isinstance(frame, LostPacket):
-            yield at, MediaError(f"{path}: damaged audio at {at / rate:.2f} s")
-            continue
-        if frame.sample_rate != rate:
-            yield _END, MediaError(f"{path}: its sample rate changes at {at / rate:.2f} s")
-            return
-        stamp = at if frame.pts is None else _sample(frame, zero, stream)
-        at, jitter = stamp if abs(stamp - at) > jitter else at, JITTER_SECONDS * rate
-        block = _mono(frame)
-        yield at, block
-        at += len(block)
-    declared = declared_seconds(stream)
-    if at / rate < declared - max(CUT_SECONDS, 0.01 * declared):
-        yield _END, MediaError(cut_short(path, at / rate, declared))
+    def blocks(self, *, repair: bool = False) -> Iterator[Block]:
+        """Samples with their positions, in order, and errors where there should be samples.
 
-
-def declared_seconds(stream: Any) -> float:
-    """The seconds that the header gives exactly; 0 where it does not."""
-    names = stream.container.format.name.split(",")
-    if stream.duration is None or not any(name in EXACT_HEADERS for name in names):
-        return 0.0
-    return float(stream.duration * stream.time_base)
-
-
-def _sample(frame: Any, zero: int, stream: Any) -> int:
-    seconds: Fraction = (frame.pts - zero) * stream.time_base
-    return math.floor(seconds * int(frame.sample_rate) + Fraction(1, 2))
+        What follows at another rate is resampled, if the file is to be repaired, and else an error.
+        """
+        at: int | None = None  # where the next sample belongs; the first time stamp is believed
+        parts = Parts(BACK_SECONDS * self.rate, self.clock.leap * self.rate)
+        resampled: _Resampled | None = None
+        for frame in self.frames:
+            if isinstance(frame, LostPacket):
+                known = at if at is not None or frame.pts is None else self._sample(frame.pts)
+                where = max(0, known or 0)
+                yield where, MediaError(f"{self.path}: damaged audio at {where / self.rate:.2f} s")
+                continue
+            if frame.pts is not None:
+                stamp = int(parts.place(self._sample(frame.pts), at))
+                at = stamp if at is None or abs(stamp - at) > JITTER_SECONDS * self.rate else at
+            at = at or 0
+            samples = chosen(*_samples(frame), self.channel, self.path)
+            if frame.sample_rate == self.rate:
+                resampled = None
+            else:
+                error = f"{self.path}: its sample rate changes at {at / self.rate:.2f} s"
+                if not repair:
+                    yield END, MediaError(error)
+                    return
+                if resampled is None or resampled.rate != frame.sample_rate:
+                    yield at, MediaError(error)
+                    resampled = _Resampled(frame.sample_rate, self.rate, len(samples))
+                samples = resampled(samples)
+            yield at, samples
+            at += samples.shape[1]
+        end, declared = (at or 0) / self.rate, self.declared
+        if end < declared - max(CUT_SECONDS, 0.01 * declared):
+            yield END, MediaError(cut_short(self.path, end, declared))
 
 
-def _mono(frame: Any) -> NDArray[np.float32]:
-    """The samples of a decoded frame, `[samples]`, 1 being full scale."""
+class _Resampled:
+    """What follows at another rate, brought to that of the beginning."""
+
+    def __init__(self, rate: int, target: int, channels: int) -> None:
+        self.rate, self.channels = rate, channels
+        self._stream = soxr.ResampleStream(rate, target, channels, dtype="float32")
+
+    def __call__(self, samples: Samples) -> Samples:
+        samples = as_channels(samples, self.channels)
+        found = self._stream.resample_chunk(np.ascontiguousarray(samples.T))
+        return np.asarray(found.reshape(-1, self.channels).T, np.float32)
+
+
+def as_channels(samples: Samples, channels: int) -> Samples:
+    """The same samples as one channel or two."""
+    if len(samples) == channels:
+        return samples
+    mono = samples.mean(axis=0, dtype=np.float32)
+    return np.asarray(np.repeat(mono[None], channels, axis=0))
+
+
+def _samples(frame: Any) -> tuple[Samples, list[str]]:
+    """The samples of a decoded frame, [channels, samples], 1 being full scale; their names."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(frame.samples, -1).T
+    names = [channel.name for channel in frame.layout.channels]
     if samples.dtype.kind == "f":
         with np.errstate(invalid="ignore", over="ignore"):  # NaN is refused later
-            return np.asarray(samples.mean(axis=0, dtype=np.float64), np.float32)
+            return np.asarray(samples, np.float32), names
     middle = 128 if samples.dtype.kind == "u" else 0
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
-    mono = (samples.mean(axis=0, dtype=np.float64) - middle) / full_scale
-    return np.asarray(mono, np.float32)
+    scaled = (samples.astype(np.float64) - middle) / full_scale
+    return np.asarray(scaled, np.float32), names
 
 
 def cut_short(path: Path, seconds: float, declared: float) -> str:

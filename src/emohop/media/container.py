@@ -1,11 +1,9 @@
-"""A media file: what its header says, opening it safely, and the frames that decode."""
+"""A media file: opening it safely, its streams, and the frames that decode."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SAMPLE_RATES_HZ = (1_000, 768_000)  # below it there is no speech; converters record no faster
-UNKNOWN_FRAMES = 2**62  # libsndfile's count for a stream without a length is not below it
-UNKNOWN_BYTES = 0x7FFF_0000
-RIFF_TOLERANCE_BYTES = 1024  # writers disagree about padding
 MAX_SIDE_PIXELS = 8192
 SLOWEST_FRAMES_PER_SECOND = 0.1  # below this a header makes hours out of some frames
 MAX_SECONDS = 3600  # of one span: 700 MB of samples at 48 kHz
@@ -32,83 +27,6 @@ CONTAINERS = (
 )
 
 INDEXED = ("avi", "mov", "mp4", "matroska", "webm")  # elsewhere time stamps shift after a seek
-
-
-@dataclass(frozen=True, slots=True)
-class Media:
-    """What the header says. Facts about a stream that is not there are None.
-
-    `duration` is the whole file's and `video_duration` the video stream's, in seconds. Width and
-    height are those of the stored frame, before any rotation. `truncated` is only ever known of
-    RIFF files (AVI, WAV).
-    """
-
-    duration: float
-    has_audio: bool
-    sample_rate: int | None = None
-    width: int | None = None
-    height: int | None = None
-    frames_per_second: float | None = None
-    video_duration: float | None = None
-    truncated: bool = False
-
-
-def probe(path: Path) -> Media:
-    """The facts of a file's header; packets are counted only where the header has no length.
-
-    Raises:
-        MediaError: the file is missing, empty, or no audio or video file.
-    """
-    import av
-
-    check_file(path)
-    with audio_file(path) as file:
-        if file is not None and file.frames < UNKNOWN_FRAMES:
-            seconds = file.frames / check_rate(path, file.samplerate)
-            return Media(seconds, True, file.samplerate, truncated=is_cut(path))
-    with open_media(path) as container:
-        audio, video = audio_stream(container), video_stream(container)
-        if audio is None and video is None:
-            raise MediaError(f"{path}: holds neither audio nor video that can be decoded")
-        duration = None if container.duration is None else container.duration / av.time_base
-        media: dict[str, Any] = {"has_audio": audio is not None, "truncated": is_cut(path)}
-        if audio is not None:
-            media["sample_rate"] = check_rate(path, audio.rate)
-        if video is not None:
-            check_side(path, video.width, video.height)
-            rate = check_pace(path, video)
-            length = (
-                _demuxed_seconds(container, video)
-                if video.duration is None
-                else float(video.duration * video.time_base)
-            )
-            media |= {"width": video.width, "height": video.height, "video_duration": length}
-            media["frames_per_second"] = rate
-            duration = length if duration is None else duration
-        if duration is None:
-            duration = _demuxed_seconds(container, audio)
-        return Media(duration=max(duration, 0.0), **media)
-
-
-@contextmanager
-def audio_file(path: Path) -> Iterator[Any]:
-    """The `soundfile.SoundFile` of a path, or None for what libsndfile does not read.
-
-    It gets a descriptor and not the name, because it would believe the name's ending, and no MPEG
-    audio, because its decoder of that writes to the terminal. FFmpeg reads both.
-    """
-    import soundfile
-
-    with path.open("rb", buffering=0) as file:
-        head = file.read(3)
-        file.seek(0)
-        mpeg = head == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
-        try:
-            audio = None if mpeg else soundfile.SoundFile(file.fileno(), closefd=False)
-        except soundfile.LibsndfileError:
-            audio = None
-        with audio or nullcontext():
-            yield audio
 
 
 def open_media(path: Path) -> InputContainer:
@@ -141,9 +59,21 @@ def frame_limit() -> dict[str, str]:
     return {"max_pixels": str(MAX_SIDE_PIXELS**2)}
 
 
-def audio_stream(container: InputContainer) -> Any:
-    """The first audio stream that there is a decoder for, or None."""
-    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+def audio_stream(path: Path, container: InputContainer, track: int | str | None = None) -> Any:
+    """An audio stream that there is a decoder for: the first, a number from 1, or of a language.
+
+    None where there is none; MediaError where there are others than the one asked for.
+    """
+    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    if track is None or not streams:
+        return streams[0] if streams else None
+    languages = [str(stream.metadata.get("language", "und")) for stream in streams]
+    if isinstance(track, str) and track in languages:
+        return streams[languages.index(track)]
+    if isinstance(track, int) and 1 <= track <= len(streams):
+        return streams[track - 1]
+    there = ", ".join(f"{number} ({each})" for number, each in enumerate(languages, 1))
+    raise MediaError(f"{path}: has no audio track {track}: there are {there}")
 
 
 def video_stream(container: InputContainer) -> Any:
@@ -155,30 +85,6 @@ def video_stream(container: InputContainer) -> Any:
         if not cover and stream.codec_context is not None:
             return stream
     return None
-
-
-def _demuxed_seconds(container: InputContainer, stream: Any) -> float:
-    import av
-
-    first, last = math.inf, -math.inf
-    try:
-        for packet in container.demux(stream):
-            if packet.pts is not None:
-                first = min(first, packet.pts)
-                last = max(last, packet.pts + (packet.duration or 0))
-    except av.FFmpegError:
-        pass  # the length is of what can be read
-    return float((last - first) * float(stream.time_base)) if last > first else 0.0
-
-
-def is_cut(path: Path) -> bool:
-    """Whether a RIFF file is shorter than the length that its first eight bytes give."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    declared = int.from_bytes(head[4:8], "little") + 8
-    if head[:4] != b"RIFF" or declared >= UNKNOWN_BYTES:  # written to a pipe: nobody knew
-        return False
-    return path.stat().st_size < declared - RIFF_TOLERANCE_BYTES
 
 
 def check_file(path: Path) -> None:

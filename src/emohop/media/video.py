@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emohop.errors import MediaError
+from emohop.media.clock import REORDERED_SECONDS, Clock, Parts
 from emohop.media.container import (
     MAX_TIME_SECONDS,
     LostPacket,
@@ -35,17 +37,17 @@ _END = object()
 
 
 def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The images on screen at ascending times, from one decoding pass over the file.
+    """The images on screen at ascending times, in seconds of the file, from one decoding pass.
 
     Yields `(i, image)` with image uint8 `[height, width, 3]` RGB, the last frame whose time
     stamp is not after `times[i]`; a frame that serves several times is the same array each time.
 
-    A time is left out when no image is known for it: the video has ended (a frame lasts one
-    frame duration at the end) or what should be on screen does not decode. To tell which, compare
-    with `probe(path)`: a time before `video_duration` that never came is truncated or damaged,
-    and `truncated` says that a file was cut even where FFmpeg corrects the duration by the file's
-    size. An AVI counts its images instead of dating them, so lost bytes in its middle may also
-    bring what follows forward.
+    A time is left out when no image is known for it: the video has not begun or has ended (a frame
+    lasts one frame duration at the end) or what should be on screen does not decode. To tell which,
+    compare with `probe(path)`: a time from `video_start` to `video_end` that never came is
+    truncated or damaged, and `truncated` says that a file was cut even where FFmpeg corrects the
+    duration by the file's size. An AVI counts its images instead of dating them, so lost bytes in
+    its middle may also bring what follows forward.
 
     Raises:
         MediaError: the file is missing, empty, no video (a still image is none) or too large a
@@ -72,19 +74,21 @@ def frames_at(path: Path, times: Sequence[float]) -> Iterator[tuple[int, NDArray
 
 
 class _Pass:
-    """One way through a video stream; time stamps are ticks of its time base from frame 0."""
+    """One way through a video stream; times are ticks of its time base from the file's start."""
 
     def __init__(self, path: Path, container: InputContainer, stream: Any) -> None:
         self.path, self.container, self.stream = path, container, stream
-        self.tick = float(stream.time_base)
+        self.tick = Fraction(stream.time_base)
         rate = check_pace(path, stream) or 25.0
-        self.step = max(1, round(1 / (rate * self.tick)))  # ticks that a frame lasts
-        self.seek_gap = SEEK_GAP_SECONDS / self.tick if is_indexed(container) else math.inf
-        self.zero: int | None = None
+        self.step = max(1, round(1 / (rate * float(self.tick))))  # ticks that a frame lasts
+        self.seek_gap = SEEK_GAP_SECONDS / float(self.tick) if is_indexed(container) else math.inf
+        self.clock = Clock(container, stream)
+        self.parts = Parts(REORDERED_SECONDS, self.clock.leap)
+        self.seen = self.believe = False  # a frame, and its time stamp whatever it is
 
     def images(self, times: NDArray[np.float64]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         limit = MAX_TIME_SECONDS
-        ticks = [math.floor((min(t, limit) + ROUNDING_SECONDS) / self.tick) for t in times]
+        ticks = [math.floor((min(t, limit) + ROUNDING_SECONDS) / float(self.tick)) for t in times]
         frames = decoded(self.container, self.stream)
         shown: Any = None
         shown_at, i = 0, 0
@@ -117,33 +121,41 @@ class _Pass:
     def _time(self, frame: Any, before: int) -> int:
         """The ticks from the first image to this one, or to this damage."""
         if frame.pts is None:
-            return before + self.step
-        if self.zero is None:
-            start = self.stream.start_time if isinstance(frame, LostPacket) else None
-            self.zero = frame.pts if start is None else start
-        return int(frame.pts - self.zero)
+            return before + self.step if self.seen else 0
+        if isinstance(frame, LostPacket):
+            return math.floor((self.clock.seconds(frame.pts) + self.parts.shift) / self.tick)
+        if not self.seen:
+            self.clock.begin(frame.pts)
+        expected = None if self.believe or not self.seen else (before + self.step) * self.tick
+        self.seen, self.believe = True, False
+        return math.floor(self.parts.place(self.clock.seconds(frame.pts), expected) / self.tick)
 
     def _seek(self, target: int, now: int) -> Iterator[Any] | None:
         """The frames from the key frame before `target` on; None if the file cannot do it."""
         import av
 
-        zero = self.zero or 0
         try:
-            self.container.seek(zero + target, stream=self.stream)
+            self.container.seek(self._stamp(target), stream=self.stream)
         except av.FFmpegError:
             self.seek_gap = math.inf
             return None
         frames = decoded(self.container, self.stream)
+        self.believe = True
         first = next((frame for frame in frames if not isinstance(frame, LostPacket)), None)
         landed = None if first is None else self._time(first, now)
+        self.believe = True
         if landed is not None and landed <= target:
             if landed <= now:  # key frames are far apart: decoding on would have been cheaper
                 self.seek_gap *= 2
             return chain([first], frames)
         # Past the target, or nowhere: such containers are decoded through instead.
         self.seek_gap = math.inf
-        self.container.seek(zero, stream=self.stream)
+        self.container.seek(self._stamp(0), stream=self.stream)
         return decoded(self.container, self.stream)
+
+    def _stamp(self, ticks: int) -> int:
+        """The time stamp of ticks from the file's start."""
+        return self.clock.ticks(ticks * self.tick)
 
     def _rgb(self, frame: Any) -> NDArray[np.uint8]:
         import av

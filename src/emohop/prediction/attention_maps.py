@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,15 +43,22 @@ def hops_of(
     row: Row,
     stacks: dict[Modality, int],
     transcript: Transcript | None,
+    times: Mapping[Modality, Times] = MappingProxyType({}),
 ) -> tuple[Hop, ...]:
-    """The attention weights of each hop of a clip; steps of `stacks` frames stand together."""
+    """The attention weights of each hop of a clip; steps of `stacks` frames stand together.
+
+    `times` are those of its frames of audio and video, in seconds from the start of the clip, of
+    which they take equal shares if it is not known.
+    """
     found = []
     for number, each_map in enumerate(maps, 1):
         words = row.text.tolist() if each_map.target is Modality.TEXT else []
+        length = None if row.end is None else row.end - row.start
         if words:
             each = _times_of_words(words, transcript)
         else:
-            each = _times_of_frames(len(row[each_map.target.value]), row)
+            frames = len(row[each_map.target.value])
+            each = times.get(each_map.target) or shared_out(frames, 0.0, length)
         stack = stacks[each_map.target]
         spans = [each[at : at + stack] for at in range(0, len(each_map.weights) * stack, stack)]
         found.append(
@@ -72,12 +80,16 @@ def hops_of(
     return tuple(found)
 
 
-def _times_of_frames(frames: int, row: Row) -> Times:
-    """Frames share out the clip's time: each is as long as any other."""
-    if row.end is None:
+def shared_out(frames: int, start: float, end: float | None) -> Times:
+    """Frames that share out a stretch of time in seconds: each is as long as any other."""
+    if end is None:
         return [(None, None)] * frames
-    seconds = (row.end - row.start) / max(1, frames)
-    return [(k * seconds, (k + 1) * seconds) for k in range(frames)]
+    return evenly(frames, start, (end - start) / max(1, frames))
+
+
+def evenly(frames: int, start: float, seconds: float) -> Times:
+    """Frames of so many seconds each, from a start on."""
+    return [(start + k * seconds, start + (k + 1) * seconds) for k in range(frames)]
 
 
 def _times_of_words(words: Sequence[str], transcript: Transcript | None) -> Times:

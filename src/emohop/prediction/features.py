@@ -12,6 +12,7 @@ from emohop.clips import Clip, Modality
 from emohop.errors import MediaError
 from emohop.features.extraction import Arrays, Extractor, Failure
 from emohop.features.text import Text
+from emohop.media.levels import level_notes
 from emohop.prediction.inputs import Source
 from emohop.storage import Row
 
@@ -23,18 +24,30 @@ def read(
 
     Each file is decoded once. The notes of a clip's source say what of it could not be read.
     """
-    clips = [source.clip for source in sources if not source.decoded]
-    computed = iter(extractor.parts(clips))
+    noticed: dict[int, list[str]] = {}
+
+    def note(clip: Clip, said: str) -> None:
+        noticed.setdefault(id(clip), []).append(said)
+
+    clips = [source.clip for source in sources if not source.decoded and source.error is None]
+    computed = iter(extractor.parts(clips, on_note=note))
     found: list[tuple[Row, Source] | MediaError] = []
     for source in sources:
+        if source.error is not None:
+            found.append(source.error)
+            continue
         lost: Mapping[Modality, Failure] = {}
+        notes: list[str] = []
         try:
             if source.decoded:
                 arrays = _decoded(extractor, source)
+                if source.waveform is not None:
+                    notes += (f"{Modality.AUDIO}: {n}" for n in level_notes(source.waveform[0]))
             else:
                 _, parts = next(computed)
                 arrays, lost = _whole(extractor, source.clip, parts)
-            notes = (f"{m} was left out: {failure.reason}" for m, failure in lost.items())
+                notes += noticed.get(id(source.clip), ())
+            notes += (f"{m} was left out: {failure.reason}" for m, failure in lost.items())
             told = replace(source, notes=(*source.notes, *notes))
             found.append((row_of(source.clip, arrays, modalities), told))
         except MediaError as error:

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emohop.clips import Clip, Span
+from emohop.clips import Clip, Modality, Span
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import waveform_16k
 from emohop.features.transcription import Transcriber
-from emohop.media import LOUDEST, check_rate, probe, read_audio
+from emohop.media import LOUDEST, Media, check_rate, probe, read_audio
+from emohop.media.channels import mixed
 from emohop.prediction.schema import Word
 from emohop.prediction.transcripts import Transcript, transcript_beside
 
 Waveform = NDArray[np.floating[Any]]
 Frames = NDArray[np.uint8]
 ARRAYS = ("audio", "video")
+MOST_CHANNELS = 32
 TEXT_ALONE = "text"
 """The source of a prediction on text alone."""
 
@@ -36,6 +38,23 @@ class Source:
     frames: Frames | None = None
     """uint8 [n, height, width, 3], where they came as an array."""
     notes: tuple[str, ...] = field(default=())
+    """What was noticed on the way."""
+    error: MediaError | None = None
+    """Why it cannot be predicted."""
+    parts: tuple[Source, ...] = ()
+    """What a model reads one by one, where the clip is longer than it reads."""
+
+    def times(self, modality: Modality) -> tuple[float, float | None]:
+        """From when to when there is audio or video, in seconds from the start of the clip."""
+        clip = self.clip
+        length = None if clip.end is None else clip.end - clip.start
+        span = clip.audio if modality is Modality.AUDIO else clip.video
+        if modality is Modality.AUDIO and self.waveform is not None:
+            samples, rate = self.waveform
+            return 0.0, len(samples) / rate
+        if span is None:
+            return 0.0, length
+        return span.start - clip.start, length if span.end is None else span.end - clip.start
 
     @property
     def decoded(self) -> bool:
@@ -43,29 +62,95 @@ class Source:
         return self.waveform is not None or self.frames is not None
 
 
+Item = str | Path | Waveform | tuple[int, NDArray[Any]] | Mapping[str, Any] | Source
+"""What can be predicted."""
+
+
 def source_of_file(
-    path: str | Path, text: str | None = None, previous_turns: Sequence[str] = ()
+    path: str | Path,
+    text: str | None = None,
+    previous_turns: Sequence[str] = (),
+    channel: int | None = None,
+    track: int | str | None = None,
 ) -> Source:
     """The whole of a file; its transcript is `text`, or in a file beside it.
+
+    `channel` and `track` are those of `Span`.
 
     Raises:
         MediaError: the file is missing, or holds neither audio nor video.
         EmohopError: the transcript beside it cannot be read.
     """
     file = Path(path)
-    media = probe(file)
+    media = probe(file, track)
     transcript = transcript_beside(file) if text is None else Transcript(text)
     return Source(
         Clip(
             id=str(path),
-            end=media.duration,
+            speaker=None if channel is None else channel_name(channel),
+            end=round(media.duration, 6),
             transcript=None if transcript is None else transcript.text,
             previous_turns=tuple(previous_turns),
-            audio=Span(file) if media.has_audio else None,
-            video=None if media.video_duration is None else Span(file),
+            audio=Span(file, channel=channel, track=track) if media.has_audio else None,
+            video=None if media.video_end is None else Span(file, media.video_start or 0.0),
         ),
         transcript,
+        notes=(*media_notes(media), *(() if transcript is None else transcript.notes)),
     )
+
+
+def channel_name(channel: int) -> str:
+    """What the speaker of a channel is called, where nothing else is known."""
+    return f"channel {channel + 1}"
+
+
+def media_notes(media: Media) -> tuple[str, ...]:
+    """What is to be said of a file that is read all the same."""
+    notes = []
+    if media.video_fault is not None:
+        notes.append(f"{Modality.VIDEO} was left out: {media.video_fault}")
+    if media.truncated:
+        notes.append("cut short: the file is smaller than its header says")
+    return tuple(notes)
+
+
+def source_of_item(
+    item: Any,
+    sample_rate: int,
+    frames_per_second: float,
+    text: str | None = None,
+    previous_turns: Sequence[str] = (),
+) -> Source:
+    """What is not a file: arrays, a pair of a rate and samples, or a mapping with a text.
+
+    Raises EmohopError for anything else.
+    """
+    if isinstance(item, tuple):
+        item = {"audio": item}
+    if isinstance(item, Mapping):
+        given = {name: value for name, value in item.items() if value is not None}
+        said = given.pop("text", text)
+        if not (said is None or isinstance(said, str)):
+            raise EmohopError(f"text of type {type(said).__name__}: a string is accepted")
+        if not given and said is not None:
+            return source_of_text(said, previous_turns)
+        audio = given.get("audio")
+        if isinstance(audio, tuple):
+            if len(audio) != len(("rate", "samples")) or not isinstance(
+                audio[0], (int, np.integer)
+            ):
+                raise EmohopError(
+                    "a pair of audio is (sample_rate, samples), the rate in Hz and whole: this has "
+                    f"{', '.join(type(part).__name__ for part in audio) or 'nothing'}"
+                )
+            sample_rate, given["audio"] = int(audio[0]), audio[1]
+        return source_of_arrays(given, sample_rate, frames_per_second, said, previous_turns)
+    if not hasattr(item, "__array__"):
+        raise EmohopError(
+            f"an item of type {type(item).__name__}: a file's name or Path, an array of samples, "
+            "(sample_rate, samples), or a mapping of audio, video and text is accepted"
+        )
+    return source_of_arrays(item, sample_rate, frames_per_second, text, previous_turns)
 
 
 def source_of_text(text: str, previous_turns: Sequence[str] = ()) -> Source:
@@ -83,13 +168,16 @@ def source_of_arrays(
 ) -> Source:
     """Audio `[n]` or `[n, channels]`, or a mapping of `audio` and `video`.
 
-    Frames are uint8 `[n, height, width, 3]`, of which the model wants `pictures_per_second`.
+    Samples are numbers from -1 to 1, or integers of 16 or 32 bits, whose full scale is 1. Frames
+    are uint8 `[n, height, width, 3]`, of which the model wants `frames_per_second`.
     Raises EmohopError for arrays of another shape or kind, or that hold NaN or infinity.
     """
     found: Mapping[str, Any] = arrays if isinstance(arrays, Mapping) else {"audio": arrays}
     if strange := sorted(set(found) - set(ARRAYS)):
         raise EmohopError(f"no arrays {strange[0]!r}: {' and '.join(ARRAYS)} are accepted")
-    waveform = None if found.get("audio") is None else _waveform(found["audio"], sample_rate)
+    waveform, notes = None, tuple[str, ...]()
+    if found.get("audio") is not None:
+        waveform, notes = _waveform(found["audio"], sample_rate)
     frames = None if found.get("video") is None else _frames(found["video"])
     if waveform is None and frames is None:
         raise EmohopError("no arrays: audio, video or both are needed; or give text alone")
@@ -101,20 +189,32 @@ def source_of_arrays(
         None if text is None else Transcript(text),
         None if waveform is None else (waveform, sample_rate),
         frames,
+        notes,
     )
 
 
-def _waveform(array: Any, sample_rate: int) -> NDArray[np.float32]:
+def _waveform(array: Any, sample_rate: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """One channel of samples, and what is to be said of it."""
     samples = np.asarray(array)
-    if samples.ndim == 2 and samples.shape[1] <= 32:
-        samples = samples.mean(axis=1)
-    if samples.ndim != 1 or samples.dtype.kind != "f":
+    whole = samples.dtype in (np.int16, np.int32)
+    if samples.ndim not in (1, 2) or not (samples.dtype.kind == "f" or whole):
         raise EmohopError(
             f"audio of shape {samples.shape} and type {samples.dtype}: numbers from -1 to 1 as "
-            "float32 or float64, [samples] or [samples, channels], are accepted"
+            "float32 or float64, or int16 or int32, [samples] or [samples, channels], are accepted"
         )
     check_rate("sample_rate", sample_rate)
-    return finite(samples)
+    if whole:
+        samples = samples / float(np.iinfo(samples.dtype).max + 1)
+    if samples.ndim == 1:
+        return finite(samples), ()
+    if not 0 < samples.shape[1] <= MOST_CHANNELS:
+        raise EmohopError(
+            f"audio of shape {samples.shape}: [samples, channels] with up to {MOST_CHANNELS} "
+            "channels are accepted; is it the other way round?"
+        )
+    channels = np.ascontiguousarray([finite(one) for one in samples.T])
+    mono, note = mixed(channels) if len(channels) <= 2 else (channels.mean(axis=0), None)
+    return mono, () if note is None else (f"{Modality.AUDIO}: {note}",)
 
 
 def finite(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -150,15 +250,18 @@ def with_transcript(source: Source, transcript: Transcript) -> Source:
 def transcribed(source: Source, transcriber: Transcriber) -> Source:
     """The same clip with what a speech recogniser hears in it; as it is without audio.
 
-    Raises MediaError when its audio cannot be read.
+    If its audio cannot be read, that is said when it is predicted.
     """
     if source.waveform is not None:
-        waveform = source.waveform
+        samples, rate = source.waveform
     elif source.clip.audio is not None:
-        waveform = read_audio(source.clip.audio)
+        try:
+            samples, rate, _ = read_audio(source.clip.audio, repair=True)
+        except MediaError:
+            return source
     else:
         return source
-    heard = transcriber(waveform_16k(*waveform))
+    heard = transcriber(waveform_16k(samples, rate))
     words = tuple(Word(text=one.word, start=one.start, end=one.end) for one in heard)
     text = " ".join(word.text for word in words)
     return with_transcript(source, Transcript(text, transcriber.name, words))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +15,27 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from emohop.clips import Modality
+from emohop.clips import Clip, Modality
 from emohop.config import ModelSettings, VideoFeatures
 from emohop.errors import EmohopError, MediaError, MissingExtraError, brief
 from emohop.evaluation.calibration import apply_temperature
 from emohop.evaluation.results import Predictions
-from emohop.features.audio import SAMPLE_RATE_HZ
+from emohop.features.audio import AUDIO_FEATURES, HOP_SECONDS, SAMPLE_RATE_HZ
 from emohop.features.extraction import Extractor
+from emohop.features.transcription import Transcriber
 from emohop.learned import LearnedClips
 from emohop.model_config import ModelConfig
 from emohop.models.batch import Batch
 from emohop.models.folder import ModelFolder
 from emohop.models.inference import BATCH_SIZE
 from emohop.models.onnx_network import OnnxNetwork
-from emohop.prediction.attention_maps import AttentionMap, hops_of
+from emohop.prediction.attention_maps import AttentionMap, Times, evenly, hops_of, shared_out
 from emohop.prediction.features import read
-from emohop.prediction.inputs import (
-    Source,
-    Waveform,
-    source_of_arrays,
-    source_of_file,
-    source_of_text,
-)
+from emohop.prediction.inputs import Item, Source, source_of_item, transcribed
 from emohop.prediction.judging import JudgedRows, all_rows, unseen_rows
 from emohop.prediction.schema import Prediction
-from emohop.prediction.streaming import EVERY_SECONDS, Stream
+from emohop.prediction.segmentation import Channel, Cutting, clips_of
+from emohop.prediction.streaming import EVERY_SECONDS, Stream, most_samples
 from emohop.preprocessor import Preprocessor
 from emohop.scoring import score
 from emohop.storage import PreparedCorpus, Row
@@ -132,32 +129,46 @@ class Predictor:
 
     def __call__(
         self,
-        source: str | Path | Waveform | Mapping[str, Any] | None = None,
+        source: Item | None = None,
         text: str | None = None,
         *,
         previous_turns: Sequence[str] = (),
         sample_rate: int = SAMPLE_RATE_HZ,
+        segments: str | Path | float | None = None,
+        asr: str | Transcriber | None = None,
+        channel: Channel = None,
+        track: int | str | None = None,
+        device: str | None = None,
     ) -> Prediction:
         """The emotion of one clip: a file, an array of audio, a mapping of arrays, or text alone.
 
         `text` is what is said; without it, a transcript beside the file is taken, if there is one.
         `previous_turns` are said before it, the earliest first, for a model that was trained with
-        context. Arrays are as in `source_of_arrays`. Raises EmohopError when there is no input for
-        the model, or it cannot be read.
+        context. A recording that is cut into clips, because it is longer than the model reads or
+        by `segments`, is their mean, with them in `Prediction.segments`. What else there is to be
+        said is as in `predict`. Raises EmohopError when there is no input for the model, or it
+        cannot be read.
         """
-        if source is None:
-            if text is None:
-                raise EmohopError("nothing to predict: give a file, an array or text")
-            wanted = source_of_text(text, previous_turns)
-        elif isinstance(source, (str, Path)):
-            wanted = source_of_file(source, text, previous_turns)
-        else:
-            rate = (self.preprocessor.features.video or VideoFeatures()).frames_per_second
-            wanted = source_of_arrays(source, sample_rate, rate, text, previous_turns)
-        ((_, found),) = self.predict([wanted])
-        if isinstance(found, MediaError):
-            raise found
-        return found
+        if source is None and text is None:
+            raise EmohopError("nothing to predict: give a file, an array or text")
+        answers = self.predict(
+            [{"text": text} if source is None else source],
+            None if source is None else text,
+            previous_turns=previous_turns, sample_rate=sample_rate, segments=segments, asr=asr,
+            channel=channel, track=track, device=device,
+        )  # fmt: skip
+        found: list[Prediction] = []
+        errors: list[MediaError] = []
+        for _, one in answers:
+            if isinstance(one, MediaError):
+                errors.append(one)
+            else:
+                found.append(one)
+        if not found:
+            raise errors[0]
+        if len(found) == 1 and not errors:
+            return found[0]
+        return Prediction.of_segments(found, [str(error) for error in errors])
 
     def stream(
         self,
@@ -171,18 +182,131 @@ class Predictor:
         return Stream(self, text, sample_rate, every, turns=turns)
 
     def predict(
-        self, sources: Iterable[Source]
+        self,
+        items: Iterable[Item],
+        text: str | None = None,
+        *,
+        previous_turns: Sequence[str] = (),
+        sample_rate: int = SAMPLE_RATE_HZ,
+        segments: str | Path | float | None = None,
+        asr: str | Transcriber | None = None,
+        channel: Channel = None,
+        track: int | str | None = None,
+        device: str | None = None,
     ) -> Iterator[tuple[Source, Prediction | MediaError]]:
-        """What the model says of clips, in their order; a clip that cannot be read has its error.
+        """What the model says of clips, in their order; one that cannot be read has its error.
 
+        An item is a file by its name or `Path`; samples [n] or [n, channels] at `sample_rate`; a
+        pair of a rate and samples; a mapping of `audio`, `video` and `text`; or a `Source`. A file
+        that is longer than the model reads is cut where somebody speaks; `segments` cuts as on the
+        command line (`speech`, `none`, seconds, or a file). `asr` is a Whisper model, by name, that
+        hears what is not given. `channel` (from 0, or `each`) and `track` choose of a file's audio.
         Clips are read and computed BATCH_SIZE at a time.
+
+        Raises:
+            EmohopError: an item or an option of another kind.
+
+        Example:
+            >>> model = emohop.load("demo/runs/amh/fold-1/seed-0/model")
+            >>> [found.used for _, found in model.predict([{"text": "Oh no!"}])]
+            [(<Modality.TEXT: 'text'>,)]
         """
-        waiting = iter(sources)
-        while chosen := list(itertools.islice(waiting, BATCH_SIZE)):
-            found = read(self.extractor, self.preprocessor.max_length, chosen)
+        if isinstance(items, (str, Path, Mapping, np.ndarray)):
+            raise EmohopError(
+                f"predict takes several items, and this is one, of type {type(items).__name__}: "
+                "put it into a list, or call the predictor itself"
+            )
+        model = self if device is None else replace(self, device=device)
+        cutting = model.cutting(segments, model.recogniser(asr), channel, track)
+        sources = (
+            source
+            for item in items
+            for source in model._sources(item, cutting, text, previous_turns, sample_rate)
+        )
+        return model._answered(sources)
+
+    def _answered(
+        self, sources: Iterator[Source]
+    ) -> Iterator[tuple[Source, Prediction | MediaError]]:
+        while chosen := list(itertools.islice(sources, BATCH_SIZE)):
+            each = [part for source in chosen for part in source.parts or (source,)]
+            found = read(self.extractor, self.preprocessor.max_length, each)
             answers = iter(self.answers([one for one in found if not isinstance(one, MediaError)]))
-            for source, one in zip(chosen, found, strict=True):
-                yield source, one if isinstance(one, MediaError) else next(answers)
+            told = iter([one if isinstance(one, MediaError) else next(answers) for one in found])
+            for source in chosen:
+                if source.parts:
+                    yield source, _together(source, list(itertools.islice(told, len(source.parts))))
+                else:
+                    yield source, next(told)
+
+    def cutting(
+        self,
+        segments: str | Path | float | None = None,
+        transcriber: Transcriber | None = None,
+        channel: Channel = None,
+        track: int | str | None = None,
+    ) -> Cutting:
+        """How files become clips that this model reads; EmohopError for what cannot be."""
+        if isinstance(segments, bool) or not isinstance(
+            segments, (str, Path, float, int, type(None))
+        ):
+            raise EmohopError(
+                f"segments of type {type(segments).__name__}: speech, none, a number of seconds or "
+                "a file is accepted"
+            )
+        said = None if segments is None else str(segments)
+        return Cutting(said, self.longest_seconds, channel, track, transcriber)
+
+    @cached_property
+    def longest_seconds(self) -> float:
+        """Seconds of the longest clip that the model reads whole; without end for text alone."""
+        longest = []
+        if Modality.AUDIO in self.preprocessor.max_length:
+            longest.append(most_samples(self) / SAMPLE_RATE_HZ)
+        if (frames := self.preprocessor.max_length.get(Modality.VIDEO)) is not None:
+            longest.append(frames / self.frames_per_second)
+        return min(longest, default=math.inf)
+
+    @property
+    def frames_per_second(self) -> float:
+        """Of video, as the model was trained with."""
+        return (self.preprocessor.features.video or VideoFeatures()).frames_per_second
+
+    def recogniser(self, asr: str | Transcriber | None) -> Transcriber | None:
+        """A speech recogniser by its name; EmohopError for a model that reads no words."""
+        if asr is None or isinstance(asr, Transcriber):
+            return asr
+        if not isinstance(asr, str):
+            raise EmohopError(f"asr of type {type(asr).__name__}: the name of a model is accepted")
+        if Modality.TEXT not in self.preprocessor.max_length:
+            raise EmohopError("--asr: this model has no text input: drop --asr")
+        return _transcriber(asr, self.device)
+
+    def _sources(
+        self,
+        item: Item,
+        cutting: Cutting,
+        text: str | None,
+        previous_turns: Sequence[str],
+        sample_rate: int,
+    ) -> Iterator[Source]:
+        """The clips of an item; what is wrong with a file is its error."""
+        if isinstance(item, Source):
+            yield item
+        elif isinstance(item, (str, Path)):
+            try:
+                yield from clips_of(item, cutting, text, previous_turns)
+            except MissingExtraError:
+                raise
+            except (EmohopError, OSError) as error:
+                said = (
+                    str(error) if isinstance(error, EmohopError) else str(error.strerror or error)
+                )
+                yield Source(Clip(id=str(item)), error=MediaError(said))
+        else:
+            source = source_of_item(item, sample_rate, self.frames_per_second, text, previous_turns)
+            hear = cutting.transcriber
+            yield source if hear is None or source.transcript else transcribed(source, hear)
 
     def rows(self, sources: Sequence[Source]) -> list[Row | MediaError]:
         """Clips' features, or why there are none; each file is decoded once."""
@@ -244,9 +368,24 @@ class Predictor:
             transcript_from=None if transcript is None else transcript.origin,
             words=() if transcript is None else transcript.words,
             unknown_words=tuple(dict.fromkeys(unknown)),
-            attention=hops_of(maps, row, self.stacks, transcript),
+            attention=hops_of(maps, row, self.stacks, transcript, self._times(row, source)),
             notes=tuple(notes),
         )
+
+    def _times(self, row: Row, source: Source) -> dict[Modality, Times]:
+        """When each frame of audio and video is, in seconds from the start of the clip."""
+        times: dict[Modality, Times] = {}
+        audio = self.preprocessor.features.audio
+        if row.has(Modality.AUDIO):
+            frames = len(row.arrays[Modality.AUDIO.value])
+            if audio is not None and audio.encoder in AUDIO_FEATURES:
+                times[Modality.AUDIO] = evenly(frames, 0.0, HOP_SECONDS)
+            else:
+                times[Modality.AUDIO] = shared_out(frames, *source.times(Modality.AUDIO))
+        if row.has(Modality.VIDEO):
+            frames = len(row.arrays[Modality.VIDEO.value])
+            times[Modality.VIDEO] = shared_out(frames, *source.times(Modality.VIDEO))
+        return times
 
     @cached_property
     def extractor(self) -> Extractor:
@@ -259,6 +398,7 @@ class Predictor:
                 **{m.value: None for m in Modality if m not in self.preprocessor.max_length},
                 "prosody": self.preprocessor.sizes.prosody > 0,
                 "keep_incomplete": True,
+                "repair": True,
                 "precision": "float32",
             }
         )
@@ -309,3 +449,27 @@ class Predictor:
     def settings(self) -> ModelSettings:
         """The network's settings."""
         return self.config.model
+
+
+@lru_cache(maxsize=1)
+def _transcriber(name: str, device: str) -> Transcriber:
+    return Transcriber(name, device)
+
+
+def _together(source: Source, parts: Sequence[Prediction | MediaError]) -> Prediction | MediaError:
+    """What is said of a clip that was read in parts; the first error if that is all there is."""
+    found = [part for part in parts if not isinstance(part, MediaError)]
+    errors = [part for part in parts if isinstance(part, MediaError)]
+    if not found:
+        return errors[0]
+    whole = Prediction.of_segments(found, [str(error) for error in errors])
+    said, clip = source.transcript, source.clip
+    return whole.model_copy(
+        update={
+            "start": clip.start,
+            "end": clip.end,
+            "transcript": None if said is None else said.text,
+            "words": () if said is None else said.words,
+            "notes": (*source.notes, *whole.notes),
+        }
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from emohop.clips import Modality
@@ -86,8 +88,59 @@ class Prediction(_Answer):
     attention: tuple[Hop, ...] = ()
     """Empty for models without attention. Not by itself an explanation."""
     notes: tuple[str, ...] = ()
-    """What was cut off or left out."""
+    """What was noticed, cut off, left out or repaired."""
+    segments: tuple[Prediction, ...] = ()
+    """Of a whole recording that was cut: the predictions of its clips, whose probabilities' means,
+    weighted by their lengths, are its own. Empty for a clip."""
 
     def without_attention(self) -> Prediction:
         """The same without attention weights, which are most of it."""
-        return self.model_copy(update={"attention": ()})
+        parts = tuple(part.without_attention() for part in self.segments)
+        return self.model_copy(update={"attention": (), "segments": parts})
+
+    @classmethod
+    def of_segments(cls, segments: Sequence[Prediction], errors: Sequence[str] = ()) -> Prediction:
+        """A recording as a whole: the means of its segments' probabilities, weighted by length."""
+        first = segments[0]
+        seconds = [max((one.end or one.start) - one.start, 1e-3) for one in segments]
+        probabilities = {
+            label: round(
+                sum(one.probabilities[label] * s for one, s in zip(segments, seconds, strict=True))
+                / sum(seconds),
+                6,
+            )
+            for label in first.probabilities
+        }
+        used = tuple(m for m in Modality if any(m in one.used for one in segments))
+        speakers = {one.speaker for one in segments}
+        said = [one.transcript for one in segments if one.transcript]
+        words = [
+            word.model_copy(
+                update={
+                    "start": None if word.start is None else round(word.start + one.start, 3),
+                    "end": None if word.end is None else round(word.end + one.start, 3),
+                }
+            )
+            for one in segments
+            for word in one.words
+        ]
+        return cls(
+            source=first.source,
+            start=min(one.start for one in segments),
+            end=max(one.end or one.start for one in segments),
+            speaker=speakers.pop() if len(speakers) == 1 else None,
+            label=max(probabilities, key=lambda label: probabilities[label]),
+            probabilities=probabilities,
+            used=used,
+            missing=tuple(m for m in first.used + first.missing if m not in used),
+            transcript=" ".join(said) if said else first.transcript,
+            transcript_from=first.transcript_from,
+            words=tuple(words),
+            unknown_words=tuple(dict.fromkeys(w for one in segments for w in one.unknown_words)),
+            notes=(
+                f"longer than the model reads: the means of {len(segments)} clips, by length",
+                *dict.fromkeys(note for one in segments for note in one.notes),
+                *errors,
+            ),
+            segments=tuple(segments),
+        )

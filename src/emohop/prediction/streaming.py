@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ from emohop.features.audio import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES, t
 from emohop.features.extraction import Extractor
 from emohop.features.streaming import GrowingFrames
 from emohop.features.text import Text
-from emohop.features.vad import Turns
+from emohop.features.vad import LONGEST_SECONDS, Turns
 from emohop.media import check_rate
 from emohop.models.batch import Batch
 from emohop.models.streaming import GrowingEncoder
@@ -98,11 +99,14 @@ class Stream:
         if not 0.1 <= every <= 60:
             raise EmohopError(f"every = {every}: 0.1 to 60 seconds are accepted")
         self._predictor = predictor
-        self._resampler = None
-        if sample_rate != SAMPLE_RATE_HZ:
-            self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE_HZ, 1, dtype="float32")
+        rates = [sample_rate, predictor.extractor.bandwidth or sample_rate, SAMPLE_RATE_HZ]
+        self._resamplers = [
+            soxr.ResampleStream(rate, target, 1, dtype="float32")
+            for rate, target in pairwise(rates)
+            if rate != target
+        ]
         self._every = round(every * SAMPLE_RATE_HZ)
-        self._most = _most_samples(predictor)
+        self._most = most_samples(predictor)
         self._turns = Turns() if turns else None
         self._waiting, self._at = np.empty(0, np.float32), 0  # heard, in no segment; its start
         self._segment: _Segment | None = None if turns else _Segment(predictor, 0)
@@ -149,9 +153,9 @@ class Stream:
         return found
 
     def _resampled(self, waveform: Samples, *, last: bool = False) -> Samples:
-        if self._resampler is None:
-            return waveform
-        return np.asarray(self._resampler.resample_chunk(waveform, last=last), np.float32)
+        for resampler in self._resamplers:
+            waveform = np.asarray(resampler.resample_chunk(waveform, last=last), np.float32)
+        return waveform
 
     def _hear(self, waveform: Samples, *, last: bool = False) -> Iterator[Update]:
         """Put audio at 16 kHz into segments."""
@@ -276,12 +280,14 @@ class _Segment:
         return {**found, **more}
 
 
-def _most_samples(predictor: Scorer) -> int:
-    """Samples at 16 kHz of the longest clip that the model reads whole."""
+def most_samples(predictor: Scorer) -> int:
+    """Samples at 16 kHz of the longest clip whose audio the model reads whole."""
     encoder = predictor.extractor.encoders[Modality.AUDIO]
     steps = predictor.preprocessor.max_length[Modality.AUDIO]
     if encoder.framewise is not None:
         return WINDOW_SAMPLES + HOP_SAMPLES * (steps - 1)
+    if not encoder.steps_per_second:  # a plug-in's encoder that does not say
+        return _samples(LONGEST_SECONDS)
     return max(WINDOW_SAMPLES, int(steps * SAMPLE_RATE_HZ / encoder.steps_per_second))
 
 

@@ -143,7 +143,7 @@ def _hear(task: _Task) -> list[str]:
         if clip.audio is None:
             raise EmohopError(f"clip {clip.id} has no audio: its words cannot be heard")
         try:
-            samples, rate = read_audio(clip.audio)
+            samples, rate, _ = read_audio(clip.audio)
             check_prepared(clip, samples, rate, prepared)
             waveform = waveform_16k(samples, rate)
         except MediaError as error:

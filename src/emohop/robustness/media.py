@@ -193,5 +193,5 @@ def _voice(clip: Clip, rate: int) -> NDArray[np.float32]:
 
     if clip.audio is None:
         raise EmohopError(f"clip {clip.id} has no audio to babble with")
-    samples, own = read_audio(clip.audio)
+    samples, own, _ = read_audio(clip.audio)
     return resample(samples, own, rate)

@@ -6,13 +6,14 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import (
     APIRouter,
+    Depends,
     FastAPI,
     File,
     Form,
@@ -30,16 +31,27 @@ import emohop
 from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
+from emohop.prediction import Prediction
+from emohop.prediction.segmentation import NONE
+from emohop.serving.messages import Answer, LeftOut, PredictRequest, Rejection, Served
 from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import LOG, BodyLimit, Log, Token, fault_of_text
 from emohop.serving.pool import ClosingError, FullError, Pool
-from emohop.serving.schemas import TROUBLES, Answered, Batch, BatchItem, ErrorResponse, Model
+from emohop.serving.schemas import (
+    TROUBLES,
+    Answered,
+    Batch,
+    BatchItem,
+    ClipError,
+    ErrorResponse,
+    Model,
+)
 from emohop.serving.streaming import Streams, streaming
 from emohop.serving.worker import WorkerDiedError
 
 PAGE = Path(__file__).parent / "page"
 PARTS = ("page.js", "page.css", "attention.js", "timeline.js", "live.js", "microphone.js")
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 RETRY_SECONDS = 2
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -57,8 +69,9 @@ Uploads = Annotated[list[UploadFile], File(min_length=1, description="Each as `f
 Segments = Annotated[
     str | None,
     Form(
-        description="Cut a recording: `speech`, or a number of seconds.",
-        pattern=r"^(speech|[0-9]{1,4}(\.[0-9]{1,3})?)$",
+        description="Cut a recording: `speech`, a number of seconds, or `none`. It is cut where "
+        "somebody speaks if it is longer than the model reads, and nothing else is said.",
+        pattern=r"^(speech|none|[0-9]{1,4}(\.[0-9]{1,3})?)$",
         examples=["speech"],
     ),
 ]
@@ -129,22 +142,25 @@ def create_app(
 def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
     """What the service is for."""
     router = APIRouter(prefix="/v1")
+    form_only = [Depends(_check_form)]
 
-    @router.post("/predict", responses=TROUBLES)
+    @router.post("/predict", responses=TROUBLES, dependencies=form_only)
     async def predict(
-        file: Upload = None, text: Text = None, segments: Segments = None
+        request: Request, file: Upload = None, text: Text = None, segments: Segments = None
     ) -> Answered:
-        """The emotion in a file, in words, or in both."""
+        """The emotion in a file, in words, or in both. An empty text says that nothing is said."""
+        if text is None and (await request.form()).get("text") == "":
+            text = ""  # of an empty field FastAPI makes none
         if file is None and not (text or "").strip():
             raise HTTPException(422, "nothing to predict: send a file, a text or both")
-        if segments is not None and (file is None or text is not None):
+        if segments is not None and (file is None or (text and segments != NONE)):
             raise HTTPException(422, "segments: cut a file without a text")
         found = await _answer(pool, settings, file, text, segments)
         if isinstance(found, Rejection):
             raise HTTPException(422, found.reason)
-        return Answered(predictions=found)
+        return Answered(predictions=_predicted(found), errors=_left_out(found))
 
-    @router.post("/predict/batch", responses=TROUBLES)
+    @router.post("/predict/batch", responses=TROUBLES, dependencies=form_only)
     async def predict_batch(files: Uploads) -> Batch:
         """The emotion in each of several files; one that cannot be read has its error."""
         if len(files) > settings.max_files:
@@ -160,7 +176,8 @@ def _predictions(pool: Pool, settings: ServingSettings) -> APIRouter:
             if isinstance(found, Rejection):
                 answers.append(BatchItem(name=name, error=found.reason))
             else:
-                answers.append(BatchItem(name=name, predictions=found))
+                done, lost = _predicted(found), _left_out(found)
+                answers.append(BatchItem(name=name, predictions=done, errors=lost))
         return Batch(answers=answers)
 
     @router.get("/model", responses={401: TROUBLES[401]})
@@ -177,11 +194,13 @@ def _states(pool: Pool) -> APIRouter:
     """What who runs the service asks it."""
     router = APIRouter()
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz")
     async def alive() -> dict[str, str]:
         """The server runs."""
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", responses={503: {"model": ErrorResponse}})
     async def ready() -> dict[str, str]:
         """A request would be taken now."""
@@ -196,6 +215,7 @@ def _page() -> APIRouter:
     """The page and its parts."""
     router = APIRouter(include_in_schema=False)
 
+    @router.head("/")
     @router.get("/")
     async def page() -> FileResponse:
         return _file("index.html")
@@ -207,6 +227,29 @@ def _page() -> APIRouter:
         return _file(name)
 
     return router
+
+
+def _check_form(request: Request) -> None:
+    """Say what to send where something else than a form came."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in FORMS:
+        raise HTTPException(
+            415,
+            f"a body of type {kind[:LONGEST_NAME]}: send a form (multipart/form-data) with a file, "
+            "a text or both, as curl -F file=@clip.wav -F 'text=Oh no!' does",
+        )
+
+
+def _predicted(found: Sequence[Prediction | LeftOut]) -> list[Prediction]:
+    return [one for one in found if not isinstance(one, LeftOut)]
+
+
+def _left_out(found: Sequence[Prediction | LeftOut]) -> list[ClipError]:
+    return [
+        ClipError(start=one.start, end=one.end, error=one.reason)
+        for one in found
+        if isinstance(one, LeftOut)
+    ]
 
 
 async def _answer(

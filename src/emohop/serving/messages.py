@@ -64,5 +64,14 @@ class StreamEvent:
     value: Any = None
 
 
-Answer: TypeAlias = "list[Prediction] | Rejection"
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A clip of a recording that was left out, in seconds, and why."""
+
+    start: float
+    end: float | None
+    reason: str
+
+
+Answer: TypeAlias = "list[Prediction | LeftOut] | Rejection"
 """The prediction of each clip that a recording was cut into, or why there is none."""

@@ -10,9 +10,9 @@ from emohop.errors import EmohopError, MediaError
 from emohop.features.transcription import Transcriber
 from emohop.media import probe
 from emohop.prediction import Prediction
-from emohop.prediction.inputs import Source, source_of_file, source_of_text, transcribed
-from emohop.prediction.segmentation import segments_of
-from emohop.serving.messages import Answer, PredictRequest, Rejection, Served
+from emohop.prediction.inputs import Source, source_of_text
+from emohop.prediction.segmentation import clips_of
+from emohop.serving.messages import Answer, LeftOut, PredictRequest, Rejection, Served
 from emohop.serving.schemas import Model
 
 FULL = "it needs more memory than a request may take"
@@ -47,7 +47,7 @@ class Predicting:
         read: list[list[Source] | Rejection] = [self._sources(job) for job in jobs]
         together = [source for found in read if isinstance(found, list) for source in found]
         try:
-            predicted = [found for _, found in self.predictor.predict(together)]
+            predicted = list(self.predictor.predict(together))
         except MemoryError:
             return [self._alone(job, found) for job, found in zip(jobs, read, strict=True)]
         answers: list[Answer] = []
@@ -65,7 +65,7 @@ class Predicting:
         if isinstance(read, Rejection):
             return read
         try:
-            return _answer(job, [found for _, found in self.predictor.predict(read)])
+            return _answer(job, list(self.predictor.predict(read)))
         except MemoryError:
             return Rejection(FULL)
 
@@ -77,30 +77,27 @@ class Predicting:
             seconds, most = probe(job.path).duration, self.settings.clip_seconds
             if seconds > most:
                 return Rejection(f"{job.name}: {seconds:.0f} s; up to {most:.0f} s are accepted")
-            if job.segments is None:
-                sources = [source_of_file(job.path, job.text)]
-            else:
-                sources = list(segments_of(job.path, job.segments))
-            hear = self.transcriber
-            if hear is None:
-                return sources
-            return [s if s.transcript is not None else transcribed(s, hear) for s in sources]
+            cutting = self.predictor.cutting(job.segments, self.transcriber)
+            return list(clips_of(job.path, cutting, job.text))
         except MemoryError:
             return Rejection(FULL)
         except EmohopError as error:
             return Rejection(_told(job, error))
 
 
-def _answer(job: PredictRequest, found: Sequence[Prediction | MediaError]) -> Answer:
-    """A job's predictions under the name that it was sent by; the first error refuses it."""
-    answers = []
-    for one in found:
+def _answer(job: PredictRequest, found: Sequence[tuple[Source, Prediction | MediaError]]) -> Answer:
+    """A job's predictions under the name that it was sent by, or why there is none at all."""
+    answers: list[Prediction | LeftOut] = []
+    for source, one in found:
         if isinstance(one, MediaError):
-            return Rejection(_told(job, one))
-        source = one.source if job.path is None else job.name
+            clip = source.clip
+            answers.append(LeftOut(clip.start, clip.end, _told(job, one)))
+            continue
+        name = one.source if job.path is None else job.name
         notes = tuple(_plain(job, note) for note in one.notes)
-        answers.append(one.model_copy(update={"source": source, "notes": notes}))
-    return answers
+        answers.append(one.model_copy(update={"source": name, "notes": notes}))
+    lost = [one for one in answers if isinstance(one, LeftOut)]
+    return Rejection(lost[0].reason) if len(lost) == len(answers) else answers
 
 
 def _told(job: PredictRequest, error: EmohopError) -> str:

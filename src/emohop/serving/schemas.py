@@ -16,10 +16,21 @@ class ErrorResponse(BaseModel):
     error: str = Field(examples=["clip.wav: holds no audio"])
 
 
+class ClipError(BaseModel):
+    """A clip of a recording that was left out."""
+
+    start: float
+    """In seconds of the file, as `end`."""
+    end: float | None
+    error: str
+
+
 class Answered(BaseModel):
     """The predictions of one file: one, or one for each clip that a recording was cut into."""
 
     predictions: list[Prediction]
+    errors: list[ClipError] = []
+    """The clips of which there is none."""
 
 
 class StreamMessage(BaseModel):
@@ -59,6 +70,8 @@ class BatchItem(BaseModel):
 
     name: str
     predictions: list[Prediction] | None = None
+    errors: list[ClipError] = []
+    """As in the answer to one file."""
     error: str | None = None
 
 
@@ -84,6 +97,7 @@ class Model(BaseModel):
 TROUBLES: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorResponse, "description": "The body is not a form."},
     401: {"model": ErrorResponse, "description": "The token is missing or wrong."},
+    415: {"model": ErrorResponse, "description": "The body is not a form."},
     413: {"model": ErrorResponse, "description": "The request is too large."},
     422: {"model": ErrorResponse, "description": "The file or the text cannot be used."},
     429: {"model": ErrorResponse, "description": "Too many wait: come again after Retry-After."},

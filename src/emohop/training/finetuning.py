@@ -287,7 +287,8 @@ def _waveforms(clips: Sequence[Clip]) -> list[tuple[NDArray[np.float32], int | N
             for k, waveform in read_audio_spans([spans[i] for i in members]):
                 if isinstance(waveform, MediaError):
                     raise waveform
-                found[members[k]] = waveform_16k(*waveform), hash_samples(*waveform)
+                samples, rate, _ = waveform
+                found[members[k]] = waveform_16k(samples, rate), hash_samples(samples, rate)
         except (MediaError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise EmohopError(

@@ -103,7 +103,8 @@ def _words(prediction: Prediction) -> tuple[Word, ...]:
 def _read(span: Span) -> tuple[NDArray[np.float32], int]:
     from emohop.media import read_audio
 
-    return read_audio(span)
+    samples, rate, _ = read_audio(span, repair=True)
+    return samples, rate
 
 
 def _of_audio(samples: NDArray[np.float32], rate: int) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def _of_video(span: Span, seconds: float, settings: FeatureSettings) -> dict[str
 
     length = seconds if span.end is None else span.end - span.start
     rate = min(_video(settings).frames_per_second, MOST_FRAMES / max(length, 1e-3))
-    ((_, found),) = crops_of([span], rate, face=_video(settings).crop == "face")
+    ((_, found),) = crops_of([span], rate, face=_video(settings).crop == "face", repair=True)
     if isinstance(found, MediaError):
         return {}
     times = tuple(k / rate for k in range(len(found.frames)))

@@ -23,7 +23,7 @@ PIPED_COLUMNS = 120
 def show(*parts: RenderableType) -> None:
     """Print tables and lines below each other; nothing in them is taken for markup."""
     width = None if sys.stdout.isatty() else PIPED_COLUMNS
-    Console(width=width, markup=False, highlight=False).print(*parts, sep="\n")
+    Console(width=width, markup=False, emoji=False, highlight=False).print(*parts, sep="\n")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,8 @@ def tables(predictions: Sequence[Prediction]) -> list[Table | str]:
     """One clip at length, several as a table."""
     if len(predictions) == 1:
         return list(_at_length(predictions[0]))
-    return [_table(predictions)]
+    notes = list(dict.fromkeys(note for found in predictions for note in found.notes))
+    return [_table(predictions, notes), *(f"{_mark(i)} {note}" for i, note in enumerate(notes))]
 
 
 def csv_rows(predictions: Sequence[Prediction], *, header: bool) -> str:
@@ -37,6 +39,7 @@ def csv_rows(predictions: Sequence[Prediction], *, header: bool) -> str:
             "used": "+".join(m.value for m in found.used),
             "missing": "+".join(m.value for m in found.missing),
             "transcript": found.transcript,
+            "notes": "; ".join(found.notes),
         }
         for found in predictions
     ]
@@ -51,7 +54,7 @@ def _at_length(found: Prediction) -> Iterator[Table | str]:
     table.add_column("probability", justify="right")
     table.add_column("bar", min_width=BAR_CELLS)
     for label, p in sorted(found.probabilities.items(), key=lambda pair: -pair[1]):
-        table.add_row(label, f"{p:.3f}", "█" * round(p * BAR_CELLS))
+        table.add_row(label, f"{p:.3f}", _bar_sign() * round(p * BAR_CELLS))
     yield table
     missing = f"; missing: {_listed(found.missing)}" if found.missing else ""
     yield f"used: {_listed(found.used)}{missing}"
@@ -65,6 +68,15 @@ def _at_length(found: Prediction) -> Iterator[Table | str]:
     yield from found.notes
     if found.attention:
         yield _hops(found.attention)
+
+
+def _bar_sign() -> str:
+    """What a bar is made of where the console can show it."""
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return "#"
+    return "█"
 
 
 def _hops(hops: Sequence[Hop]) -> Table:
@@ -96,7 +108,13 @@ def _step(hop: Hop, k: int) -> str:
     return f"step {k + 1}" if start is None or end is None else f"{start:.2f}–{end:.2f} s"
 
 
-def _table(predictions: Sequence[Prediction]) -> Table:
+def _mark(number: int) -> str:
+    """A footnote's mark, as [1]."""
+    return f"[{number + 1}]"
+
+
+def _table(predictions: Sequence[Prediction], notes: Sequence[str]) -> Table:
+    """Clips below each other; their notes by the marks of footnotes."""
     table = Table()
     several = len({found.source for found in predictions}) > 1
     timed = any(found.start or found.source == predictions[0].source for found in predictions[1:])
@@ -109,6 +127,9 @@ def _table(predictions: Sequence[Prediction]) -> Table:
     table.add_column("second")
     table.add_column("missing")
     table.add_column("said", overflow="fold")
+    if notes:
+        table.add_column("notes")
+    numbers = {note: number for number, note in enumerate(notes)}
     for found in predictions:
         (_, p), (second, other), *_ = [
             *sorted(found.probabilities.items(), key=lambda pair: -pair[1]),
@@ -119,9 +140,10 @@ def _table(predictions: Sequence[Prediction]) -> Table:
             *([_clock(found.start), _clock(found.end)] if timed else []),
             *([found.speaker or ""] if speakers else []),
         ]
+        marks = ["".join(_mark(numbers[note]) for note in found.notes)] if notes else []
         table.add_row(
             *facts, found.label, f"{p:.2f}", f"{second} {other:.2f}", _listed(found.missing),
-            found.transcript or "",
+            found.transcript or "", *marks,
         )  # fmt: skip
     return table
 

@@ -25,7 +25,7 @@ async function ask(text, segments) {
   const body = new FormData();
   if (file) body.append("file", file, file.name || "recording.webm");
   if (text.trim()) body.append("text", text);
-  if (segments && file && !text.trim()) body.append("segments", segments);
+  if (segments && file && (!text.trim() || segments === "none")) body.append("segments", segments);
   at("go").disabled = true;
   say("Working …");
   try {
@@ -37,7 +37,8 @@ async function ask(text, segments) {
       return;
     }
     show(found);
-    say(found.predictions.length > 1 ? `Done: ${found.predictions.length} clips` : `Done: ${found.predictions[0].label}`);
+    const lost = (found.errors || []).map((one) => one.error).join(" ");
+    say(found.predictions.length > 1 ? `Done: ${found.predictions.length} clips` : `Done: ${found.predictions[0].label}`, lost);
   } catch (problem) {
     say("", `The service cannot be reached (${problem.message}).`);
   } finally {
@@ -72,7 +73,8 @@ function table(predictions, choose) {
   const made = document.createElement("table");
   const head = made.createTHead().insertRow();
   const said = predictions.some((one) => one.transcript) ? ["said"] : [];
-  for (const name of ["from", "to", "emotion", "probability", ...said]) {
+  const notes = predictions.some((one) => one.notes.length) ? ["notes"] : [];
+  for (const name of ["from", "to", "emotion", "probability", ...said, ...notes]) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = name;
@@ -87,7 +89,7 @@ function table(predictions, choose) {
     button.setAttribute("aria-label", `Show the clip from ${clock(one.start)}`);
     button.addEventListener("click", () => choose(k));
     line.insertCell().append(button);
-    const cells = [clock(one.end ?? one.start), one.label, percent(one), ...said.map(() => one.transcript || "")];
+    const cells = [clock(one.end ?? one.start), one.label, percent(one), ...said.map(() => one.transcript || ""), ...notes.map(() => one.notes.join(" "))];
     for (const text of cells) line.insertCell().textContent = text;
   });
   return made;
