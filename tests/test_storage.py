@@ -215,7 +215,7 @@ def test_same_rows_same_bytes_and_problems_travel() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 99}, "version 99, this emohop reads version 3"),
+        ({"version": 99}, "version 99, this emohop reads version 4"),
         ({"shards": [{"file": "x"}]}, "is damaged"),
         ({"features": {"audio": "mfcc120", "taste": 1}}, "unknown setting 'taste'"),
     ],

@@ -18,7 +18,9 @@ TELLING_WORDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """64-bit hashes of a clip's decoded audio, transcript and frames; None for what it lacks.
+    """What was found in reading a clip.
+
+    Its decoded audio, transcript and frames are 64-bit hashes; None for what it lacks.
 
     What does not change at all, such as silence, counts as lacking: it tells no clip from others.
 
@@ -28,6 +30,10 @@ class Content:
     audio: int | None = None
     text: int | None = None
     video: int | None = None
+    sample_rate: int | None = None
+    """Of its audio as it was recorded, in Hz."""
+    notes: tuple[str, ...] = ()
+    """What was noticed in reading it: silence, clipping, repairs."""
 
     @property
     def recording(self) -> int | None:

@@ -185,7 +185,7 @@ def test_one_bad_clip_does_not_stop_the_others(
         ({}, "no arrays: audio, video or both"),
         ({"sounds": np.zeros(9)}, "no arrays 'sounds': audio and video are accepted"),
         (np.zeros((3, 3, 3)), r"audio of shape \(3, 3, 3\) and type float64"),
-        (np.zeros(16_000, np.int16), "type int16: numbers from -1 to 1"),
+        (np.zeros(16_000, np.int64), "type int64: numbers from -1 to 1"),
         (np.full(16_000, np.nan), "audio holds NaN or infinity"),
         (np.full(16_000, -3e38), r"audio of up to 3e\+38: numbers from -1 to 1"),
         (np.zeros(10), "10 samples|0.025 s|too short|25 ms"),
@@ -280,9 +280,7 @@ def test_words_of_turns_before_have_no_times() -> None:
 
 def test_the_schema_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs/predicting.md").read_text("utf-8")
-    for name in Prediction.model_json_schema()["properties"]:
-        assert f"`{name}`" in page, name
-    for kind in ("Hop", "Word"):
+    for kind in ("Prediction", "Hop", "Word"):
         for name in Prediction.model_json_schema()["$defs"][kind]["properties"]:
             assert f"`{name}`" in page, name
 

@@ -113,14 +113,14 @@ def test_what_is_said_comes_from_subtitles_beside(recording: Path, tmp_path: Pat
     ("name", "text", "said"),
     [
         ("s.csv", "start,stop\n1,2\n", "has no column end: start and end in seconds"),
-        ("s.csv", "start,end\n1,2\n3,3\n", "line 3: '3' and '3' are not a start and an end"),
+        ("s.csv", "start,end\n3,3\n", "line 2: '3' and '3' are not a start and an end"),
         ("s.csv", "start,end\nx,2\n", "line 2: 'x' and '2'"),
         ("s.csv", "start,end\n-1,2\n", "line 2"),
         ("s.csv", "start,end\n", "there are no segments in it"),
         ("s.csv", "start,end\n9,10\n", "begins at 9 s, the end of the audio of .* is at 8.90 s"),
         ("s.rttm", "SPEAKER talk 1 0.5\n", "line 1: 4 fields, 8 at least"),
         ("s.rttm", "SPEAKER a 1 0.5 0 <NA> <NA> x\n", "not a start and a length"),
-        ("s.json", "{}", "speech, a number of seconds, or a file"),
+        ("s.json", "{}", "speech, none, a number of seconds, or a file"),
     ],
 )
 def test_segments_that_cannot_be(

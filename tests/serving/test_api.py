@@ -325,7 +325,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 def test_the_openapi_names_every_answer(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     asked = schema["paths"]["/v1/predict"]["post"]["responses"]
-    assert set(asked) == {"200", *(f"{n}" for n in (400, 401, 413, 422, 429, 500, 503, 504))}
+    assert set(asked) == {"200", *(f"{n}" for n in (400, 401, 413, 415, 422, 429, 500, 503, 504))}
     for status in set(asked) - {"200"}:
         kind = asked[status]["content"]["application/json"]["schema"]["$ref"]
         assert kind.endswith("/ErrorResponse")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +20,14 @@ from emohop.cli.commands import (
 )
 from emohop.cli.outputs import check_output_folder
 from emohop.clips import Modality
+from emohop.errors import EmohopError
 from emohop.registry.corpora import CORPORA
 from emohop.registry.features import feature_names
+
+if TYPE_CHECKING:
+    from emohop.preparation import Preparation
+
+SHOWN_NOTES = 10
 
 
 def _names(modality: Modality) -> str:
@@ -248,6 +254,19 @@ def prepare(
     keep_incomplete: Annotated[
         bool, typer.Option("--keep-incomplete", help="Keep clips that lack a modality altogether.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Accept what can be read of damaged media; notes.csv says what."
+        ),
+    ] = False,
+    bandwidth: Annotated[
+        str | None,
+        typer.Option(
+            help="A sample rate, such as 8k, that all audio is brought to first, where clips have "
+            "several."
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Of pretrained models: cpu, cuda, or auto (a GPU if there is one).")
     ] = "auto",
@@ -279,7 +298,7 @@ def prepare(
     changes are named.
     """
     from emohop.config import FeatureSettings, checked, put
-    from emohop.preparation import COPIES, PROBLEMS, Running
+    from emohop.preparation import PROBLEMS, Running
     from emohop.preparation import prepare as run
     from emohop.reports.terminal.console import progress_bar
 
@@ -297,6 +316,8 @@ def prepare(
         "audio.pool": audio_pool,
         "text.context": context,
         "keep_incomplete": keep_incomplete or None,
+        "repair": repair or None,
+        "audio.bandwidth": None if bandwidth is None else _rate(bandwidth),
     }
     given: dict[str, Any] = {}
     for key, value in asked.items():
@@ -323,6 +344,18 @@ def prepare(
             progress=progress,
             **reading,
         )
+    _say_what_was_done(done, out)
+    for problem in done.problems[:SHOWN_PROBLEMS]:
+        typer.echo(f"left out {problem.id} ({problem.stage}): {problem.reason}", err=True)
+    if done.problems:
+        typer.echo(f"{len(done.problems)} clips were left out: see {out}/{PROBLEMS}", err=True)
+        raise typer.Exit(INCOMPLETE)
+
+
+def _say_what_was_done(done: Preparation, out: str) -> None:
+    """What a prepared corpus holds, and what had to be done and noticed on the way."""
+    from emohop.preparation import COPIES, NOTES
+
     manifest = done.manifest
     held = counted(manifest.label_counts)
     typer.echo(f"{out}: {manifest.clips} clips of {manifest.class_set} ({held})")
@@ -339,13 +372,19 @@ def prepare(
             f"copies: {len(done.copies)}, listed in {out}/{COPIES}; no fold has a recording on two "
             "sides"
         )
+    if len(done.sample_rates) > 1:
+        rates = ", ".join(f"{rate} Hz {count}" for rate, count in done.sample_rates.items())
+        lowest = min(done.sample_rates)
+        brought = manifest.features.audio is not None and manifest.features.audio.bandwidth
+        said = "" if brought else f"; --bandwidth {lowest} would bring all to one"
+        typer.echo(f"sample rates: {rates} clips{said}")
+    for id_, note in done.notes[:SHOWN_NOTES]:
+        typer.echo(f"noted {id_}: {note}")
+    if done.notes:
+        noted = len({id_ for id_, _ in done.notes})
+        typer.echo(f"clips with notes: {noted}, listed in {out}/{NOTES}")
     if not (done.computed or done.changes or done.repaired):
         typer.echo("nothing to do: everything was prepared before, and is in order")
-    for problem in done.problems[:SHOWN_PROBLEMS]:
-        typer.echo(f"left out {problem.id} ({problem.stage}): {problem.reason}", err=True)
-    if done.problems:
-        typer.echo(f"{len(done.problems)} clips were left out: see {out}/{PROBLEMS}", err=True)
-        raise typer.Exit(INCOMPLETE)
 
 
 @command
@@ -362,3 +401,12 @@ def fetch(
     with progress_bar("files") as progress:
         manifest = run(source, folder, progress)
     typer.echo(f"{folder}: {manifest.clips} clips of {manifest.class_set}, all in order")
+
+
+def _rate(text: str) -> int:
+    """A sample rate in Hz, as 8000 or 8k."""
+    number, thousand = (text[:-1], 1000) if text[-1:] in ("k", "K") else (text, 1)
+    try:
+        return round(float(number) * thousand)
+    except (ValueError, OverflowError):
+        raise EmohopError(f"--bandwidth {text}: a sample rate is accepted, as 8k or 8000") from None

@@ -28,7 +28,7 @@ ENDINGS = (
 
 
 @dataclass
-class MediaFiles:
+class GivenFiles:
     """The files of a command line, where they lie, and what is wrong with some."""
 
     paths: list[Path] = field(default_factory=list)
@@ -44,7 +44,7 @@ class MediaFiles:
 @contextmanager
 def given_files(
     given: Sequence[str], *, recursive: bool = False, allow_remote: bool = False
-) -> Iterator[MediaFiles]:
+) -> Iterator[GivenFiles]:
     """The files that arguments stand for; what was fetched for them is deleted in the end.
 
     A folder stands for the audio and video in it, by their endings, with `recursive` also for that
@@ -53,7 +53,7 @@ def given_files(
     Raises:
         EmohopError: an address without `allow_remote`, or one of an unknown kind.
     """
-    found = MediaFiles()
+    found = GivenFiles()
     with TemporaryDirectory(prefix="emohop-") as place:
         for one in given:
             _add(found, one, Path(place), recursive, allow_remote)
@@ -61,7 +61,7 @@ def given_files(
         yield found
 
 
-def _add(found: MediaFiles, one: str, place: Path, recursive: bool, allow_remote: bool) -> None:
+def _add(found: GivenFiles, one: str, place: Path, recursive: bool, allow_remote: bool) -> None:
     path = Path(one)
     if one == STDIN:
         _add_stdin(found, place)
@@ -96,7 +96,7 @@ def _in_folder(folder: Path, recursive: bool) -> list[Path]:
     )
 
 
-def _add_stdin(found: MediaFiles, place: Path) -> None:
+def _add_stdin(found: GivenFiles, place: Path) -> None:
     """What comes on standard input: a list of files if it is lines of text, else one file."""
     head = sys.stdin.buffer.read(HEAD_BYTES)
     if not head:
@@ -123,7 +123,7 @@ def _is_text(head: bytes) -> bool:
     )
 
 
-def _fetch(found: MediaFiles, address: str, path: Path) -> None:
+def _fetch(found: GivenFiles, address: str, path: Path) -> None:
     """Copy a file from an address that fsspec knows; what goes wrong is that file's fault."""
     import fsspec
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emohop.cli.commands import FAILED, INCOMPLETE, Encoder, command, encoders, fail
-from emohop.cli.media_files import given_files
+from emohop.cli.media_files import GivenFiles, given_files
 from emohop.cli.outputs import check_output_file
 from emohop.cli.prediction_rows import KINDS, finished, rows_to, trim
 
 if TYPE_CHECKING:
+    from emohop.errors import MediaError
     from emohop.prediction import Prediction, Predictor
     from emohop.prediction.inputs import Source
     from emohop.processes import Progress
@@ -123,12 +124,10 @@ def predict(
             channel=_channel(channel),
             track=_track(audio_track),
         )
-        faults = list(given.faults)
-        for fault in faults:
-            _say(fault)
+        told = _Told(given)
         done: list[tuple[Source, Prediction]] = []
         with rows_to(kind, out, size) as rows, _bar(len(items), kind, out) as advance:
-            for source, found in _told(answers, given.name, faults, len(items), advance):
+            for source, found in told.predictions(answers, len(items), advance):
                 if rows is not None:
                     rows.write(found)
                 if rows is None or figure is not None or not done:
@@ -142,11 +141,11 @@ def predict(
         if done and figure is not None:
             _draw(predictor, done, figure)
             typer.echo(f"wrote {figure}", err=True)
-    if faults:
+    if told.wrong:
         several = len(given.paths) + len(given.faults) >= SEVERAL
-        if several or done:
-            typer.echo(f"{len(faults)} could not be predicted: see above", err=True)
-        raise typer.Exit(INCOMPLETE if several or done else FAILED)
+        if several or told.good:
+            typer.echo(told.summary, err=True)
+        raise typer.Exit(INCOMPLETE if several or told.good else FAILED)
 
 
 def _kind(as_json: bool, as_csv: bool, out: Path | None) -> str | None:
@@ -204,35 +203,55 @@ def _bar(files: int, kind: str | None, out: Path | None) -> Iterator[Progress | 
             yield advance
 
 
-def _told(
-    answers: Iterator[tuple[Source, Prediction | Exception]],
-    name: Any,
-    faults: list[str],
-    files: int,
-    advance: Progress | None,
-) -> Iterator[tuple[Source, Prediction]]:
-    """The predictions under their names; each error is said, and added to `faults`."""
-    from emohop.prediction import Prediction
+class _Told:
+    """What is said of files as it comes: predictions to whoever asks, errors to the user."""
 
-    before, seen = None, 0
-    for source, found in answers:
-        if source.clip.id != before:
-            if advance is not None:
-                advance(seen, files)
-            before, seen = source.clip.id, seen + 1
-        if isinstance(found, Prediction):
-            yield source, found.model_copy(update={"source": name(found.source)})
-        else:
-            faults.append(
-                " ".join(str(found).replace(source.clip.id, name(source.clip.id)).split())
-            )
-            _say(faults[-1])
-    if advance is not None:
-        advance(files, files)
+    def __init__(self, given: GivenFiles) -> None:
+        self.given = given
+        self.good: set[str] = set()
+        """Files of which something was predicted,"""
+        self.wrong: list[str] = []
+        """and those of each clip of which nothing was."""
+        for fault in given.faults:
+            self._say(fault, fault)
 
+    @property
+    def summary(self) -> str:
+        """How much was left out."""
+        files = set(self.wrong) - self.good
+        clips = sum(file in self.good for file in self.wrong)
+        all_files = len(self.given.paths) + len(self.given.faults)
+        said = [f"{len(files)} of {all_files} files could not be read"] if files else []
+        return "; ".join([*said, *([f"clips that were left out: {clips}"] if clips else [])])
 
-def _say(fault: str) -> None:
-    typer.echo(f"error: {fault}", err=True)
+    def predictions(
+        self,
+        answers: Iterator[tuple[Source, Prediction | MediaError]],
+        files: int,
+        advance: Progress | None,
+    ) -> Iterator[tuple[Source, Prediction]]:
+        """The predictions under the names of their files; each error is said."""
+        from emohop.prediction import Prediction
+
+        before, seen = None, 0
+        for source, found in answers:
+            file = source.clip.id
+            if file != before:
+                if advance is not None:
+                    advance(seen, files)
+                before, seen = file, seen + 1
+            name = self.given.name(file)
+            if isinstance(found, Prediction):
+                self.good.add(file)
+                yield source, found.model_copy(update={"source": name})
+            else:
+                self._say(file, " ".join(str(found).replace(file, name).split()))
+        if advance is not None:
+            advance(files, files)
+
+    def _say(self, file: str, fault: str) -> None:
+        self.wrong.append(file)
+        typer.echo(f"error: {fault}", err=True)
 
 
 def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path: Path) -> None:

@@ -42,8 +42,9 @@ def check_clips(
     Raises:
         CorpusError: the frames cannot be written.
     """
-    seconds: dict[Path, float] = {}
-    audios = audio_problems((clip.audio for clip in clips), seconds)
+    media: dict[Path, Media] = {}
+    audios = audio_problems((clip.audio for clip in clips), media)
+    seconds = {path: found.audio_end or 0.0 for path, found in media.items()}
     videos = video_problems(clip.video for clip in clips)
     frames: list[Path] = []
     if frames_folder is not None:
@@ -69,7 +70,7 @@ def check_clips(
         folder=Path(folder),
         counts=tuple(_counts(clips, class_sets, expected, set(audios), set(videos))),
         problems=tuple(dict.fromkeys(found)),
-        notes=(*notes, *copy_notes(copied_clips(clips, seconds)), *said),
+        notes=(*notes, *copy_notes(copied_clips(clips, seconds)), *rate_notes(media), *said),
         usable=usable,
         frames=tuple(frames),
     )
@@ -118,18 +119,27 @@ def _in_order(spans: Iterable[Span | None], bad: set[Path]) -> tuple[int, int]:
 
 
 def audio_problems(
-    spans: Iterable[Span | None], seconds: dict[Path, float] | None = None
+    spans: Iterable[Span | None], found: dict[Path, Media] | None = None
 ) -> dict[Path, Problem]:
     """Audio files that are missing, empty, do not open or end too early, by their headers.
 
-    Files in a folder that is missing share one problem, which names the folder. The lengths of the
-    others are put into `seconds`.
+    Files in a folder that is missing share one problem, which names the folder. What is in the
+    others is put into `found`.
     """
 
     def length(media: Media) -> float:
         return media.audio_end or 0.0
 
-    return _media_problems(spans, length, "audio", seconds)
+    return _media_problems(spans, length, "audio", found)
+
+
+def rate_notes(media: Mapping[Path, Media]) -> list[str]:
+    """What is to be said of audio files of several sample rates."""
+    rates = Counter(one.sample_rate for one in media.values() if one.sample_rate is not None)
+    if len(rates) < len(("one", "other")):
+        return []
+    counts = ", ".join(f"{rate} Hz {count}" for rate, count in sorted(rates.items()))
+    return [f"sample rates differ ({counts} files), and cepstra with them: see prepare --bandwidth"]
 
 
 def video_problems(spans: Iterable[Span | None]) -> dict[Path, Problem]:
@@ -168,7 +178,7 @@ def _media_problems(
     spans: Iterable[Span | None],
     seconds_of: Callable[[Media], float],
     what: str,
-    lengths: dict[Path, float] | None = None,
+    found: dict[Path, Media] | None = None,
 ) -> dict[Path, Problem]:
     from emohop.media import probe
 
@@ -187,8 +197,8 @@ def _media_problems(
                 Problem(folder, "no such folder") if folder else Problem.of(path, error)
             )
             continue
-        if lengths is not None:
-            lengths[path] = seconds
+        if found is not None:
+            found[path] = media
         late = [time for time in times if time > seconds + TOLERANCE_SECONDS]
         if seconds == 0:
             problems[path] = Problem(path, f"holds no {what}")

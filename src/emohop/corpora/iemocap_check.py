@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emohop.clips import Clip
 from emohop.corpora.checks import (
     audio_problems,
     overlap_notes,
+    rate_notes,
     time_problems,
     video_problems,
 )
@@ -28,6 +30,9 @@ from emohop.corpora.iemocap import (
 )
 from emohop.corpora.report import WHOLE, CheckCount, CheckReport, Problem
 from emohop.errors import CorpusError
+
+if TYPE_CHECKING:
+    from emohop.media import Media
 
 _SHOWN_NAMES = 3
 
@@ -85,7 +90,8 @@ def check(
         else:
             clips.extend(in_order(found))
             words.extend(_word_problems(dialog, found))
-    audios = audio_problems(clip.audio for clip in clips)
+    media: dict[Path, Media] = {}
+    audios = audio_problems((clip.audio for clip in clips), media)
     videos = video_problems(clip.video for clip in clips)
     times = time_problems(clips, {d.name: d.evaluation for d in dialogs})
     audible = [clip for clip in clips if clip.audio and clip.audio.path not in audios]
@@ -93,7 +99,7 @@ def check(
 
     notes = [f"{name} is missing" for name in SESSIONS if name not in {s.name for s in sessions}]
     notes += [f"{path} is not named like a dialog: passed over" for path in _others(sessions)]
-    notes += overlap_notes(clips)
+    notes += [*overlap_notes(clips), *rate_notes(media)]
     if wrong:
         notes.append("not usable: a label or transcription file cannot be read")
     elif not usable:

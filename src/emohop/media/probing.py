@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -153,19 +154,16 @@ def _ends_at(container: InputContainer, streams: Sequence[Any], end: float) -> b
         )
     except av.FFmpegError:
         return False
-    last = max(there for _, there in _demuxed(container, streams, rewind=False))
-    container.seek(container.start_time or 0)
+    last = max(there for _, there in _demuxed(container, streams))
+    with contextlib.suppress(av.FFmpegError):
+        container.seek(container.start_time or 0)
     return abs(last - end) <= TAIL_TOLERANCE_SECONDS
 
 
-def _demuxed(
-    container: InputContainer, streams: Sequence[Any], *, rewind: bool = True
-) -> list[Times]:
+def _demuxed(container: InputContainer, streams: Sequence[Any]) -> list[Times]:
     """When each stream begins and ends by its packets, as far as they can be read."""
     import av
 
-    if rewind and is_indexed(container):
-        container.seek(container.start_time or 0)
     found = {stream.index: _Packets(container, stream) for stream in streams}
     try:
         for packet in container.demux(*streams):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -87,9 +89,11 @@ def shared_out(frames: int, start: float, end: float | None) -> Times:
     return evenly(frames, start, (end - start) / max(1, frames))
 
 
-def evenly(frames: int, start: float, seconds: float) -> Times:
-    """Frames of so many seconds each, from a start on."""
-    return [(start + k * seconds, start + (k + 1) * seconds) for k in range(frames)]
+def evenly(frames: int, start: float, seconds: float, last: float | None = None) -> Times:
+    """Frames of so many seconds each, from a start on; none goes beyond the last second."""
+    most = math.inf if last is None else last
+    edges = [min(start + k * seconds, most) for k in range(frames + 1)]
+    return list(pairwise(edges))
 
 
 def _times_of_words(words: Sequence[str], transcript: Transcript | None) -> Times:

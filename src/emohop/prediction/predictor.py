@@ -302,7 +302,8 @@ class Predictor:
                 said = (
                     str(error) if isinstance(error, EmohopError) else str(error.strerror or error)
                 )
-                yield Source(Clip(id=str(item)), error=MediaError(said))
+                named = said if str(item) in said else f"{item}: {said}"
+                yield Source(Clip(id=str(item)), error=MediaError(named))
         else:
             source = source_of_item(item, sample_rate, self.frames_per_second, text, previous_turns)
             hear = cutting.transcriber
@@ -379,7 +380,8 @@ class Predictor:
         if row.has(Modality.AUDIO):
             frames = len(row.arrays[Modality.AUDIO.value])
             if audio is not None and audio.encoder in AUDIO_FEATURES:
-                times[Modality.AUDIO] = evenly(frames, 0.0, HOP_SECONDS)
+                _, last = source.times(Modality.AUDIO)
+                times[Modality.AUDIO] = evenly(frames, 0.0, HOP_SECONDS, last)
             else:
                 times[Modality.AUDIO] = shared_out(frames, *source.times(Modality.AUDIO))
         if row.has(Modality.VIDEO):

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from emohop.preparation.prepare_corpus import COPIES, PROBLEMS, Preparation, compare, prepare
+from emohop.preparation.prepare_corpus import (
+    COPIES,
+    NOTES,
+    PROBLEMS,
+    Preparation,
+    compare,
+    prepare,
+)
 from emohop.preparation.work import Running
 
-__all__ = ["COPIES", "PROBLEMS", "Preparation", "Running", "compare", "prepare"]
+__all__ = ["COPIES", "NOTES", "PROBLEMS", "Preparation", "Running", "compare", "prepare"]

@@ -64,9 +64,10 @@ from emohop.storage.manifest import (
 )
 from emohop.storage.shards import ClipProblem, ShardNote, metadata_of
 
-__all__ = ["COPIES", "PROBLEMS", "Preparation", "Running", "compare", "prepare"]
+__all__ = ["COPIES", "NOTES", "PROBLEMS", "Preparation", "Running", "compare", "prepare"]
 
 PROBLEMS = "problems.csv"
+NOTES = "notes.csv"
 COPIES = "copies.csv"
 """Clips that hold the same recording as another one, where there are any."""
 FEW_PROBLEMS = 0.05
@@ -89,6 +90,10 @@ class Preparation:
     """What had changed since the corpus was prepared, and is as it is now."""
     copies: tuple[tuple[str, str], ...] = ()
     """Clips that hold the same recording as another one, and that one."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """Clips and what was noticed in reading them, as silence, clipping or what was repaired."""
+    sample_rates: Mapping[int, int] = field(default_factory=dict)
+    """How many clips were recorded at each rate in Hz."""
 
 
 def prepare(
@@ -164,8 +169,17 @@ def prepare(
         _tidy(work)
         manifest = read_manifest(work.where)
     problems = tuple(problem for number in sorted(notes) for problem in notes[number].problems)
-    copies = _copies(notes)
-    return Preparation(manifest, problems, computed, update.damaged, update.changes, copies)
+    contents = [content for number in sorted(notes) for content in notes[number].contents]
+    return Preparation(
+        manifest,
+        problems,
+        computed,
+        update.damaged,
+        update.changes,
+        _copies(notes),
+        _noticed(notes),
+        dict(sorted(Counter(c.sample_rate for c in contents if c.sample_rate).items())),
+    )
 
 
 def compare(prepared: str | Path, source: str | Path, *, verify: bool = False) -> list[Change]:
@@ -432,6 +446,9 @@ def _finish(
     )
     _write_sources(work, notes, stamps)
     copies = _copies(notes)
+    job.out.delete(NOTES)
+    if noticed := _noticed(notes):
+        job.out.put(NOTES, csv_text(("id", "note"), noticed).encode())
     job.out.delete(COPIES)
     if copies:
         job.out.put(COPIES, csv_text(("id", "same_as"), copies).encode())
@@ -476,6 +493,16 @@ def _write_sources(
     read = {name: Stamp(*told) for note in notes.values() for name, told in note.stamps.items()}
     found = {name: stamp for name, stamp in {**stamps, **read}.items() if name in used}
     job.out.put(FILES, files_table(found))
+
+
+def _noticed(notes: Mapping[int, ShardNote]) -> tuple[tuple[str, str], ...]:
+    """What was noticed in reading clips, a line each, by their ids."""
+    return tuple(
+        (id_, said)
+        for number in sorted(notes)
+        for id_, content in zip(notes[number].ids, notes[number].contents, strict=True)
+        for said in content.notes
+    )
 
 
 def _copies(notes: Mapping[int, ShardNote]) -> tuple[tuple[str, str], ...]:

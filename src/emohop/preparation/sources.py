@@ -82,6 +82,8 @@ def inputs_of(clip: Clip, features: FeatureSettings, source: Path) -> dict[str, 
         if span is not None:
             half = span.half if name == "video" else None
             told[name] = [name_of(path, source), span.start, span.end, half]
+            if (span.channel, span.track) != (None, None):
+                told[name] += [span.channel, span.track]
     if features.text is not None and clip.transcript is not None:
         told["text"] = [clip.transcript, *clip.previous_turns]
     return {

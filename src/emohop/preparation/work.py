@@ -119,17 +119,13 @@ def make_shard(task: Task) -> int:
     fresh = [clip for clip in task.clips if clip.id not in kept]
     stamps = _stamps(job, fresh)
     contents = {id_: content for id_, (content, _) in kept.items()}
-    heard: dict[str, int | None] = {}
-    seen: dict[str, int | None] = {}
+    noticing = _Noticing()
     rows: list[tuple[Clip, Arrays]] = []
     problems: list[ClipProblem] = []
-    for clip, result in _results(task, mark, kept, _Hashing(heard, seen)):
+    for clip, result in _results(task, mark, kept, noticing):
         before = contents.get(clip.id, Content())
-        contents[clip.id] = Content(
-            heard.get(clip.id, before.audio),
-            hash_transcript(clip.transcript),
-            seen.get(clip.id, before.video),
-        )
+        found = before if clip.id in kept else noticing.found(clip)
+        contents[clip.id] = replace(found, text=hash_transcript(clip.transcript))
         if isinstance(result, Failure):
             _check_source(job)
             problem = ClipProblem(clip.id, _path(clip, result.stage), result.stage, result.reason)
@@ -150,21 +146,32 @@ _Rows = Mapping[str, tuple[Content, Arrays]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Hashing:
-    """Notes what is decoded of each clip, on its way to the features."""
+class _Noticing:
+    """What is decoded of each clip, on its way to the features."""
 
-    heard: dict[str, int | None]
-    seen: dict[str, int | None]
+    heard: dict[str, tuple[int | None, int]] = field(default_factory=dict)
+    seen: dict[str, int | None] = field(default_factory=dict)
+    said: dict[str, list[str]] = field(default_factory=dict)
 
     def audio(self, clip: Clip, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """As `OnAudio`."""
-        self.heard[clip.id] = hash_samples(samples, rate)
+        self.heard[clip.id] = hash_samples(samples, rate), rate
         return samples
 
     def frames(self, clip: Clip, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """As `OnFrames`."""
         self.seen[clip.id] = hash_array(frames)
         return frames
+
+    def note(self, clip: Clip, said: str) -> None:
+        """As `OnNote`."""
+        self.said.setdefault(clip.id, []).append(said)
+
+    def found(self, clip: Clip) -> Content:
+        """What was found in reading a clip, but for its words."""
+        audio, rate = self.heard.get(clip.id, (None, None))
+        notes = tuple(self.said.get(clip.id, ()))
+        return Content(audio, None, self.seen.get(clip.id), rate, notes)
 
 
 def _kept(task: Task) -> _Rows:
@@ -185,16 +192,16 @@ def _stamps(job: Job, clips: Sequence[Clip]) -> dict[str, tuple[int, int, str]]:
 
 
 def _results(
-    task: Task, mark: _Mark, kept: _Rows, hashing: _Hashing
+    task: Task, mark: _Mark, kept: _Rows, noticing: _Noticing
 ) -> Iterator[tuple[Clip, Arrays | Failure]]:
     """The arrays of every clip, in their order, those that are kept among them."""
     job = task.job
     clips = [clip for clip in task.clips if clip.id not in kept]
     fresh: Iterator[tuple[Clip, Arrays | Failure]]
     if mark.attempt == 0:
-        fresh = job.extractor.extract(clips, hashing.audio, hashing.frames)
+        fresh = job.extractor.extract(clips, noticing.audio, noticing.frames, noticing.note)
     else:
-        fresh = _one_by_one(task, clips, mark, hashing)
+        fresh = _one_by_one(task, clips, mark, noticing)
     for clip in task.clips:
         result = kept[clip.id][1] if clip.id in kept else next(fresh)[1]
         if isinstance(result, Failure):
@@ -206,14 +213,16 @@ def _results(
 
 
 def _one_by_one(
-    task: Task, clips: Sequence[Clip], mark: _Mark, hashing: _Hashing
+    task: Task, clips: Sequence[Clip], mark: _Mark, noticing: _Noticing
 ) -> Iterator[tuple[Clip, Arrays | Failure]]:
     for clip in clips:
         if clip.id in mark.fatal:
             yield clip, Failure("process", _DIED)
             continue
         mark.at(task, clip.id)
-        yield from task.job.extractor.extract([clip], hashing.audio, hashing.frames)
+        yield from task.job.extractor.extract(
+            [clip], noticing.audio, noticing.frames, noticing.note
+        )
 
 
 def _fitting(arrays: Arrays) -> Arrays | Failure:

@@ -86,7 +86,7 @@ class Manifest(Document):
     remedy: ClassVar[str] = "run `emohop prepare` again"
     computed: ClassVar[tuple[str, ...]] = ("clips",)
 
-    version: Literal[3] = 3
+    version: Literal[4] = 4
     corpus: str
     class_set: str
     labels: tuple[str, ...]

@@ -25,7 +25,7 @@ from emohop.storage.backends import is_url
 from emohop.storage.manifest import SHARDS, Manifest, Part, read_manifest
 from emohop.storage.mmap import Pages, give_back, most_maps
 from emohop.storage.reader import MappedShard, Row
-from emohop.storage.shards import CONTENT, METADATA
+from emohop.storage.shards import HASHES, METADATA
 from emohop.storage.vectors import read_vectors
 
 
@@ -90,7 +90,7 @@ class PreparedCorpus(Sequence[Row]):
         return values
 
     def _recordings(self) -> list[int | None]:
-        audio, text, video = (self.metadata(name) for name in CONTENT)
+        audio, text, video = (self.metadata(name) for name in HASHES)
         recordings = [b if a is None else a for a, b in zip(audio, video, strict=True)]
         if self.visible is None and None in recordings:
             ids = [id_ for n in range(len(self.manifest.shards)) for id_ in self._own_ids(n)]
@@ -120,7 +120,7 @@ class PreparedCorpus(Sequence[Row]):
             for name in ("id", "speaker"):
                 hashes = hash_names(corpus, shard.table[name].to_pylist())
                 columns.setdefault(name, []).append(hashes)
-            for name in CONTENT:
+            for name in HASHES:
                 found = shard.table[name].fill_null(0).to_numpy()
                 columns.setdefault(name.removesuffix("_hash"), []).append(found)
             give_back([shard.pages])

@@ -17,7 +17,7 @@ from emohop.errors import EmohopError, brief
 from emohop.features.arrays import ARRAYS, arrays_of
 from emohop.storage.manifest import Part
 from emohop.storage.mmap import map_file
-from emohop.storage.shards import CONTENT, METADATA, read_table
+from emohop.storage.shards import CONTENT, METADATA, content_in, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +170,12 @@ def read_rows(data: bytes) -> dict[str, tuple[Content, dict[str, NDArray[Any]]]]
         table = read_table(data)
         _check(table)
         views = {n: _views(table[n]) for n in table.schema.names if n not in METADATA}
-        ids, hashes = table["id"].to_pylist(), table.select(list(CONTENT)).to_pylist()
+        ids, held = table["id"].to_pylist(), table.select(list(CONTENT)).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ValueError(brief(error)) from None
     return {
         id_: (
-            Content(*(hashes[i][name] for name in CONTENT)),
+            content_in(held[i]),
             {name: view(i) for name, view in views.items()},
         )
         for i, id_ in enumerate(ids)

@@ -55,8 +55,11 @@ METADATA: dict[str, pa.DataType] = {
     "audio_hash": pa.uint64(),
     "text_hash": pa.uint64(),
     "video_hash": pa.uint64(),
+    "sample_rate": pa.int32(),
+    "notes": pa.list_(pa.string()),
 }
-CONTENT = ("audio_hash", "text_hash", "video_hash")
+HASHES = ("audio_hash", "text_hash", "video_hash")
+CONTENT = (*HASHES, "sample_rate", "notes")
 """The columns of `content.Content`, which say what a clip holds."""
 
 
@@ -118,7 +121,10 @@ class ShardNote:
             ids=tuple(map(str, values["ids"])),
             labels={str(label): int(count) for label, count in values["labels"].items()},
             problems=tuple(ClipProblem(**problem) for problem in values["problems"]),
-            contents=tuple(Content(**content) for content in values["contents"]),
+            contents=tuple(
+                Content(**{**content, "notes": tuple(content["notes"])})
+                for content in values["contents"]
+            ),
             speakers=tuple(values["speakers"]),
             digest=str(values["digest"]),
             stamps={str(k): (int(a), int(b), str(c)) for k, (a, b, c) in values["stamps"].items()},
@@ -162,7 +168,7 @@ def shard_bytes(
         ids=tuple(clip.id for clip, _ in clips),
         labels=dict(found),
         problems=tuple(problems),
-        contents=tuple(map(_content, metadata)),
+        contents=tuple(map(content_in, metadata)),
         speakers=tuple(row["speaker"] for row in metadata),
     )
     return data, note
@@ -197,7 +203,7 @@ def read_note(data: bytes) -> ShardNote:
         ids=tuple(row["id"] for row in rows),
         labels=dict(Counter(row["label"] for row in rows)),
         problems=problems,
-        contents=tuple(map(_content, rows)),
+        contents=tuple(map(content_in, rows)),
         speakers=tuple(row["speaker"] for row in rows),
     )
 
@@ -215,8 +221,10 @@ def read_table(data: bytes) -> pa.Table:
     return table
 
 
-def _content(row: Mapping[str, Any]) -> Content:
-    return Content(*(row[name] for name in CONTENT))
+def content_in(row: Mapping[str, Any]) -> Content:
+    """What a clip holds, by the columns of its row."""
+    audio, text, video = (row[name] for name in HASHES)
+    return Content(audio, text, video, row["sample_rate"], tuple(row["notes"] or ()))
 
 
 def content_of(clip: Clip, arrays: Mapping[str, NDArray[Any]]) -> Content:
@@ -238,8 +246,8 @@ def metadata_of(clip: Clip, labels: LabelSet) -> dict[str, Any]:
 
 
 def _metadata(clip: Clip, labels: LabelSet, content: Content) -> dict[str, Any]:
-    hashes = zip(CONTENT, (content.audio, content.text, content.video), strict=True)
-    return metadata_of(clip, labels) | dict(hashes)
+    held = (content.audio, content.text, content.video, content.sample_rate, list(content.notes))
+    return metadata_of(clip, labels) | dict(zip(CONTENT, held, strict=True))
 
 
 def _ragged(arrays: Sequence[NDArray[Any]], kind: pa.DataType) -> pa.Array:
