@@ -6,10 +6,13 @@ import csv
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+_LONE = re.compile("[\ud800-\udfff]")  # what Python makes of a byte that is not UTF-8
 
 
 @contextmanager
@@ -55,3 +58,14 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def printable(text: str) -> str:
+    r"""A text in which names may stand that are not UTF-8: their other bytes are shown as \xe9.
+
+    Example:
+        >>> from emohop.files import printable
+        >>> printable("caf\udce9.wav")
+        'caf\\xe9.wav'
+    """
+    return _LONE.sub(lambda found: rf"\x{ord(found[0]) & 0xFF:02x}", text)

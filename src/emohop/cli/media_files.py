@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from emohop.corpora.files import AUDIO_ENDINGS, VIDEO_ENDINGS
 from emohop.errors import EmohopError
+from emohop.files import printable
 
 STDIN = "-"
 """Standard input: audio or video, or a list of files, a line each."""
@@ -38,7 +39,7 @@ class GivenFiles:
 
     def name(self, path: str) -> str:
         """What to call a file."""
-        return self.names.get(path, path)
+        return printable(self.names.get(path, path))
 
 
 @contextmanager

@@ -261,7 +261,9 @@ def _draw(predictor: Predictor, done: Sequence[tuple[Source, Prediction]], path:
     from emohop.reports.figures.timeline import timeline
 
     source, first = done[0]
-    if len(done) == 1:
+    if len(done) == 1 and first.segments:
+        save(timeline(first.segments), path)
+    elif len(done) == 1:
         save(clip_figure(first, source, predictor), path)
     else:
         save(timeline([found for _, found in done]), path)

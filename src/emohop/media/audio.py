@@ -57,8 +57,15 @@ class _Damage:
         """Raise an error, or keep it as a note."""
         if not self.repair:
             raise error
-        said = str(error).removeprefix(f"{self.path}: ")
-        if said not in self.said:
+        self.note(self.told(error))
+
+    def told(self, error: Exception) -> str:
+        """An error without the file's name."""
+        return str(error).removeprefix(f"{self.path}: ")
+
+    def note(self, said: str) -> None:
+        """Keep what is to be said, if it is to be repaired at all."""
+        if self.repair and said not in self.said:
             self.said.append(said)
 
     @property
@@ -98,7 +105,8 @@ def read_audio(span: Span, *, repair: bool = False) -> Audio:
         except _DamagedError as error:
             if not repair:
                 raise MediaError(str(error)) from None
-            return _ffmpeg_audio(span, _Damage(span.path, repair=True))
+            found = _ffmpeg_audio(span, _Damage(span.path, repair=True))
+            return found if found.notes else found._replace(notes=(damage.told(error),))
         return _checked(span, samples, rate, damage)
 
 
@@ -268,7 +276,7 @@ def _collect(
             if position >= first:
                 damage.meet(block)
             continue
-        end = max(end, position + block.shape[1])
+        before, end = end, max(end, position + block.shape[1])
         until = min(last, position + block.shape[1])
         if until <= at:
             continue
@@ -276,6 +284,9 @@ def _collect(
             raise too_long
         channels = len(pieces[0]) if pieces else len(block)
         if position > at:
+            if before > 0:
+                gap = f"{at / rate:.2f} to {min(position, until) / rate:.2f} s"
+                damage.note(f"no audio from {gap}: silence in its place")
             pieces.append(np.zeros((channels, min(position, int(until)) - at), np.float32))
         wanted = block[:, max(at - position, 0) : max(int(until) - position, 0)]
         pieces.append(as_channels(wanted, channels))

@@ -19,12 +19,11 @@ from emohop.errors import MediaError
 from emohop.media.channels import chosen
 from emohop.media.clock import BACK_SECONDS, Clock, Parts
 from emohop.media.container import LostPacket, audio_stream, check_rate, decoded, is_indexed
-from emohop.media.probing import COUNTED
+from emohop.media.probing import COUNTED, CUT_SECONDS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
-CUT_SECONDS = 0.5  # what a header may promise too much
 SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
 PREROLL_SECONDS = 0.5  # audio codecs settle over a few frames after a seek
 JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
@@ -100,7 +99,8 @@ class Decoding:
             if isinstance(frame, LostPacket):
                 known = at if at is not None or frame.pts is None else self._sample(frame.pts)
                 where = max(0, known or 0)
-                yield where, MediaError(f"{self.path}: damaged audio at {where / self.rate:.2f} s")
+                said = f"{self.path}: damaged audio at {where / self.rate:.2f} s"
+                yield where, MediaError(f"{said}: silence in its place" if repair else said)
                 continue
             if frame.pts is not None:
                 stamp = int(parts.place(self._sample(frame.pts), at))

@@ -161,6 +161,7 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            yield LostPacket(packet.dts if packet.pts is None else packet.pts)
+            if packet.size or packet.pts is None:  # else there was nothing in it
+                yield LostPacket(packet.dts if packet.pts is None else packet.pts)
             continue
         yield from frames

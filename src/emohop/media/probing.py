@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 COUNTED = ("avi", "mov", "mp4")  # their headers count each stream's frames; others may be guesses
 TAIL_SECONDS = 5.0  # at whose end such a header is tested
-TAIL_TOLERANCE_SECONDS = 0.5
+TAIL_TOLERANCE_SECONDS = 0.1
+MOST_PACKET_SECONDS = 10.0  # of audio; a longer one is a mistake
+CUT_SECONDS = 0.5
+"""What a header may promise too much."""
 
 Times = tuple[float, float]
 """When a stream begins and ends, in seconds of its file."""
@@ -128,9 +131,9 @@ def _times(
             last = max(end for _, end in declared)
             if is_indexed(container) and _ends_at(container, streams, last):
                 return declared, True
-    found = _demuxed(container, streams)
+    found = _demuxed(container, streams, cut=not counted)
     whole = declared is None or all(
-        end >= promised - TAIL_TOLERANCE_SECONDS
+        end >= promised - CUT_SECONDS
         for (_, end), (_, promised) in zip(found, declared, strict=True)
     )
     return found, whole
@@ -160,8 +163,13 @@ def _ends_at(container: InputContainer, streams: Sequence[Any], end: float) -> b
     return abs(last - end) <= TAIL_TOLERANCE_SECONDS
 
 
-def _demuxed(container: InputContainer, streams: Sequence[Any]) -> list[Times]:
-    """When each stream begins and ends by its packets, as far as they can be read."""
+def _demuxed(
+    container: InputContainer, streams: Sequence[Any], *, cut: bool = False
+) -> list[Times]:
+    """When each stream begins and ends by its packets, as far as they can be read.
+
+    The last packet of a file that was cut is not whole, and does not count.
+    """
     import av
 
     found = {stream.index: _Packets(container, stream) for stream in streams}
@@ -170,14 +178,15 @@ def _demuxed(container: InputContainer, streams: Sequence[Any]) -> list[Times]:
             found[packet.stream.index].add(packet)
     except av.FFmpegError:
         pass  # the length is of what can be read
-    return [(found[stream.index].start, found[stream.index].end) for stream in streams]
+    every = [found[stream.index] for stream in streams]
+    return [(one.start, one.last if cut else one.end) for one in every]
 
 
 class _Packets:
     """The packets of a stream, on the clock of its file."""
 
     def __init__(self, container: InputContainer, stream: Any) -> None:
-        self.start = self.end = 0.0
+        self.start = self.last = self.end = 0.0
         self._clock = Clock(container, stream)
         audio = stream.type == "audio"
         back = BACK_SECONDS if audio else REORDERED_SECONDS
@@ -190,12 +199,15 @@ class _Packets:
     def add(self, packet: Any) -> None:
         """Count one more."""
         stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is None or packet.is_discard:
+        if stamp is None or packet.is_discard or packet.is_corrupt:
             return
         time = float(self._clock.seconds(stamp))
         time = float(self._parts.place(time, None if self._first else self.end))
-        length = float(packet.duration * self._clock.tick) if packet.duration else self._usual
+        length = float((packet.duration or 0) * self._clock.tick)
+        if not 0 < length <= MOST_PACKET_SECONDS:
+            length = self._usual
         if self._first:
             self.start, self._first = max(0.0, time), False
         self.start = min(self.start, max(0.0, time))
+        self.last = max(self.last, time)
         self.end = max(self.end, time + length)

@@ -47,7 +47,7 @@ def _is_usable(audio: Any, to_the_end: bool) -> bool:
 
     if audio is None or not 0 < audio.frames < UNKNOWN_FRAMES or audio.channels in SURROUND:
         return False
-    if not to_the_end:
+    if not to_the_end or audio.format != "FLAC":  # of others the length is that of what is there
         return True
     try:
         audio.seek(audio.frames - 1)
@@ -82,7 +82,7 @@ def _ends_in_a_chunk(file: BinaryIO, size: int) -> bool:
         head = file.read(8)
         length = int.from_bytes(head[4:], "little")
         at += 8 + length + length % 2
-        if length >= UNKNOWN_BYTES:
+        if length >= UNKNOWN_BYTES or (head[:4] == b"data" and length == 0):
             return False
         if at > size + TOLERANCE_BYTES:
             return True

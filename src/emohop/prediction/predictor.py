@@ -23,6 +23,7 @@ from emohop.evaluation.results import Predictions
 from emohop.features.audio import AUDIO_FEATURES, HOP_SECONDS, SAMPLE_RATE_HZ
 from emohop.features.extraction import Extractor
 from emohop.features.transcription import Transcriber
+from emohop.files import printable
 from emohop.learned import LearnedClips
 from emohop.model_config import ModelConfig
 from emohop.models.batch import Batch
@@ -354,7 +355,7 @@ class Predictor:
         unknown = [] if words is None or Modality.TEXT not in used else words.unknown(row.text)
         transcript = source.transcript
         return Prediction(
-            source=row.id,
+            source=printable(row.id),
             start=row.start,
             end=row.end,
             speaker=row.speaker,
@@ -370,7 +371,7 @@ class Predictor:
             words=() if transcript is None else transcript.words,
             unknown_words=tuple(dict.fromkeys(unknown)),
             attention=hops_of(maps, row, self.stacks, transcript, self._times(row, source)),
-            notes=tuple(notes),
+            notes=tuple(map(printable, notes)),
         )
 
     def _times(self, row: Row, source: Source) -> dict[Modality, Times]:

@@ -68,6 +68,8 @@ def _at_length(found: Prediction) -> Iterator[Table | str]:
     yield from found.notes
     if found.attention:
         yield _hops(found.attention)
+    if found.segments:
+        yield _table(found.segments, ())
 
 
 def _bar_sign() -> str:

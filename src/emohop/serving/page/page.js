@@ -127,13 +127,15 @@ function showClips(predictions) {
 
 function show(found) {
   answer = found;
-  const several = found.predictions.length > 1;
   const one = found.predictions[0];
+  const parts = found.predictions.length > 1 ? found.predictions : one.segments;
+  const several = parts.length > 1;
   for (const id of ["line", "clips", "chosen"]) at(id).hidden = !several;
-  at("again").hidden = several || !file;
+  at("again").hidden = found.predictions.length > 1 || !file;
   at("result").hidden = false;
-  at("label").textContent = several ? `${found.predictions.length} clips` : `${one.label}, ${percent(one)}`;
-  if (several) showClips(found.predictions);
+  const many = found.predictions.length > 1;
+  at("label").textContent = many ? `${found.predictions.length} clips` : `${one.label}, ${percent(one)}`;
+  if (several) showClips(parts);
   else showClip(one);
   if (link) URL.revokeObjectURL(link);
   link = URL.createObjectURL(new Blob([JSON.stringify(answer, null, 1)], { type: "application/json" }));
