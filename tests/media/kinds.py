@@ -108,7 +108,8 @@ def _pictures(stream: Any, at: float, every: Fraction, size: tuple[int, int] | N
         frame.time_base = 1 / every
         frame.pts = k + round(at * every)
         packets += stream.encode(frame)
-    return packets + stream.encode(None)
+    packets += stream.encode(None)
+    return packets
 
 
 def _sounds(
@@ -130,7 +131,8 @@ def _sounds(
             packets += stream.encode(ready)
     for ready in resampler.resample(None):
         packets += stream.encode(ready)
-    return packets + stream.encode(None)
+    packets += stream.encode(None)
+    return packets
 
 
 def by_soundfile(subtype: str, format: str | None = None, rate: int = 16_000) -> Make:
@@ -161,6 +163,15 @@ def joined(*makes: Make) -> Make:
         for make in makes:
             make(path)
             data += path.read_bytes()
+        path.write_bytes(data)
+
+    return made
+
+
+def holding(data: bytes) -> Make:
+    """A file of these bytes."""
+
+    def made(path: Path) -> None:
         path.write_bytes(data)
 
     return made
@@ -334,8 +345,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("still.mp4", by_ffmpeg("aac", "libx264", every=Fraction(1, 20)), frame=None),
     Kind("wide.mkv", by_ffmpeg("flac", "mjpeg", size=(9000, 16), every=Fraction(1)), frame=None),
     # what is no audio or video
-    Kind("text.mp3", lambda path: path.write_text("no audio\n" * 50) and None, error="not a read"),
+    Kind("text.mp3", holding(b"no audio\n" * 50), error="not a read"),
     Kind("empty.wav", lambda path: path.touch(), error="is empty"),
     Kind("header.wav", changed(wav, lambda data: data[:44]), error="no clip lies between"),
-    Kind("zeros.mp4", lambda path: path.write_bytes(bytes(5000)) and None, error="not a read"),
+    Kind("zeros.mp4", holding(bytes(5000)), error="not a read"),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from emohop.features.batching import Failure, Pending, Results
 from emohop.features.encoder import FeatureEncoder
 from emohop.features.encoding import device_of, load_encoder
 from emohop.features.text import Text
-from emohop.media import Audio, read_audio_spans
+from emohop.media import Audio, Passes, read_audio_spans
 from emohop.media.levels import level_notes
 from emohop.model_config import STATES
 
@@ -103,13 +103,17 @@ class Extractor:
         on_audio: OnAudio | None = None,
         on_frames: OnFrames | None = None,
         on_note: OnNote | None = None,
+        passes: Passes | None = None,
     ) -> Iterator[tuple[Clip, Mapping[Modality, Arrays | Failure]]]:
-        """As `extract`, modality by modality: of a clip that is damaged, what can be read."""
+        """As `extract`, modality by modality: of a clip that is damaged, what can be read.
+
+        `passes` are those of a recording of which more clips follow.
+        """
         parts: dict[Modality, Results] = {}
         if Modality.VIDEO in self.encoders:
             parts[Modality.VIDEO] = self._frames(clips, on_frames, on_note)
         if Modality.AUDIO in self.encoders:
-            parts[Modality.AUDIO] = self._waveforms(clips, on_audio, on_note)
+            parts[Modality.AUDIO] = self._waveforms(clips, on_audio, on_note, passes)
         if Modality.TEXT in self.encoders:
             parts[Modality.TEXT] = self._texts(clips)
         for i, clip in enumerate(clips):
@@ -129,10 +133,14 @@ class Extractor:
         return found.finish()
 
     def _waveforms(
-        self, clips: Sequence[Clip], on_audio: OnAudio | None, on_note: OnNote | None
+        self,
+        clips: Sequence[Clip],
+        on_audio: OnAudio | None,
+        on_note: OnNote | None,
+        passes: Passes | None,
     ) -> Results:
         def read(spans: Sequence[Span]) -> Iterator[tuple[int, Audio | MediaError]]:
-            return read_audio_spans(spans, repair=self.settings.repair)
+            return read_audio_spans(spans, repair=self.settings.repair, passes=passes)
 
         def prepare(i: int, found: Audio) -> tuple[Any, Arrays]:
             samples, rate, notes = found

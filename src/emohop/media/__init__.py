@@ -8,7 +8,7 @@ with a file is a `MediaError` of one line, or, where it is to be repaired, a not
 
 from __future__ import annotations
 
-from emohop.media.audio import INT16_SCALE, LOUDEST, Audio, read_audio, read_audio_spans
+from emohop.media.audio import INT16_SCALE, LOUDEST, Audio, Passes, read_audio, read_audio_spans
 from emohop.media.container import SAMPLE_RATES_HZ, check_rate
 from emohop.media.probing import Media, probe
 from emohop.media.video import frames_at
@@ -19,6 +19,7 @@ __all__ = [
     "SAMPLE_RATES_HZ",
     "Audio",
     "Media",
+    "Passes",
     "check_rate",
     "frames_at",
     "probe",

@@ -111,12 +111,13 @@ def read_audio(span: Span, *, repair: bool = False) -> Audio:
 
 
 def read_audio_spans(
-    spans: Sequence[Span], *, repair: bool = False
+    spans: Sequence[Span], *, repair: bool = False, passes: Passes | None = None
 ) -> Iterator[tuple[int, Audio | MediaError]]:
     """The waveforms of many spans of ONE file, each as `read_audio` gives it, or its error.
 
     Yields `(i, audio)` by the spans' starts. A file in which nothing can be found without decoding
-    all before it (MP3, AAC, transport streams) is decoded once; in others each span is looked up.
+    all before it (MP3, AAC, transport streams) is decoded once, and with `passes` once for all
+    calls whose spans follow each other; in others each span is looked up.
 
     Raises:
         MediaError: the file as a whole cannot be read.
@@ -128,11 +129,13 @@ def read_audio_spans(
     path = spans[0].path
     if any(span.path != path for span in spans):
         raise ValueError("read_audio_spans reads one file at a time")
-    alike = {(span.channel, span.track) for span in spans}
-    if len(spans) > 1 and not _can_seek(path, repair=repair):
-        for kind in sorted(alike, key=str):
-            members = [(i, spans[i]) for i in order if (spans[i].channel, spans[i].track) == kind]
-            yield from _one_pass(path, members, repair=repair)
+    if (len(spans) > 1 or passes is not None) and not _can_seek(path, repair=repair):
+        with Passes() as own:
+            for channel, track in sorted({(one.channel, one.track) for one in spans}, key=str):
+                for i in order:
+                    if (spans[i].channel, spans[i].track) == (channel, track):
+                        one = (passes or own).of(spans[i], repair=repair)
+                        yield i, one.read(spans[i])
         return
     for i in order:
         try:
@@ -151,41 +154,103 @@ def _can_seek(path: Path, *, repair: bool) -> bool:
         return is_indexed(container)
 
 
-def _one_pass(
-    path: Path, spans: Sequence[tuple[int, Span]], *, repair: bool
-) -> Iterator[tuple[int, Audio | MediaError]]:
-    """The waveforms of spans in the order of their starts, out of one decoding of the file."""
-    import av
+class Passes:
+    """Ways through files that can only be read from front to back, left open to be gone on with.
 
-    first = spans[0][1]
-    with open_media(path) as container:
+    Of each channel and track of the last file there is one; leaving the block closes them.
+
+    Example:
+        >>> from emohop.media import Passes
+        >>> with Passes() as passes:
+        ...     list(read_audio_spans([], passes=passes))
+        []
+    """
+
+    def __init__(self) -> None:
+        """Nothing is open yet."""
+        self._open: dict[tuple[int | None, int | str | None], _Pass] = {}
+
+    def __enter__(self) -> Passes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        for one in self._open.values():
+            one.close()
+        self._open = {}
+
+    def of(self, span: Span, *, repair: bool) -> _Pass:
+        """The way that comes by a span; MediaError for a file that cannot be read."""
+        kind = (span.channel, span.track)
+        found = self._open.get(kind)
+        if found is not None and found.comes_by(span, repair=repair):
+            return found
+        if found is not None and found.path != span.path:
+            self.close()
+        elif found is not None:
+            self._open.pop(kind).close()
+        self._open[kind] = _Pass(span, repair=repair)
+        return self._open[kind]
+
+
+class _Pass:
+    """One decoding of a file, from front to back, for spans in the order of their starts."""
+
+    def __init__(self, span: Span, *, repair: bool) -> None:
+        import av
+
+        self.path, self.repair = span.path, repair
+        self._container = open_media(span.path)
         try:
-            decoding = Decoding(Span(path, channel=first.channel, track=first.track), container)
+            self._decoding = Decoding(
+                Span(span.path, channel=span.channel, track=span.track), self._container
+            )
         except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"{path}: the audio cannot be read ({error})") from None
-        rate, declared = decoding.rate, decoding.declared * decoding.rate
-        blocks = decoding.blocks(repair=repair)
-        kept: deque[Block] = deque()  # what a later span may need too
+            self.close()
+            raise MediaError(f"{span.path}: the audio cannot be read ({error})") from None
+        except MediaError:
+            self.close()
+            raise
+        self._rate = self._decoding.rate
+        self._blocks = self._decoding.blocks(repair=repair)
+        self._kept: deque[Block] = deque()  # what a later span may need too
+        self._gone = 0  # the sample before which nothing is kept
 
-        def fed() -> Iterator[Block]:
-            yield from tuple(kept)
-            for block in blocks:
-                kept.append(block)
-                yield block
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
 
-        for i, span in spans:
-            damage = _Damage(path, repair=repair)
-            try:
-                _check_span(span)
-                while len(kept) > 1 and _ends_before(kept[0], span.start * rate):
-                    kept.popleft()  # one stays: it tells how far the file goes
-                samples = _collect(span, rate, fed(), declared, damage)
-                audio: Audio | MediaError = _checked(span, samples, rate, damage)
-            except MediaError as error:
-                audio = error
-            except (av.FFmpegError, ValueError) as error:
-                audio = MediaError(f"{path}: the audio cannot be read ({error})")
-            yield i, audio
+    def comes_by(self, span: Span, *, repair: bool) -> bool:
+        """Whether a span is still ahead."""
+        ahead = span.start * self._rate >= self._gone
+        return (span.path, repair) == (self.path, self.repair) and ahead
+
+    def read(self, span: Span) -> Audio | MediaError:
+        """A span's waveform, or its error."""
+        import av
+
+        rate, damage = self._rate, _Damage(self.path, repair=self.repair)
+        try:
+            _check_span(span)
+            while len(self._kept) > 1 and _ends_before(self._kept[0], span.start * rate):
+                self._kept.popleft()  # one stays: it tells how far the file goes
+                self._gone = max(self._gone, self._kept[0][0])
+            declared = self._decoding.declared * rate
+            samples = _collect(span, rate, self._fed(), declared, damage)
+            return _checked(span, samples, rate, damage)
+        except MediaError as error:
+            return error
+        except (av.FFmpegError, ValueError) as error:
+            return MediaError(f"{self.path}: the audio cannot be read ({error})")
+
+    def _fed(self) -> Iterator[Block]:
+        yield from tuple(self._kept)
+        for block in self._blocks:
+            self._kept.append(block)
+            yield block
 
 
 def _ends_before(block: Block, sample: float) -> bool:

@@ -12,17 +12,22 @@ from emohop.clips import Clip, Modality
 from emohop.errors import MediaError
 from emohop.features.extraction import Arrays, Extractor, Failure
 from emohop.features.text import Text
+from emohop.media import Passes
 from emohop.media.levels import level_notes
 from emohop.prediction.inputs import Source
 from emohop.storage import Row
 
 
 def read(
-    extractor: Extractor, modalities: Collection[Modality], sources: Sequence[Source]
+    extractor: Extractor,
+    modalities: Collection[Modality],
+    sources: Sequence[Source],
+    passes: Passes | None = None,
 ) -> list[tuple[Row, Source] | MediaError]:
     """Each clip's row for a model of these modalities, or why there is none.
 
-    Each file is decoded once. The notes of a clip's source say what of it could not be read.
+    Each file is decoded once, and with `passes` once for several calls. The notes of a clip's
+    source say what of it could not be read.
     """
     noticed: dict[int, list[str]] = {}
 
@@ -30,7 +35,7 @@ def read(
         noticed.setdefault(id(clip), []).append(said)
 
     clips = [source.clip for source in sources if not source.decoded and source.error is None]
-    computed = iter(extractor.parts(clips, on_note=note))
+    computed = iter(extractor.parts(clips, on_note=note, passes=passes))
     found: list[tuple[Row, Source] | MediaError] = []
     for source in sources:
         if source.error is not None:

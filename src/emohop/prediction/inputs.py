@@ -14,7 +14,7 @@ from emohop.clips import Clip, Modality, Span
 from emohop.errors import EmohopError, MediaError
 from emohop.features.audio import waveform_16k
 from emohop.features.transcription import Transcriber
-from emohop.media import LOUDEST, Media, check_rate, probe, read_audio
+from emohop.media import LOUDEST, Media, Passes, check_rate, probe, read_audio_spans
 from emohop.media.channels import mixed
 from emohop.prediction.schema import Word
 from emohop.prediction.transcripts import Transcript, transcript_beside
@@ -247,18 +247,20 @@ def with_transcript(source: Source, transcript: Transcript) -> Source:
     )
 
 
-def transcribed(source: Source, transcriber: Transcriber) -> Source:
+def transcribed(source: Source, transcriber: Transcriber, passes: Passes | None = None) -> Source:
     """The same clip with what a speech recogniser hears in it; as it is without audio.
+
+    `passes` are those of a recording of which more clips follow.
 
     If its audio cannot be read, that is said when it is predicted.
     """
     if source.waveform is not None:
         samples, rate = source.waveform
     elif source.clip.audio is not None:
-        try:
-            samples, rate, _ = read_audio(source.clip.audio, repair=True)
-        except MediaError:
+        ((_, audio),) = read_audio_spans([source.clip.audio], repair=True, passes=passes)
+        if isinstance(audio, MediaError):
             return source
+        samples, rate, _ = audio
     else:
         return source
     heard = transcriber(waveform_16k(samples, rate))

@@ -25,6 +25,7 @@ from emohop.features.extraction import Extractor
 from emohop.features.transcription import Transcriber
 from emohop.files import printable
 from emohop.learned import LearnedClips
+from emohop.media import Passes
 from emohop.model_config import ModelConfig
 from emohop.models.batch import Batch
 from emohop.models.folder import ModelFolder
@@ -229,16 +230,16 @@ class Predictor:
     def _answered(
         self, sources: Iterator[Source]
     ) -> Iterator[tuple[Source, Prediction | MediaError]]:
-        while chosen := list(itertools.islice(sources, BATCH_SIZE)):
-            each = [part for source in chosen for part in source.parts or (source,)]
-            found = read(self.extractor, self.preprocessor.max_length, each)
-            answers = iter(self.answers([one for one in found if not isinstance(one, MediaError)]))
-            told = iter([one if isinstance(one, MediaError) else next(answers) for one in found])
-            for source in chosen:
-                if source.parts:
-                    yield source, _together(source, list(itertools.islice(told, len(source.parts))))
-                else:
-                    yield source, next(told)
+        with Passes() as passes:
+            while chosen := list(itertools.islice(sources, BATCH_SIZE)):
+                each = [part for source in chosen for part in source.parts or (source,)]
+                found = read(self.extractor, self.preprocessor.max_length, each, passes)
+                good = [one for one in found if not isinstance(one, MediaError)]
+                answers = iter(self.answers(good))
+                told = iter([o if isinstance(o, MediaError) else next(answers) for o in found])
+                for source in chosen:
+                    parts = list(itertools.islice(told, len(source.parts) or 1))
+                    yield source, _together(source, parts) if source.parts else parts[0]
 
     def cutting(
         self,

@@ -18,7 +18,7 @@ from emohop.features.audio import WINDOW_SECONDS, waveform_16k
 from emohop.features.pauses import Levels
 from emohop.features.transcription import Transcriber
 from emohop.features.vad import LONGEST_SECONDS, utterances
-from emohop.media import Media, probe, read_audio_spans
+from emohop.media import Media, Passes, probe, read_audio_spans
 from emohop.prediction.alignment import aligned
 from emohop.prediction.inputs import (
     Source,
@@ -355,35 +355,37 @@ def _with_words(
     That is in a transcript with times beside the recording; in one without, whose words are said
     when a recogniser hears them; or it is what the recogniser hears.
     """
-    hear, note = cutting.transcriber, ""
     beside = transcript_beside(file)
-    heard: dict[int, Source] = {}
-    if beside is not None and not beside.timed and beside.text:
-        note = "its words have no times, which speech recognition (asr) would find"
-        if hear is not None:
-            sources = list(sources)
-            heard = {i: transcribed(s, hear) for i, s in enumerate(sources) if _lacks_words(s)}
-            found = aligned(beside, _on_the_clock(heard.values()), media.duration)
-            note = "nothing in it was heard" if found is None else ""
-            beside = found or beside
-    notes: tuple[str, ...] = ()
-    if beside is not None:
-        notes = (
-            (f"{Modality.TEXT}: {beside.origin} was not used: {note}",) if note else beside.notes
-        )
-    for i, source in enumerate(sources):
-        if not _lacks_words(source):
-            yield source
-            continue
-        if beside is not None and beside.timed:
-            part = beside.part(source.clip.start, source.clip.end or media.duration)
-            told = with_transcript(source, part)
-        elif i in heard:
-            told = heard[i]
-        else:
-            told = source if hear is None else transcribed(source, hear)
-        yield replace(told, notes=(*told.notes, *notes))
-        notes = ()  # they are the recording's, and said once
+    with Passes() as passes:
+
+        def heard(source: Source) -> Source:
+            hear = cutting.transcriber
+            return source if hear is None else transcribed(source, hear, passes)
+
+        note, listed = "", None
+        if beside is not None and not beside.timed and beside.text:
+            note = "its words have no times, which speech recognition (asr) would find"
+            if cutting.transcriber is not None:
+                lacking = list(sources)
+                listed = [heard(s) if _lacks_words(s) else s for s in lacking]
+                new = [two for one, two in zip(lacking, listed, strict=True) if one is not two]
+                found = aligned(beside, _on_the_clock(new), media.duration)
+                note = "nothing in it was heard" if found is None else ""
+                beside, sources = found or beside, listed if found is None else lacking
+        notes: tuple[str, ...] = ()
+        if beside is not None:
+            unused = f"{Modality.TEXT}: {beside.origin} was not used: {note}"
+            notes = (unused,) if note else beside.notes
+        for source in sources:
+            if source.error is None and notes:
+                source, notes = replace(source, notes=(*source.notes, *notes)), ()  # noqa: PLW2901
+            if not _lacks_words(source):
+                yield source
+            elif beside is not None and beside.timed:
+                part = beside.part(source.clip.start, source.clip.end or media.duration)
+                yield with_transcript(source, part)
+            else:
+                yield heard(source)
 
 
 def _lacks_words(source: Source) -> bool:
