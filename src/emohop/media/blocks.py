@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Span
 from emohop.errors import MediaError
-from emohop.media.channels import chosen
+from emohop.media.channels import SIDES, chosen
 from emohop.media.clock import BACK_SECONDS, Clock, Parts
 from emohop.media.container import LostPacket, audio_stream, check_rate, decoded, is_indexed
 from emohop.media.probing import COUNTED, CUT_SECONDS
@@ -80,12 +78,16 @@ class Decoding:
     def _seek(self, start: float) -> None:
         self.container.seek(self.clock.ticks(start - PREROLL_SECONDS), stream=self.stream)
         head, self.frames = self._start()
-        if head is None or head.pts is None or self._sample(head.pts) > start * self.rate:
+        if (
+            head is None
+            or head.pts is None
+            or self.clock.sample(head.pts, self.rate) > start * self.rate
+        ):
             self.container.seek(self.clock.ticks(0.0), stream=self.stream)
             _, self.frames = self._start()  # it cannot seek so finely: decode through
 
     def _sample(self, pts: int) -> int:
-        return math.floor(self.clock.seconds(pts) * self.rate + Fraction(1, 2))
+        return self.clock.sample(pts, self.rate)
 
     def blocks(self, *, repair: bool = False) -> Iterator[Block]:
         """Samples with their positions, in order, and errors where there should be samples.
@@ -151,7 +153,7 @@ def _samples(frame: Any) -> tuple[Samples, list[str]]:
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(frame.samples, -1).T
-    names = [channel.name for channel in frame.layout.channels]
+    names = [one.name for one in frame.layout.channels] if len(samples) > len(SIDES) else []
     if samples.dtype.kind == "f":
         with np.errstate(invalid="ignore", over="ignore"):  # NaN is refused later
             return np.asarray(samples, np.float32), names

@@ -36,30 +36,47 @@ class Clock:
         self.tick = Fraction(stream.time_base)
         names = container.format.name.split(",")
         self.leap = SHORT_LEAP_SECONDS if any(name in JOINED for name in names) else LEAP_SECONDS
-        self._zero: Fraction | None = None
         self._undated = UNDATED in names
         self._start = (stream.start_time or 0) * self.tick
+        zero: Fraction | None = None
         start: int | None = container.start_time
         if start is not None:
-            self._zero = Fraction(start, av.time_base)
+            zero = Fraction(start, av.time_base)
         elif stream.start_time is not None:
-            self._zero = stream.start_time * self.tick
+            zero = self._start
+        self._known = zero is not None
+        self._know(zero or Fraction(0))
 
     def begin(self, pts: int) -> None:
         """Know the first frame's time stamp: one within an encoder's delay of the start is 0."""
         first = pts * self.tick
-        if self._undated and self._zero is not None:
-            self._zero += first - self._start
-        elif self._zero is None or abs(first - self._zero) <= NEAR_SECONDS:
-            self._zero = first
+        if self._undated and self._known:
+            self._know(self._zero + first - self._start)
+        elif not self._known or abs(first - self._zero) <= NEAR_SECONDS:
+            self._know(first)
+
+    def _know(self, zero: Fraction) -> None:
+        """Second 0, and what makes of a time stamp (a stamp - b) / c seconds, in whole numbers."""
+        self._zero = zero
+        self._a = self.tick.numerator * zero.denominator
+        self._b = self.tick.denominator * zero.numerator
+        self._c = self.tick.denominator * zero.denominator
 
     def seconds(self, pts: int) -> Fraction:
         """The second of the file at a time stamp."""
-        return pts * self.tick - (self._zero or 0)
+        return Fraction(self._a * pts - self._b, self._c)
+
+    def time(self, pts: int) -> float:
+        """As `seconds`, rounded."""
+        return (self._a * pts - self._b) / self._c
+
+    def sample(self, pts: int, rate: int) -> int:
+        """The nearest sample at a time stamp, at so many per second."""
+        return (2 * rate * (self._a * pts - self._b) + self._c) // (2 * self._c)
 
     def ticks(self, seconds: Time) -> int:
         """The last time stamp that is not after a second of the file."""
-        return math.floor((Fraction(seconds) + (self._zero or 0)) / self.tick)
+        return math.floor((Fraction(seconds) + self._zero) / self.tick)
 
 
 class Parts:

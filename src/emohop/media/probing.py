@@ -194,6 +194,7 @@ class _Packets:
         self._usual = 0.0  # seconds of a packet that does not say how long it is
         if not audio and (rate := stream.average_rate or stream.guessed_rate):
             self._usual = float(1 / rate)
+        self._tick = float(self._clock.tick)
         self._first = True
 
     def add(self, packet: Any) -> None:
@@ -201,9 +202,9 @@ class _Packets:
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is None or packet.is_discard or packet.is_corrupt:
             return
-        time = float(self._clock.seconds(stamp))
+        time = self._clock.time(stamp)
         time = float(self._parts.place(time, None if self._first else self.end))
-        length = float((packet.duration or 0) * self._clock.tick)
+        length = (packet.duration or 0) * self._tick
         if not 0 < length <= MOST_PACKET_SECONDS:
             length = self._usual
         if self._first:
