@@ -90,6 +90,76 @@ def make_avi(folder: Path) -> list[Path]:
     ]
 
 
+def make_mkv(folder: Path) -> list[Path]:
+    """Matroska of two codecs with audio, which starts late in one of them."""
+    from tests.media.kinds import write
+
+    first, late = folder / "vp9.mkv", folder / "late.mkv"
+    write(first, "libopus", "libvpx-vp9", rate=48_000)
+    write(late, "flac", "mpeg4", audio_at=4.0)
+    return [first, late]
+
+
+def make_ts(folder: Path) -> list[Path]:
+    """A transport stream, and two behind each other."""
+    from tests.media.kinds import transport
+
+    one, two = folder / "one.ts", folder / "two.ts"
+    transport(one)
+    two.write_bytes(2 * one.read_bytes())
+    return [one, two]
+
+
+def make_ogg(folder: Path) -> list[Path]:
+    """Vorbis, and two streams of it in a chain."""
+    (one,) = _waveform(folder, "ogg", ("VORBIS", 1))
+    two = folder / "two.ogg"
+    two.write_bytes(2 * one.read_bytes())
+    return [one, two]
+
+
+def make_aac(folder: Path) -> list[Path]:
+    """AAC without a container."""
+    from tests.media.kinds import write
+
+    write(folder / "a.aac", "aac", format="adts")
+    return [folder / "a.aac"]
+
+
+CUES = ((0.5, 2.0, "Excuse me."), (2.25, 3.5, "<v Ann>Do you <i>have</i> your forms?"))
+
+
+def make_srt(folder: Path) -> list[Path]:
+    """SubRip in UTF-8 and UTF-16."""
+    cues = [
+        f"{k}\n00:00:{a:06.3f} --> 00:00:{b:06.3f}\n{said}\n"
+        for k, (a, b, said) in enumerate(CUES, 1)
+    ]
+    paths = [folder / "plain.srt", folder / "wide.srt"]
+    for path, encoding in zip(paths, ("utf-8", "utf-16"), strict=True):
+        path.write_text("\n".join(cues), encoding)
+    return paths
+
+
+def make_vtt(folder: Path) -> list[Path]:
+    """WebVTT whose captions roll, with times inside."""
+    said = "00:00:00.000 --> 00:00:02.000\n \nno<00:00:01.000><c> way</c>\n\n"
+    held = "00:00:02.000 --> 00:00:02.010\nno way\n \n\n"
+    (folder / "a.vtt").write_text(f"WEBVTT\n\n{said}{held}")
+    return [folder / "a.vtt"]
+
+
+def make_rttm(folder: Path) -> list[Path]:
+    """RTTM of two recordings."""
+    lines = [
+        f"SPEAKER {name} {channel} 0.5 1.5 <NA> <NA> ann <NA> <NA>\n"
+        for name in ("talk", "other")
+        for channel in (1, 2)
+    ]
+    (folder / "a.rttm").write_text("".join(lines))
+    return [folder / "a.rttm"]
+
+
 def make_csv(folder: Path) -> list[Path]:
     """MELD's table, and a table of clips parted by commas and by tabs."""
     from tests.corpora.test_meld import table
@@ -233,6 +303,13 @@ MAKERS: dict[str, Callable[[Path], list[Path]]] = {
     "mp4": make_mp4,
     "avi": make_avi,
     "mp3": make_mp3,
+    "mkv": make_mkv,
+    "ts": make_ts,
+    "ogg": make_ogg,
+    "aac": make_aac,
+    "srt": make_srt,
+    "vtt": make_vtt,
+    "rttm": make_rttm,
     "csv": make_csv,
     "evaluation": make_evaluation,
     "transcription": make_transcription,

@@ -44,9 +44,11 @@ def _waveforms(path: Path) -> None:
     from emohop.clips import Span
     from emohop.media import read_audio_spans
 
-    for _, waveform in read_audio_spans([Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]):
-        if isinstance(waveform, EmohopError):
-            clear(waveform)
+    spans = [Span(path, 0.02, 0.08), Span(path), Span(path, 9.0, 9.1)]
+    for repair in (False, True):
+        for _, waveform in read_audio_spans(spans, repair=repair):
+            if isinstance(waveform, EmohopError):
+                clear(waveform)
 
 
 def read_audio_of(path: Path) -> None:
@@ -59,7 +61,19 @@ def read_audio_of(path: Path) -> None:
         lambda: probe(path),
         lambda: mfcc120(*read_audio(Span(path))[:2]),
         lambda: read_audio(Span(path, 0.05, 0.1)),
+        lambda: read_audio(Span(path), repair=True),
         lambda: _waveforms(path),
+    )
+
+
+def read_captions(path: Path) -> None:
+    """A transcript, and the segments of a recording."""
+    from emohop.prediction.segment_files import read_segments
+    from emohop.prediction.transcripts import read_transcript
+
+    _all(
+        lambda: read_segments(path, Path("talk.wav")),
+        or_not=[lambda: read_transcript(path).part(0.0, 2.0)] if path.suffix != ".rttm" else [],
     )
 
 
@@ -76,9 +90,10 @@ def read_film(path: Path) -> None:
 
     def crops() -> None:
         spans = [Span(path), Span(path, 0.05, 0.3, "left"), Span(path, 12.0, 14.0, "right")]
-        for _, faces in crops_of(spans, 3.0):
-            if isinstance(faces, EmohopError):
-                clear(faces)
+        for repair in (False, True):
+            for _, faces in crops_of(spans, 3.0, repair=repair):
+                if isinstance(faces, EmohopError):
+                    clear(faces)
 
     _all(
         lambda: probe(path),
@@ -166,8 +181,9 @@ def read_model(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], None]] = {
-    **dict.fromkeys(("wav", "flac", "mp3"), read_audio_of),
-    **dict.fromkeys(("mp4", "avi"), read_film),
+    **dict.fromkeys(("wav", "flac", "mp3", "ogg", "aac"), read_audio_of),
+    **dict.fromkeys(("mp4", "avi", "mkv", "ts"), read_film),
+    **dict.fromkeys(("srt", "vtt", "rttm"), read_captions),
     "csv": read_csv,
     **dict.fromkeys(("evaluation", "transcription"), read_iemocap),
     "glove": read_glove,
