@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from emohop import corpora
 from emohop.features.audio import SAMPLE_RATE_HZ, waveform_16k
-from emohop.features.vad import AROUND_FRAMES, FRAME_SAMPLES, STRICTNESS
 from emohop.media import read_audio
 
+FRAME_SAMPLES = SAMPLE_RATE_HZ * 30 // 1000
+AROUND_FRAMES = 10
+STRICTNESS = 2  # of WebRTC's, 0 to 3: what emohop used before
 SILENCE_SECONDS = 1.5
 SPEECH_DB = 35.0
 RATIOS_DB = (20, 10, 5, 0)

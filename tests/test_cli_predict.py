@@ -21,9 +21,9 @@ from emohop.recipes import make_recipe
 from emohop.serving.messages import PredictRequest, Served
 from emohop.serving.requests import Predicting
 from emohop.training.run import train
-from tests.features.test_vad import RECORDING
 from tests.features.tiny import save_language
 from tests.prediction.conftest import films, model, prepared  # noqa: F401  (fixtures)
+from tests.voices import recording as talk
 
 FILMS = "films"
 
@@ -82,7 +82,7 @@ def test_words_alone(model: Path) -> None:  # noqa: F811
 
 
 def test_a_recording(model: Path, tmp_path: Path) -> None:  # noqa: F811
-    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    soundfile.write(tmp_path / "talk.wav", talk(), 16_000)
     code, said, _ = run(model, tmp_path / "talk.wav", "--segments", "speech")
     assert code == 0
     assert "0:07." in said
@@ -174,7 +174,7 @@ def test_frames_of_a_clip_and_a_recording(model: Path, films: Path, tmp_path: Pa
     assert code == 0
     assert len(said.splitlines()) == 1
     assert f"wrote {tmp_path / 'a.png'}" in error
-    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    soundfile.write(tmp_path / "talk.wav", talk(), 16_000)
     code, _, _ = run(
         model, tmp_path / "talk.wav", "--segments", "3", "--figure", tmp_path / "b.svg"
     )

@@ -14,15 +14,15 @@ from emohop.features.audio import waveform_16k
 from emohop.features.ctranslate import is_ctranslate
 from emohop.features.transcription import Transcriber
 from emohop.media import read_audio
-from tests.features.test_vad import silence
 from tests.features.tiny import save_speech
+from tests.voices import silence
 
 SHARED = Path(__file__).parents[3] / "shared"
 WHISPER = SHARED / "models/whisper-tiny.en"
 RAVDESS = SHARED / "corpora/ravdess"
 SENTENCES = {"01": "kids are talking by the door", "02": "dogs are sitting by the door"}
 
-pytest.importorskip("webrtcvad")
+pytest.importorskip("faster_whisper")
 pytest.importorskip("transformers")
 real = pytest.mark.skipif(not (WHISPER.is_dir() and RAVDESS.is_dir()), reason="needs ../shared")
 

@@ -9,55 +9,43 @@ import pytest
 from numpy.typing import NDArray
 
 from emohop.errors import MissingExtraError
+from emohop.features import vad
+from emohop.features.pauses import Levels
 from emohop.features.vad import LONGEST_SECONDS, utterances
+from tests.voices import recording, silence, voice
 
-pytest.importorskip("webrtcvad")
-
-
-def voice(seconds: float) -> NDArray[np.float32]:
-    """Pulses through two resonances: what WebRTC's detector takes for a voice."""
-    from scipy.signal import lfilter
-
-    pulses = np.zeros(round(seconds * 16_000))
-    pulses[::130] = 1.0
-    waveform = pulses
-    for hertz in (700, 1200):
-        angle, near = 2 * np.pi * hertz / 16_000, 0.97
-        waveform = lfilter([1.0], [1.0, -2 * near * np.cos(angle), near**2], waveform)
-    return np.asarray(0.3 * waveform / np.abs(waveform).max(), np.float32)
-
-
-def silence(seconds: float) -> NDArray[np.float32]:
-    noise = np.random.default_rng(0).normal(size=round(seconds * 16_000))
-    return (1e-4 * noise).astype(np.float32)
-
-
-RECORDING = np.concatenate(
-    [silence(1), voice(2), silence(0.3), voice(1), silence(2), voice(0.1), silence(1), voice(1.5)]
-)
+pytest.importorskip("faster_whisper")
 
 
 def test_pauses_part_utterances_and_short_ones_do_not() -> None:
-    found = list(utterances([RECORDING]))
+    found = list(utterances([recording()]))
     assert len(found) == 2  # the tenth of a second is none
     np.testing.assert_allclose(found, [(0.9, 4.4), (7.3, 8.9)], atol=0.25)
-    assert found[-1][1] <= len(RECORDING) / 16_000
+    assert found[-1][1] <= len(recording()) / 16_000
 
 
 def test_blocks_make_no_difference() -> None:
     def blocks() -> Iterator[NDArray[np.float32]]:
-        yield from np.array_split(RECORDING, 37)
+        yield from np.array_split(recording(), 37)
 
-    assert list(utterances(blocks())) == list(utterances([RECORDING]))
+    assert list(utterances(blocks())) == list(utterances([recording()]))
 
 
-def test_a_long_utterance_is_cut_into_equal_parts() -> None:
-    found = list(utterances([voice(40)]))
-    lengths = [end - start for start, end in found]
-    assert len(found) == 3
-    assert max(lengths) <= LONGEST_SECONDS
-    assert max(lengths) - min(lengths) < 1e-6
-    assert all(one[1] == other[0] for one, other in pairwise(found))
+def test_a_long_utterance_is_cut_where_it_pauses() -> None:
+    """Pauses of 0.4 s part no utterances, but are where one is cut that is too long."""
+    one = np.concatenate([voice(4), silence(0.4)])
+    found = list(utterances([np.concatenate([one] * 5)], 6.0))
+    assert [edge for _, edge in found[:-1]] == pytest.approx([4.2, 8.6, 13.0, 17.4], abs=0.1)
+    assert all(before[1] == after[0] for before, after in pairwise(found))
+
+
+def test_what_has_no_pause_is_cut_into_equal_parts() -> None:
+    tone = np.sin(np.arange(40 * 16_000) * 0.1).astype(np.float32)
+    levels = Levels()
+    for piece in np.array_split(tone, 23):
+        levels.add(piece)
+    found = list(levels.cut(0.0, 40.0, LONGEST_SECONDS))
+    assert [end for _, end in found] == pytest.approx([40 / 3, 80 / 3, 40])
 
 
 @pytest.mark.parametrize(
@@ -68,7 +56,24 @@ def test_nobody_speaks(waveform: NDArray[np.float32]) -> None:
     assert list(utterances([])) == []
 
 
-def test_without_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "webrtcvad", None)
+def test_music_is_no_speech() -> None:
+    times = np.arange(20 * 16_000) / 16_000
+    notes = (110.0, 138.6, 164.8, 220.0)
+    chords = sum(
+        np.sin(2 * np.pi * note * (1 + (times // 1 % 3) / 4) * k * times) / k
+        for note in notes
+        for k in range(1, 6)
+    )
+    found = list(utterances([np.asarray(0.1 * chords, np.float32)]))
+    assert sum(end - start for start, end in found) < 1
+
+
+@pytest.mark.parametrize("module", ["onnxruntime", "faster_whisper"])
+def test_without_the_detector(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vad._session.cache_clear()
+    if module == "onnxruntime":
+        monkeypatch.setitem(sys.modules, module, None)
+    else:
+        monkeypatch.setattr(vad, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"emohop\[speech\]"):
         list(utterances([silence(1)]))

@@ -16,14 +16,15 @@ from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction, Predictor
 from emohop.prediction.inputs import Source
 from emohop.prediction.segmentation import Cutting, clips_of
-from tests.features.test_vad import RECORDING, silence, voice
 from tests.media.making import tone, write_video
+from tests.voices import recording as talk
+from tests.voices import silence, voice
 
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recording") / "talk.wav"
-    soundfile.write(path, RECORDING, 16_000)
+    soundfile.write(path, talk(), 16_000)
     return path
 
 

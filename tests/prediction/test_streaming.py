@@ -29,9 +29,9 @@ from emohop.prediction import Prediction, Predictor
 from emohop.prediction.segmentation import Cutting, clips_of
 from emohop.prediction.streaming import Stream, Update
 from emohop.preprocessor import Preprocessor
-from tests.features.test_vad import RECORDING
 from tests.features.tiny import waveform
 from tests.prediction.conftest import SAID
+from tests.voices import recording as talk
 
 Waveform = NDArray[np.float32]
 LONGEST = 750
@@ -294,15 +294,15 @@ def test_memory_does_not_grow_with_a_stream() -> None:
 
 
 def test_turns_are_what_speech_segments_are(tmp_path: Path) -> None:
-    pytest.importorskip("webrtcvad")
+    pytest.importorskip("faster_whisper")
     import soundfile
 
     predictor = made()
-    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "talk.wav", talk(), 16_000, subtype="FLOAT")
     expected = list(clips_of(tmp_path / "talk.wav", Cutting("speech")))
     for seed in range(3):
         stream = predictor.stream(turns=True)
-        updates = heard(stream, pieces(RECORDING, seed))
+        updates = heard(stream, pieces(talk(), seed))
         finals = [found for found, final in updates if final]
         assert [found.start for found in finals] == pytest.approx(
             [source.clip.start for source in expected], abs=1e-3
@@ -310,13 +310,13 @@ def test_turns_are_what_speech_segments_are(tmp_path: Path) -> None:
         for found, source in zip(finals, expected, strict=True):
             assert found.end == pytest.approx(source.clip.end, abs=1e-3)
             first, last = (round(x * 16_000) for x in (found.start, found.end or 0.0))
-            same(found, predictor(RECORDING[first:last]), found.start)
+            same(found, predictor(talk()[first:last]), found.start)
         assert len(updates) > len(finals)
         assert all(found.start in [one.start for one in finals] for found, _ in updates)
 
 
 def test_nobody_speaks() -> None:
-    pytest.importorskip("webrtcvad")
+    pytest.importorskip("faster_whisper")
     stream = made().stream(turns=True)
     silence = np.zeros(16_000, np.float32)
     assert [stream.add(silence) for _ in range(5)] == [[]] * 5

@@ -28,8 +28,8 @@ from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import BodyLimit, Log
 from emohop.serving.pool import ClosingError, FullError
 from emohop.serving.worker import WorkerDiedError
-from tests.features.test_vad import RECORDING
 from tests.prediction.test_predicting import blinded
+from tests.voices import recording
 
 LIMITS = ServingSettings(
     upload_mb=2,
@@ -75,7 +75,7 @@ def test_a_video_with_its_words(client: TestClient, films: Path, model: Path) ->
 def test_words_alone_and_a_recording(client: TestClient, tmp_path: Path) -> None:
     (found,) = client.post("/v1/predict", data={"text": "No way!"}).json()["predictions"]
     assert found["used"] == ["text"]
-    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    soundfile.write(tmp_path / "talk.wav", recording(), 16_000)
     talk = sent(tmp_path / "talk.wav")
     answer = client.post("/v1/predict", files=talk, data={"segments": "speech"})
     clips = answer.json()["predictions"]

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from emohop.config import ServingSettings
-from tests.features.test_vad import RECORDING
 from tests.serving.running import serve
+from tests.voices import recording as talk
 
 playwright = pytest.importorskip("playwright.sync_api")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -119,8 +119,8 @@ def test_a_phone_in_light_and_dark(scheme: str, browser: Any, address: str, film
 
 def test_a_recording_over_time(browser: Any, address: str, tmp_path: Path) -> None:
     axe_module = pytest.importorskip("axe_core_python.sync_playwright")
-    pytest.importorskip("webrtcvad")
-    soundfile.write(tmp_path / "talk.wav", RECORDING, 16_000)
+    pytest.importorskip("faster_whisper")
+    soundfile.write(tmp_path / "talk.wav", talk(), 16_000)
     tab = browser.new_context(viewport=PHONE).new_page()
     tab.set_default_timeout(BUSY_MS)
     said: list[str] = []

@@ -103,7 +103,7 @@ def test_what_comes_back_is_what_the_predictor_says(
 
 
 def test_without_attention_and_by_turns(client: TestClient) -> None:
-    pytest.importorskip("webrtcvad")
+    pytest.importorskip("faster_whisper")
     with opened(client) as session:
         session.send_json({**BEGIN, "attention": False, "text": SAID})
         session.send_bytes(waveform(0.6).tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 SEEK_GAP_SECONDS = 2.0  # nearer spans are decoded through to
 PREROLL_SECONDS = 0.5  # audio codecs settle over a few frames after a seek
 JITTER_SECONDS = 0.1  # time stamps of some containers are rounded; a true gap is longer
+KINDS: Mapping[str, np.dtype[Any]] = {
+    "u8": np.dtype(np.uint8), "s16": np.dtype(np.int16), "s32": np.dtype(np.int32),
+    "s64": np.dtype(np.int64), "flt": np.dtype(np.float32), "dbl": np.dtype(np.float64),
+}  # fmt: skip
+"""Of FFmpeg's samples, by their names."""
 END = sys.maxsize
 """A position after every sample."""
 
@@ -149,13 +154,25 @@ def as_channels(samples: Samples, channels: int) -> Samples:
 
 
 def _samples(frame: Any) -> tuple[Samples, list[str]]:
-    """The samples of a decoded frame, [channels, samples], 1 being full scale; their names."""
-    samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(frame.samples, -1).T
+    """The samples of a decoded frame, [channels, samples], 1 being full scale; their names.
+
+    ValueError for samples of an unknown kind.
+    """
+    name, count = frame.format.name, frame.samples
+    kind = KINDS.get(name.removesuffix("p"))
+    if kind is None:
+        raise ValueError(f"samples of the kind {name}")
+    planes = [np.frombuffer(plane, kind) for plane in frame.planes]
+    if frame.format.is_planar:
+        samples = np.array([plane[:count] for plane in planes])
+    else:
+        channels = len(frame.layout.channels)
+        samples = planes[0][: count * channels].reshape(count, channels).T
     names = [one.name for one in frame.layout.channels] if len(samples) > len(SIDES) else []
+    if kind == np.float32:
+        return np.asarray(samples), names
     if samples.dtype.kind == "f":
-        with np.errstate(invalid="ignore", over="ignore"):  # NaN is refused later
+        with np.errstate(over="ignore"):  # what is too loud is refused later
             return np.asarray(samples, np.float32), names
     middle = 128 if samples.dtype.kind == "u" else 0
     full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
