@@ -36,7 +36,7 @@ Waveform = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
 
-def smooth(flags: NDArray[np.floating[object]] | Flags) -> Flags:
+def smooth(flags: Flags) -> Flags:
     """The majority of the frames around each."""
     width = 2 * (AROUND_FRAMES // 2) + 1
     return np.asarray(np.convolve(flags, np.ones(width) / width, "same") > 0.5)

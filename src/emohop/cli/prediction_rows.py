@@ -17,6 +17,8 @@ from emohop.files import replacing
 if TYPE_CHECKING:
     from emohop.prediction import Prediction
 
+HEADER = "source"
+"""The first column of a table."""
 KINDS = {".csv": "csv", ".json": "json", ".jsonl": "json"}
 """What is written into a file, by its ending."""
 
@@ -65,7 +67,10 @@ def finished(out: Path, kind: str) -> tuple[set[str], int]:
     data = out.read_bytes()
     ends = 0
     rows: list[tuple[str, int]] = []  # each row's source, and where the row begins
-    for line in _records(data.decode("utf-8", "replace"), kind):
+    text = data.decode("utf-8", "replace")
+    if kind == "csv" and text and not text.startswith(f"{HEADER},"):
+        raise EmohopError(f"{out}: not rows of emohop predict: choose another --out")
+    for line in _records(text, kind):
         size = len(line.encode())
         try:
             source = _source(line, kind)
@@ -97,7 +102,7 @@ def _source(record: str, kind: str) -> str | None:
     if kind == "json":
         return str(json.loads(record)["source"])
     cells = next(csv.reader(io.StringIO(record)))
-    return None if cells[0] == "source" else cells[0]
+    return None if cells[0] == HEADER else cells[0]
 
 
 def trim(out: Path, size: int) -> None:

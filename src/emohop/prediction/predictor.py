@@ -202,7 +202,8 @@ class Predictor:
         pair of a rate and samples; a mapping of `audio`, `video` and `text`; or a `Source`. A file
         that is longer than the model reads is cut where somebody speaks; `segments` cuts as on the
         command line (`speech`, `none`, seconds, or a file). `asr` is a Whisper model, by name, that
-        hears what is not given. `channel` (from 0, or `each`) and `track` choose of a file's audio.
+        hears what is not given. `channel` (from 0, or `each`) and `track` choose of a file's audio;
+        `device` is that of pretrained models, if not the predictor's own.
         Clips are read and computed BATCH_SIZE at a time.
 
         Raises:

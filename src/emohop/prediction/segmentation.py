@@ -314,8 +314,8 @@ def _in_parts(
             cue = Cue(start, end, "", clip.speaker, channel=channel)
             part = _source(clip.id, cue, span, media, ())
             if source.transcript is not None:
-                said = source.transcript.part(start - clip.start, end - clip.start)
-                part = with_transcript(part, said)
+                said = source.transcript.shared_out((clip.end or end) - clip.start)
+                part = with_transcript(part, said.part(start - clip.start, end - clip.start))
             parts.append(replace(part, clip=replace(part.clip, previous_turns=clip.previous_turns)))
         yield replace(source, parts=tuple(parts))
 

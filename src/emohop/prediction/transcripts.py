@@ -62,6 +62,12 @@ class Transcript:
         """Whether it is known when its words are said."""
         return bool(self.words) and all(word.start is not None for word in self.words)
 
+    def shared_out(self, seconds: float) -> Transcript:
+        """The same with times: where words have none, they share out the clip by their letters."""
+        if self.timed or not self.text:
+            return self
+        return replace(self, words=tuple(words_of(Cue(0.0, seconds, self.text))))
+
     def part(self, start: float, end: float) -> Transcript:
         """What is said from one time to another, its times counted from there.
 
