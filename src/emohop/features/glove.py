@@ -48,7 +48,10 @@ def _open(path: Path, dim: int | None, stack: ExitStack) -> IO[bytes]:
         return cast(IO[bytes], stack.enter_context(gzip.open(path, "rb")))
     if path.suffix != ".zip":
         return stack.enter_context(path.open("rb"))
-    archive = stack.enter_context(zipfile.ZipFile(path))
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+    except UnicodeDecodeError as error:
+        raise EmohopError(f"{path} cannot be unpacked ({brief(error)}): unpack it") from None
     names = [name for name in archive.namelist() if name.endswith(".txt")]
     if len(names) > 1 and dim is not None:
         names = [name for name in names if name.endswith(f".{dim}d.txt")] or names
@@ -57,7 +60,7 @@ def _open(path: Path, dim: int | None, stack: ExitStack) -> IO[bytes]:
         raise EmohopError(f"{path} holds {held}: unpack it and name one .txt file")
     try:
         return stack.enter_context(archive.open(names[0]))
-    except RuntimeError as error:  # it is encrypted, or packed in a way that Python has not
+    except (RuntimeError, UnicodeDecodeError) as error:  # encrypted, packed in another way, damaged
         raise EmohopError(f"{path} cannot be unpacked ({brief(error)}): unpack it") from None
 
 

@@ -18,14 +18,16 @@ SUFFIXES = (".srt", ".vtt", ".txt")
 """Of a transcript that lies beside a clip, the first that is there."""
 MOST_BYTES = 16 << 20
 GIVEN = "given"
+MOST_LINES = 8
+"""On a screen at one time."""
 ROLLING_SHARE = 1 / 3
 """Of captions that repeat lines of the one before: from this share on, they roll."""
 
-_TIME = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?")
+_TIME = re.compile(r"(?<!\d)(?:(\d{1,6}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?")
 _ARROW = "-->"
-_INLINE_TIME = re.compile(r"<((?:\d+:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>")
-_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
-_VOICE = re.compile(r"<v(?:\.[^ >]*)?\s+([^>]+)>")
+_INLINE_TIME = re.compile(r"<((?:\d{1,6}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>")
+_MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+_VOICE = re.compile(r"<v(?:\.[^ <>]*)?\s([^<>]+)>")
 _LANGUAGE = r"\.[a-z]{2,3}(?:[-_][a-z0-9]+)*"
 
 
@@ -213,10 +215,11 @@ def _rolls(shown: Sequence[Sequence[str]]) -> bool:
 
 
 def _repeated(before: Sequence[str], lines: Sequence[str]) -> int:
-    """How many lines at the top are the last ones of what was shown before."""
-    old = [said for said in map(_plain, before) if said]
-    for count in range(len(lines), 0, -1):
-        new = [said for said in map(_plain, lines[:count]) if said]
+    """How many lines at the top, of MOST_LINES, are the last ones of what was shown before."""
+    old = [said for said in map(_plain, before[-MOST_LINES:]) if said]
+    top = [_plain(line) for line in lines[:MOST_LINES]]
+    for count in range(len(top), 0, -1):
+        new = [said for said in top[:count] if said]
         if new and old[-len(new) :] == new:
             return count
     return 0
