@@ -17,7 +17,6 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
-import emohop
 from emohop.cli import app
 from emohop.clips import Modality
 from emohop.errors import EmohopError, MediaError
@@ -30,6 +29,7 @@ from tests.media.kinds import KINDS, joined, mp3, surround, write
 from tests.media.making import numbered_video
 from tests.voices import silence, voice
 
+RAVDESS = Path(__file__).parents[3] / "shared/corpora/ravdess"
 COMMAND = [sys.executable, "-m", "emohop", "predict"]
 
 
@@ -559,5 +559,22 @@ def test_joined_files_are_read_to_the_end(predictor: Predictor, tmp_path: Path) 
     assert any("silence in its place" in note for note in found.notes)
 
 
-def test_load_is_documented() -> None:
-    assert "device" in (emohop.Predictor.predict.__doc__ or "")
+def test_the_benchmark_of_a_long_recording(model: Path) -> None:
+    script = Path(__file__).parents[2] / "benchmarks/long_recording.py"
+    words = [model, "--minutes", "0.5", "--holes", "2"]
+    done = subprocess.run(
+        [sys.executable, script, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| 0 | 2 | " in done.stdout
+
+
+@pytest.mark.skipif(not RAVDESS.is_dir(), reason="needs ../shared")
+def test_the_benchmark_of_detectors() -> None:
+    script = Path(__file__).parents[2] / "benchmarks/vad.py"
+    done = subprocess.run(
+        [sys.executable, script, "ravdess", str(RAVDESS), "--every", "700"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| music 0 dB |" in done.stdout

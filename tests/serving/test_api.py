@@ -19,17 +19,18 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 import emohop
+from emohop.clips import Clip
 from emohop.config import ServingSettings
-from emohop.errors import EmohopError
+from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction
 from emohop.serving.api import create_app
-from emohop.serving.messages import Answer, PredictRequest
+from emohop.serving.messages import Answer, LeftOut, PredictRequest, Rejection
 from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import BodyLimit, Log
 from emohop.serving.pool import ClosingError, FullError
 from emohop.serving.worker import WorkerDiedError
 from tests.prediction.test_predicting import blinded
-from tests.voices import recording
+from tests.voices import recording, silence, voice
 
 LIMITS = ServingSettings(
     upload_mb=2,
@@ -346,3 +347,66 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
     with pytest.raises(EmohopError), TestClient(app):
         pytest.fail("it started")
     assert isinstance(app.state.failed, EmohopError)
+
+
+def test_health_checks_may_ask_by_head(client: TestClient) -> None:
+    for path in ("/", "/healthz", "/readyz"):
+        answer = client.head(path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/batch"])
+@pytest.mark.parametrize("kind", ["application/json", "audio/wav", "text/plain; charset=utf-8"])
+def test_what_is_no_form_is_told_what_to_send(path: str, kind: str, client: TestClient) -> None:
+    answer = client.post(path, content=b'{"text": "Oh no!"}', headers={"Content-Type": kind})
+    assert answer.status_code == 415
+    assert "send a form (multipart/form-data) with a file" in answer.json()["error"]
+
+
+def test_an_empty_text_says_that_nothing_is_said(client: TestClient, films: Path) -> None:
+    path = films.parent / "0.mp4"
+    (silent,) = client.post("/v1/predict", files=sent(path), data={"text": ""}).json()[
+        "predictions"
+    ]
+    assert (silent["transcript"], silent["used"]) == ("", ["audio", "text", "video"])
+    (unknown,) = client.post("/v1/predict", files=sent(path)).json()["predictions"]
+    assert (unknown["transcript"], unknown["missing"]) == (None, ["text"])
+
+
+def test_a_long_recording_is_cut_without_being_asked(client: TestClient, tmp_path: Path) -> None:
+    soundfile.write(
+        tmp_path / "long.wav", np.concatenate([voice(5), silence(8.5), voice(5)]), 16_000
+    )
+    found = client.post("/v1/predict", files=sent(tmp_path / "long.wav")).json()
+    assert [round(one["start"]) for one in found["predictions"]] == [0, 13]
+    assert found["errors"] == []
+    (whole,) = client.post(
+        "/v1/predict", files=sent(tmp_path / "long.wav"), data={"segments": "none"}
+    ).json()["predictions"]
+    assert whole["end"] == 18.5
+    answer = client.post(
+        "/v1/predict/batch", files=[("files", ("a.wav", (tmp_path / "long.wav").read_bytes()))]
+    )
+    assert len(answer.json()["answers"][0]["predictions"]) == 2
+
+
+def test_clips_that_are_left_out_stand_beside_the_others(tmp_path: Path) -> None:
+    from emohop.prediction.inputs import Source
+    from emohop.serving.requests import _answer
+
+    good = Prediction(source="x", label="ang", probabilities={"ang": 1.0}, used=(), missing=())
+    job = PredictRequest(tmp_path / "upload", "call.wav", None, "speech")
+    bad = MediaError(f"{tmp_path / 'upload'}: damaged"), Source(Clip("x", start=1.0, end=2.0))
+    found = _answer(job, [(bad[1], good), (bad[1], bad[0])])
+    assert isinstance(found, list)
+    assert found[1] == LeftOut(1.0, 2.0, "call.wav: damaged")
+    refused = _answer(job, [(bad[1], bad[0])])
+    assert refused == Rejection("call.wav: damaged")
+
+
+def test_errors_speak_of_the_request(client: TestClient, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", silence(18), 16_000)
+    answer = client.post("/v1/predict", files=sent(tmp_path / "a.wav"), data={"segments": "speech"})
+    assert answer.status_code == 422
+    assert "--" not in answer.json()["error"]
+    assert "set segments to a number of seconds" in answer.json()["error"]
