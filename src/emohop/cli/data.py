@@ -317,7 +317,7 @@ def prepare(
         "text.context": context,
         "keep_incomplete": keep_incomplete or None,
         "repair": repair or None,
-        "audio.bandwidth": None if bandwidth is None else _rate(bandwidth),
+        "bandwidth": None if bandwidth is None else _rate(bandwidth),
     }
     given: dict[str, Any] = {}
     for key, value in asked.items():
@@ -375,7 +375,7 @@ def _say_what_was_done(done: Preparation, out: str) -> None:
     if len(done.sample_rates) > 1:
         rates = ", ".join(f"{rate} Hz {count}" for rate, count in done.sample_rates.items())
         lowest = min(done.sample_rates)
-        brought = manifest.features.audio is not None and manifest.features.audio.bandwidth
+        brought = manifest.features.bandwidth is not None
         said = "" if brought else f"; --bandwidth {lowest} would bring all to one"
         typer.echo(f"sample rates: {rates} clips{said}")
     for id_, note in done.notes[:SHOWN_NOTES]:

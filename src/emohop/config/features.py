@@ -33,9 +33,6 @@ class AudioFeatures(ModalityFeatures):
     speech model by short name, hub name or folder."""
     pool: int = Field(default=1, ge=1, le=100)
     """Frames of a speech model in a row that become their mean; 1 keeps them all."""
-    bandwidth: int | None = Field(default=None, ge=4000, le=16_000)
-    """A sample rate in Hz that all audio is brought to before anything is computed, so that clips
-    of several rates are alike: the lowest of them (8000 for telephone calls). None keeps each."""
 
 
 class TextFeatures(ModalityFeatures):
@@ -84,6 +81,9 @@ class FeatureSettings(Settings):
     """Of features in a prepared corpus: float16 takes half the room and keeps three digits."""
     keep_incomplete: bool = False
     """Keep clips that lack a modality altogether; else they are left out."""
+    bandwidth: int | None = Field(default=None, ge=4000, le=16_000)
+    """A sample rate in Hz that all audio is brought to before anything is computed, so that clips
+    of several rates are alike: the lowest of them (8000 for telephone calls). None keeps each."""
     repair: bool = False
     """Accept what can be read of damaged media: silence for audio that does not decode, the frame
     before for one that is missing; else such clips are left out."""

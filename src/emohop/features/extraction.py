@@ -191,7 +191,7 @@ class Extractor:
     @property
     def bandwidth(self) -> int | None:
         """The sample rate in Hz that all audio is brought to first; None for its own."""
-        return None if self.settings.audio is None else self.settings.audio.bandwidth
+        return self.settings.bandwidth
 
     def _watched(self, frames: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
         """What an encoder is given of frames, and where a face was found."""
