@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 import emohop
 from emohop.cli import app
 from emohop.config import FeatureSettings
-from emohop.features.audio import waveform_16k
+from emohop.features.audio import resample, waveform_16k
 from emohop.preparation import NOTES, PROBLEMS, prepare
-from tests.media.kinds import changed, hole, plain_mp3, signal
+from tests.media.kinds import changed, hole, plain_mp3
 
 AUDIO = FeatureSettings(text=None, video=None, prosody=False)
 
@@ -26,9 +26,10 @@ def clips(tmp_path: Path) -> Path:
     folder = tmp_path / "clips"
     for label in ("calm", "angry"):
         (folder / label).mkdir(parents=True)
-    soundfile.write(folder / "calm/whole.wav", signal(), 16_000)
+    hiss = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
+    soundfile.write(folder / "calm/whole.wav", hiss, 16_000)
     soundfile.write(folder / "calm/silent.wav", np.zeros(16_000), 16_000)
-    soundfile.write(folder / "angry/call.wav", signal(8_000), 8_000)
+    soundfile.write(folder / "angry/call.wav", resample(hiss, 16_000, 8_000), 8_000)
     changed(plain_mp3, hole(0.4, 0.45))(folder / "angry/bad.mp3")
     return folder
 
@@ -76,7 +77,7 @@ def test_sample_rates_are_shown_and_brought_to_one(clips: Path, tmp_path: Path) 
         found[name] = {row.id: row.audio for row in corpus}
 
     def apart(name: str) -> float:
-        """How far one cepstrum of one tone is from itself at the other rate."""
+        """How far a cepstrum of one hiss is from that of it at the other rate."""
         return abs(float(found[name]["angry/call"][150, 1] - found[name]["calm/whole"][150, 1]))
 
     assert apart("own") > 5
