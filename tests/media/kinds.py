@@ -309,7 +309,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("riff-0.wav", changed(wav, riff_size(0))),
     Kind("cut.wav", changed(wav, part(2 / 3)), 2.0, strict="cut short"),
     Kind("pipe.flac", changed(flac, without_length)),
-    Kind("cut.flac", changed(flac, part(0.8)), 2.7, note="damaged audio", strict="cut short"),
+    Kind("cut.flac", changed(flac, part(0.8)), 2.7, note="damaged audio", strict="damaged audio"),
     Kind("cut.mp3", changed(plain_mp3, part(2 / 3)), 2.0),
     Kind("cut.ts", changed(transport, part(2 / 3)), 2.0, frame=0.0),
     Kind("cut.mp4", changed(by_ffmpeg("aac", "libx264", **WIDE), part(0.8)), 2.6, frame=0.0,

@@ -23,7 +23,7 @@ from emohop.media.container import (
     is_indexed,
     open_media,
 )
-from emohop.media.sndfile import audio_file, is_cut
+from emohop.media.sndfile import audio_file, ends_in_a_chunk
 
 MAX_SAMPLES = MAX_SECONDS * 48_000  # 700 MB of float32, whatever the rate says
 END_TOLERANCE_SECONDS = 0.05  # a span may end so much after its file: rounded times, codec frames
@@ -94,7 +94,7 @@ def read_audio(span: Span, *, repair: bool = False) -> Audio:
     """
     check_file(span.path)
     _check_span(span)
-    if not repair and span.end is None and is_cut(span.path):
+    if not repair and span.end is None and ends_in_a_chunk(span.path):
         raise MediaError(f"{span.path}: cut short: the file is smaller than its header says")
     damage = _Damage(span.path, repair=repair)
     with audio_file(span.path, to_the_end=repair) as file:

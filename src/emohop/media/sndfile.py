@@ -66,16 +66,20 @@ def _is_chained(file: BinaryIO | Any) -> bool:
 
 def is_cut(path: Path) -> bool:
     """Whether a file ends before its header says: a chunk of RIFF, the last sample of others."""
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF":
-            return _ends_in_a_chunk(file, path.stat().st_size)
     with audio_file(path) as audio:
-        return audio is not None and not _is_usable(audio, to_the_end=True)
+        if audio is not None and not _is_usable(audio, to_the_end=True):
+            return True
+    return ends_in_a_chunk(path)
 
 
-def _ends_in_a_chunk(file: BinaryIO, size: int) -> bool:
-    """Whether a chunk of a RIFF file is longer than the file; its first 12 bytes are read."""
+def ends_in_a_chunk(path: Path) -> bool:
+    """Whether a chunk of a RIFF file (AVI, WAV) is longer than the file."""
+    with path.open("rb") as file:
+        return file.read(12)[:4] == b"RIFF" and _ends_early(file, path.stat().st_size)
+
+
+def _ends_early(file: BinaryIO, size: int) -> bool:
+    """Whether a chunk, from where the file is read next, is longer than the file."""
     at = file.tell()
     while at + 8 <= size:
         file.seek(at)
