@@ -28,7 +28,7 @@ def chosen(
     """What is kept of a block [channels, samples]: one channel, or two that are mixed later.
 
     `channel` counts from 0; None is the mix, for which more than two become one at once. With a
-    centre, where films have their dialogue, they have the weights of `WEIGHTS`; else their mean is
+    centre, where video has its dialogue, they have the weights of `WEIGHTS`; else their mean is
     taken. MediaError for a channel that is not there.
     """
     count = len(samples)
