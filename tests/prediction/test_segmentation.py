@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from emohop.clips import Span
 from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction, Predictor
 from emohop.prediction.inputs import Source
@@ -192,3 +194,21 @@ def test_memory_does_not_grow_with_the_recording(suffix: str, tmp_path: Path) ->
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.25 * peaks[0]
+
+
+def test_a_block_that_cannot_be_read_keeps_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emohop.media import read_audio_spans
+    from emohop.prediction import segmentation
+
+    def faulty(spans: list[Span], **options: Any) -> Iterator[tuple[int, Any]]:
+        for i, audio in read_audio_spans(spans, **options):
+            yield i, MediaError("unreadable") if spans[i].start == 60 else audio
+
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.concatenate([voice(2), silence(138), voice(2)]), 16_000)
+    monkeypatch.setattr(segmentation, "read_audio_spans", faulty)
+    first, last = spans(list(segments_of(path, "speech")))
+    assert first[0] == 0.0
+    assert last[0] == pytest.approx(139.9, abs=0.2)

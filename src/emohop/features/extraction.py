@@ -157,7 +157,7 @@ class Extractor:
 
     def heard(self, samples: NDArray[np.float32], rate: int) -> tuple[Any, Arrays]:
         """What an encoder is given of a waveform, and its prosody; MediaError as `waveform_16k`."""
-        samples = waveform_16k(samples, rate, self.bandwidth)  # once for all features
+        samples = waveform_16k(samples, rate, self.settings.bandwidth)  # once for all features
         if len(samples) < WINDOW_SAMPLES:
             raise too_short(samples)
         if not self.settings.prosody:
@@ -187,11 +187,6 @@ class Extractor:
         found = self._pending(Modality.VIDEO)
         found.read([clip.video for clip in clips], read, prepare)
         return found.finish()
-
-    @property
-    def bandwidth(self) -> int | None:
-        """The sample rate in Hz that all audio is brought to first; None for its own."""
-        return self.settings.bandwidth
 
     def _watched(self, frames: Faces, found: NDArray[np.bool_]) -> tuple[Any, Arrays]:
         """What an encoder is given of frames, and where a face was found."""

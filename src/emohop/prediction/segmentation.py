@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emohop.clips import Clip, Modality, Span
 from emohop.errors import EmohopError, MediaError, MissingExtraError
-from emohop.features.audio import WINDOW_SECONDS, waveform_16k
+from emohop.features.audio import SAMPLE_RATE_HZ, WINDOW_SECONDS, waveform_16k
 from emohop.features.pauses import Levels
 from emohop.features.transcription import Transcriber
 from emohop.features.vad import LONGEST_SECONDS, utterances
@@ -112,30 +112,28 @@ def clips_of(
         EmohopError: the segments cannot be read, or a `text` is given of several.
     """
     media = probe(Path(path), cutting.track)
-    if cutting.channel == "each":
-        for channel in range(media.channels or 1):
-            one = replace(cutting, channel=channel)
-            yield from _clips(path, media, one, channel, text, previous_turns)
-    else:
-        yield from _clips(path, media, cutting, cutting.channel, text, previous_turns)
+    each = range(media.channels or 1)
+    for channel in each if cutting.channel == "each" else (cutting.channel,):
+        span = Span(Path(path), channel=channel, track=cutting.track)
+        yield from _clips(path, media, cutting, span, text, previous_turns)
 
 
 def _clips(
     path: str | Path,
     media: Media,
     cutting: Cutting,
-    channel: int | None,
+    span: Span,
     text: str | None,
     previous_turns: Sequence[str],
 ) -> Iterator[Source]:
-    span = Span(Path(path), channel=channel, track=cutting.track)
     is_clip = media.duration <= max(cutting.longest, CLIP_SECONDS if text is None else LONG_SECONDS)
     sources: Iterator[Source]
     if cutting.segments == NONE or (cutting.segments is None and is_clip):
-        whole = source_of_file(path, text, previous_turns, channel, cutting.track)
+        whole = source_of_file(path, text, previous_turns, span.channel, span.track)
         hear = cutting.transcriber
-        lacks = hear is not None and whole.transcript is None
-        sources = iter([transcribed(whole, hear) if hear is not None and lacks else whole])
+        if hear is not None and whole.transcript is None:
+            whole = transcribed(whole, hear)
+        sources = iter([whole])
     elif text is not None:
         raise EmohopError(
             "a text is one clip's, and this is a recording of several: put an .srt or .vtt file "
@@ -272,14 +270,21 @@ def _by_itself(span: Span, media: Media, longest: float) -> Iterator[_Segment]:
 
 def _spoken(span: Span, end: float, longest: float) -> Iterator[tuple[float, float]]:
     """Where somebody speaks in a recording, for a model that reads so many seconds."""
-    blocks = (block for block in _blocks(span, 0.0, end) if block is not None)
+    blocks = (block for _, block in _blocks(_block_spans(span, 0.0, end)))
     return utterances(blocks, min(longest, LONGEST_SECONDS))
 
 
-def _blocks(span: Span, start: float, end: float) -> Iterator[NDArray[np.float32] | None]:
-    """The audio of a stretch at 16 kHz, a block after the other; None for one that is not there."""
-    for _, audio in read_audio_spans(_block_spans(span, start, end), repair=True):
-        yield None if isinstance(audio, MediaError) else waveform_16k(audio.samples, audio[1])
+def _blocks(spans: Sequence[Span]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The audio of spans of one file at 16 kHz, as `read_audio_spans` orders them.
+
+    One that cannot be read is silence of its length: what follows keeps its time.
+    """
+    for i, audio in read_audio_spans(spans, repair=True):
+        if isinstance(audio, MediaError):
+            seconds = (spans[i].end or spans[i].start) - spans[i].start
+            yield i, np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+        else:
+            yield i, waveform_16k(audio.samples, audio.sample_rate)
 
 
 def _block_spans(span: Span, start: float, end: float) -> list[Span]:
@@ -338,9 +343,8 @@ def _cuts(
             if start < media.audio_end
             for piece in _block_spans(span, start, min(end, media.audio_end))
         ]
-        for i, audio in read_audio_spans([piece for _, piece in pieces], repair=True):
-            if not isinstance(audio, MediaError):
-                levels[pieces[i][0]].add(waveform_16k(audio.samples, audio.sample_rate))
+        for i, block in _blocks([piece for _, piece in pieces]):
+            levels[pieces[i][0]].add(block)
     return [
         [(start + a, start + b) for a, b in level.cut(0.0, end - start, longest)]
         for level, (start, end) in zip(levels, times, strict=True)

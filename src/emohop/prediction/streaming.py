@@ -99,7 +99,7 @@ class Stream:
         if not 0.1 <= every <= 60:
             raise EmohopError(f"every = {every}: 0.1 to 60 seconds are accepted")
         self._predictor = predictor
-        rates = [sample_rate, predictor.extractor.bandwidth or sample_rate, SAMPLE_RATE_HZ]
+        rates = [sample_rate, predictor.extractor.settings.bandwidth or sample_rate, SAMPLE_RATE_HZ]
         self._resamplers = [
             soxr.ResampleStream(rate, target, 1, dtype="float32")
             for rate, target in pairwise(rates)
