@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from emohop.errors import MissingExtraError
 from emohop.features import vad
 from emohop.features.pauses import Levels
 from emohop.features.vad import LONGEST_SECONDS, utterances
+from emohop.onnx_sessions import TELEMETRY_OFF
 from tests.voices import recording, silence, voice
 
 pytest.importorskip("faster_whisper")
@@ -77,3 +81,12 @@ def test_without_the_detector(module: str, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(vad, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"emohop\[speech\]"):
         list(utterances([silence(1)]))
+
+
+def test_nothing_is_reported_to_anybody(tmp_path: Path) -> None:
+    """onnxruntime would leave an id in the temporary folder, and send what it notices."""
+    code = "from emohop.features.vad import Turns; Turns()"
+    given = {name: value for name, value in os.environ.items() if name != TELEMETRY_OFF}
+    given |= {"TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=given)
+    assert list(tmp_path.iterdir()) == []

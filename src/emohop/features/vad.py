@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from emohop.errors import MissingExtraError
 from emohop.features.audio import SAMPLE_RATE_HZ
 from emohop.features.pauses import Levels
+from emohop.onnx_sessions import import_onnxruntime
 
 MODEL = "assets/silero_vad_v6.onnx"
 """In the package faster_whisper."""
@@ -176,10 +177,7 @@ def _session() -> Any:
     )
     if model is None or not model.exists():
         raise MissingExtraError("finding speech", "speech")
-    try:
-        import onnxruntime
-    except ImportError:
-        raise MissingExtraError("finding speech", "speech") from None
+    onnxruntime = import_onnxruntime("finding speech", "speech")
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = options.intra_op_num_threads = 1
     options.enable_cpu_mem_arena = False

@@ -15,6 +15,7 @@ from emohop.config import ModelSettings
 from emohop.errors import EmohopError, MissingExtraError, brief
 from emohop.model_config import InputDims
 from emohop.models.batch import Batch, Hop, Output
+from emohop.onnx_sessions import import_onnxruntime
 
 LOGITS, PROSODY = "logits", "prosody"
 _HOP = re.compile(r"hop(\d+)_(\w+)_weights")
@@ -49,10 +50,7 @@ class OnnxNetwork(nn.Module):
     def __init__(self, graph: bytes) -> None:
         """Load a file's content; EmohopError when onnxruntime cannot, or it is another graph's."""
         super().__init__()
-        try:
-            import onnxruntime
-        except ImportError:
-            raise MissingExtraError("running an exported model", "onnx") from None
+        onnxruntime = import_onnxruntime("running an exported model", "onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
         options.log_severity_level = _ERRORS_ONLY
