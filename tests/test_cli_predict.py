@@ -18,7 +18,7 @@ from emohop.config import FeatureSettings, ServingSettings
 from emohop.prediction import Prediction
 from emohop.preparation import prepare
 from emohop.recipes import make_recipe
-from emohop.serving.messages import PredictRequest, Served
+from emohop.serving.messages import PredictRequest, Served, Work
 from emohop.serving.requests import Predicting
 from emohop.training.run import train
 from tests.features.tiny import save_language
@@ -147,8 +147,8 @@ def test_an_encoder_that_has_moved(films: Path, tmp_path: Path) -> None:  # noqa
     moved = f"text={tmp_path / 'moved'}"
     assert run(trained, "--text", "No way!", "--json", "--encoder", moved)[1] == expected
     served = Served(trained, encoders={Modality.TEXT: str(tmp_path / "moved")})
-    asked = PredictRequest(None, "text", "No way!")
-    (answers,) = Predicting(served, ServingSettings()).answers([asked])
+    asked = Work(1, PredictRequest(None, "text", "No way!"))
+    answers = Predicting(served, ServingSettings()).answers(asked).answers[1]
     assert isinstance(answers, list)
     (answer,) = answers
     assert isinstance(answer, Prediction)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,23 @@ from emohop.clips import Clip
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, MediaError
 from emohop.prediction import Prediction
+from emohop.serving import memory, requests
 from emohop.serving.api import create_app
-from emohop.serving.messages import Answer, LeftOut, PredictRequest, Rejection
+from emohop.serving.hosts import hosts_of
+from emohop.serving.messages import (
+    Answer,
+    Done,
+    LeftOut,
+    PredictRequest,
+    Rejection,
+    Served,
+    Slow,
+    Work,
+)
 from emohop.serving.metrics import Metrics
-from emohop.serving.middleware import BodyLimit, Log
-from emohop.serving.pool import ClosingError, FullError
+from emohop.serving.middleware import BodyLimit, Log, Names
+from emohop.serving.pool import ClosingError, FullError, LateError
+from emohop.serving.requests import Predicting
 from emohop.serving.worker import WorkerDiedError
 from tests.prediction.test_predicting import blinded
 from tests.voices import recording, silence, voice
@@ -41,6 +53,7 @@ LIMITS = ServingSettings(
     token="secret",
 )
 TOKEN = {"Authorization": "Bearer secret"}
+URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +106,9 @@ def test_several_files(client: TestClient, films: Path) -> None:
     assert second["error"].startswith("bad.wav")
     many = client.post("/v1/predict/batch", files=[("files", bad)] * 4)
     assert many.status_code == 422
-    assert many.json() == {"error": "4 files; up to 3 are accepted at once"}
+    assert many.json() == {"error": "files: up to 3 are accepted at once"}
+    none = client.post("/v1/predict/batch")
+    assert (none.status_code, none.json()["error"][:6]) == (422, "files:")
 
 
 def test_what_is_served(client: TestClient) -> None:
@@ -156,8 +171,26 @@ def test_silence_is_an_answer(client: TestClient, tmp_path: Path) -> None:
         ({"data": {"text": "  "}}, 422, "nothing to predict"),
         ({"data": {"text": "a" * 501}}, 422, "501 characters; up to 500 are accepted"),
         ({"data": {"text": "a", "segments": "speech"}}, 422, "cut a file without a text"),
-        ({"data": {"text": "a", "segments": "/etc/passwd"}}, 422, "segments: "),
-        ({"data": {"text": "a", "segments": "nan"}}, 422, "segments: "),
+        ({"data": {"text": "a", "segments": "/etc/passwd"}}, 422, "segments '/etc/passwd': "),
+        (
+            {"data": {"text": "a", "segments": "nan"}},
+            422,
+            "segments 'nan': speech, none or a number",
+        ),
+        ({"data": {"text": ["a", "b"]}}, 422, "text: sent twice"),
+        ({"data": {"txt": "a"}}, 422, "txt: only file, segments, text are accepted"),
+        ({"data": {"text": "a"}, "params": {"segments": "5"}}, 422, "it stands in the address"),
+        ({"data": {"file": "a"}}, 422, "file: send it as a file, with a file name"),
+        ({"files": {"text": ("a.txt", b"a")}}, 422, "text: send it as a field, without a file"),
+        ({"files": [("file", ("a", b"a"))] * 2}, 422, "file: sent twice"),
+        (
+            {"files": {"file": ("a", b"a")}, "data": {"text": "a" * 2100}},
+            422,
+            "text: more than 500",
+        ),
+        ({"files": {"file": ("a", b"a")}, "data": {"text": b"\xff"}}, 422, "text: it is no UTF-8"),
+        ({"content": b"text=" + b"a" * 20_000, "headers": URLENCODED}, 422, "send it as multipart"),
+        ({"content": b"text=%ff", "headers": URLENCODED}, 400, "the form cannot be read"),
         ({"files": {"file": ("a.wav", b"0" * 2_200_000)}}, 413, "up to 2 MB are accepted"),
         ({"data": {"text": "a"}, "headers": {"Authorization": "Bearer x"}}, 401, "send the token"),
         ({"data": {"text": "a"}, "headers": {"Authorization": "Basic secret"}}, 401, "the token"),
@@ -166,7 +199,8 @@ def test_silence_is_an_answer(client: TestClient, tmp_path: Path) -> None:
 )
 def test_limits(asked: dict[str, Any], status: int, said: str, client: TestClient) -> None:
     if "headers" in asked:
-        asked = {**asked, "headers": {k: v.encode("latin-1") for k, v in asked["headers"].items()}}
+        headers = {k: v.encode("latin-1") for k, v in asked["headers"].items()}
+        asked = {**asked, "headers": headers}
     answer = client.post("/v1/predict", **asked)
     assert answer.status_code == status
     assert said in answer.json()["error"]
@@ -221,7 +255,7 @@ def test_what_breaks_is_counted_as_broken() -> None:
         return {}
 
     with pytest.raises(InterruptedError):
-        asyncio.run(Log(app, Noting())({"type": "http", "method": "GET"}, nothing, _deaf))
+        asyncio.run(Log(app, Noting(), [])({"type": "http", "method": "GET"}, nothing, _deaf))
     assert noted == [("other", 500)]
 
 
@@ -257,8 +291,8 @@ def test_a_token_is_asked_for_before_anything_is_read(client: TestClient) -> Non
     [
         (FullError(), 429, "too many requests wait"),
         (ClosingError(), 503, "about to end"),
-        (WorkerDiedError(late=True), 504, "took longer than 30 s"),
-        (WorkerDiedError(late=False), 500, "the process that read it died"),
+        (LateError(), 504, "took longer than 30 s"),
+        (WorkerDiedError(), 500, "two processes that read it died"),
     ],
 )
 def test_what_the_pool_cannot_do(
@@ -269,7 +303,8 @@ def test_what_the_pool_cannot_do(
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def fails(job: PredictRequest) -> Answer:
+    async def fails(job: PredictRequest, seconds: float) -> Answer:
+        assert 0 < seconds <= 30
         assert job.path is not None
         assert job.path.exists()
         raise error
@@ -326,7 +361,8 @@ def test_the_page_loads_nothing_from_elsewhere(client: TestClient) -> None:
 def test_the_openapi_names_every_answer(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     asked = schema["paths"]["/v1/predict"]["post"]["responses"]
-    assert set(asked) == {"200", *(f"{n}" for n in (400, 401, 413, 415, 422, 429, 500, 503, 504))}
+    troubles = (400, 401, 403, 408, 413, 415, 421, 422, 429, 500, 503, 504, 507)
+    assert set(asked) == {"200", *(f"{n}" for n in troubles)}
     for status in set(asked) - {"200"}:
         kind = asked[status]["content"]["application/json"]["schema"]["$ref"]
         assert kind.endswith("/ErrorResponse")
@@ -350,9 +386,13 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 
 def test_health_checks_may_ask_by_head(client: TestClient) -> None:
-    for path in ("/", "/healthz", "/readyz"):
+    for path in ("/", "/healthz", "/readyz", "/v1/model", "/metrics", "/page/page.js"):
         answer = client.head(path)
         assert (answer.status_code, answer.content) == (200, b"")
+        if path != "/metrics":  # which changes
+            whole = client.get(path).headers["content-length"]
+            assert answer.headers["content-length"] == whole
+    assert client.head("/v1/predict").status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/batch"])
@@ -410,3 +450,108 @@ def test_errors_speak_of_the_request(client: TestClient, tmp_path: Path) -> None
     assert answer.status_code == 422
     assert "--" not in answer.json()["error"]
     assert "set segments to a number of seconds" in answer.json()["error"]
+
+
+def test_what_the_openapi_and_the_asyncapi_say(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    asked = schema["paths"]["/v1/predict"]["post"]
+    form = asked["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert set(form["properties"]) == {"file", "text", "segments"}
+    kind = schema["components"]["securitySchemes"]["token"]
+    assert (kind["type"], kind["scheme"]) == ("http", "bearer")
+    assert asked["security"] == [{"token": []}]
+    streams = client.get("/asyncapi.json").json()
+    assert streams["channels"]["stream"]["address"] == "/v1/stream"
+    begin = streams["components"]["schemas"]["Begin"]
+    assert set(begin["properties"]) >= {"sample_rate", "format", "token"}
+    for message in streams["components"]["messages"].values():
+        reference = message["payload"].get("$ref", "#/components/schemas/Begin")
+        assert reference.rpartition("/")[2] in streams["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("host", "asked", "status"),
+    [
+        ("127.0.0.1", {"Host": "localhost:8000"}, 200),
+        ("127.0.0.1", {"Host": "127.0.0.1"}, 200),
+        ("127.0.0.1", {"Host": "[::1]:8000"}, 200),
+        ("127.0.0.1", {"Host": "EMOTIONS.example."}, 200),
+        ("127.0.0.1", {"Host": "rebound.example:8000"}, 421),
+        ("127.0.0.1", {"Host": "10.1.2.3"}, 421),
+        ("127.0.0.1", {"Host": ""}, 421),
+        ("127.0.0.1", {"Host": "[::1"}, 421),
+        ("0.0.0.0", {"Host": "10.1.2.3:8000"}, 200),
+        ("0.0.0.0", {"Host": "rebound.example"}, 421),
+        ("127.0.0.1", {"Host": "localhost", "Origin": "http://localhost"}, 200),
+        ("127.0.0.1", {"Host": "localhost", "Origin": "http://elsewhere.example"}, 403),
+        ("127.0.0.1", {"Host": "localhost", "Origin": "null"}, 403),
+    ],
+)
+def test_by_which_names_and_for_which_pages(host: str, asked: dict[str, str], status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("in")(scope, receive, send)
+
+    settings = ServingSettings(hosts=hosts_of(host, ["emotions.example"]))
+    answer = TestClient(Names(app, settings)).post("/v1/predict", headers=asked)
+    assert answer.status_code == status
+    if status != 200:
+        assert answer.json()["error"]
+
+
+def test_what_did_not_come_so_far_is_counted_under_its_path(client: TestClient) -> None:
+    client.post("/v1/predict", headers={"Authorization": "Bearer no"})
+    client.post("/v1/predict", files={"file": ("a.wav", b"0" * 2_200_000)})
+    text = client.get("/metrics").text
+    for status in (401, 413):
+        assert f'emohop_requests_total{{path="/v1/predict",status="{status}"}}' in text
+
+
+def test_too_many_samples_are_not_decoded(client: TestClient, model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "wide.flac", np.zeros((19 * 48_000, 8), np.int16), 48_000)
+    predicting = Predicting(Served(model), ServingSettings(million_samples=5))
+    job = PredictRequest(tmp_path / "wide.flac", "wide.flac")
+    answer = predicting.answers(Work(1, job)).answers[1]
+    assert answer == Rejection(
+        "wide.flac: 19 s of 8 channels at 48000 Hz are 7 million samples; up to 5 million are "
+        "accepted"
+    )
+    assert client.post("/v1/predict", files=sent(tmp_path / "wide.flac")).status_code == 200
+
+
+def test_a_slow_file_is_read_when_it_is_known_to_be_slow(
+    model: Path, films: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests, "SLOW_SECONDS", 0.0)
+    predicting = Predicting(Served(model), ServingSettings())
+    job = PredictRequest(films.parent / "0.mp4", "0.mp4", "No way!")
+    assert predicting.answers(Work(1, job)) == Done({1: Slow()})
+    done = predicting.answers(Work(1, job, slow=True)).answers[1]
+    assert isinstance(done, list)
+
+
+def test_memory_that_is_not_there_is_an_answer(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicting = Predicting(Served(model), ServingSettings())
+    one, other = (PredictRequest(None, name, name) for name in ("one", "other"))
+    whole = predicting.predictor.answers_to_read
+
+    def little(self: object, clips: Sequence[Any]) -> Any:
+        if len(clips) > 1 or clips[0][0].clip.transcript == "other":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return whole(clips)
+
+    monkeypatch.setattr(type(predicting.predictor), "answers_to_read", little)
+    predicting.answers(Work(1, one, answer=False))
+    found = predicting.answers(Work(2, other)).answers
+    assert isinstance(found[1], list)
+    assert found[2] == Rejection(requests.FULL)
+
+
+def test_a_worn_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([1 << 30, 4 << 30, 5 << 30])
+    monkeypatch.setattr(memory, "taken", lambda: next(taken))
+    mine = memory.Memory(8.0)
+    assert [mine.is_worn(), mine.is_worn()] == [False, True]
+    monkeypatch.setattr(memory, "taken", lambda: None)
+    assert not memory.Memory(8.0).is_worn()

@@ -26,7 +26,7 @@ from emohop.prediction.streaming import Stream
 from emohop.serving.api import create_app
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.schemas import Begin
-from emohop.serving.streaming import Streams
+from emohop.serving.streaming import LEAD_SECONDS, Streams
 from emohop.serving.streams import Listening
 from emohop.serving.worker import WorkerDiedError
 from tests.features.tiny import waveform
@@ -221,6 +221,51 @@ def test_a_stream_may_not_last_for_ever(model: Path) -> None:
     assert code == 1008
 
 
+def test_a_place_is_kept_by_sound_alone(client: TestClient) -> None:
+    """A sample now and then, or a text, is no reason to keep others out."""
+    app = create_app(client.app.state.pool.served.model, ServingSettings(idle_seconds=0.5))  # type: ignore[attr-defined]
+    with opened(TestClient(app)) as session:
+        session.send_json(BEGIN)
+        begun = time.monotonic()
+        for _ in range(4):
+            session.send_bytes(np.zeros(16, np.float32).tobytes())
+            session.send_json({"text": "here"})
+            time.sleep(0.1)
+        found, code = until_closed(session)
+        assert time.monotonic() - begun >= 0.5
+    assert (found[-1]["error"], code) == ("less than 1 s of sound came in 0.5 s", 1008)
+    asyncio.run(app.state.streams.stop())
+
+
+def test_sound_is_taken_at_about_real_time(client: TestClient) -> None:
+    with opened(client) as session:
+        begun = time.monotonic()
+        session.send_json({**BEGIN, "attention": False})
+        for _ in range(7):
+            session.send_bytes(waveform(0.5).tobytes())
+        session.send_json({"end": True})
+        updates, code = until_closed(session)
+        took = time.monotonic() - begun
+    assert code == 1000
+    assert [round(one["prediction"]["end"], 1) for one in updates[:7]][-1] >= 3.0
+    assert took >= 3.5 - LEAD_SECONDS - 0.01
+
+
+def test_a_client_has_so_many_places(model: Path) -> None:
+    streams = Streams(Served(model), ServingSettings(max_streams=3, max_streams_per_client=2))
+    with streams.place("a"), streams.place("a"):
+        with pytest.raises(Exception, match="2 streams of this client"), streams.place("a"):
+            pytest.fail("it was let in")
+        with (
+            streams.place("b"),
+            pytest.raises(Exception, match="3 streams are open"),
+            streams.place("c"),
+        ):
+            pytest.fail("it was let in")
+    assert streams.open == {}
+    asyncio.run(streams.stop())
+
+
 def test_what_fails_ends_one_stream_only(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,18 +274,17 @@ def test_what_fails_ends_one_stream_only(
 
     listening = Listening(Served(model))
     begin = Begin(sample_rate=16_000, format="s16le")
-    begins = [StreamEvent(n, "begin", begin) for n in (1, 2)]
-    assert listening.answers(begins) == [[], []]
+    for n in (1, 2):
+        assert listening.answers(StreamEvent(n, "begin", begin)) == []
     with monkeypatch.context() as broken:
         broken.setattr(Stream, "say", fails)
-        assert listening.answers([StreamEvent(1, "text", "my secret")]) == [
-            Rejection("the server failed")
-        ]
+        told = listening.answers(StreamEvent(1, "text", "my secret"))
+        assert told == Rejection("the server failed")
     assert json.loads(capsys.readouterr().err) == {
         "event": "stream failed",
         "error": "RuntimeError",
     }
-    (found,) = listening.answers([StreamEvent(2, "audio", b"00" * 9000)])
+    found = listening.answers(StreamEvent(2, "audio", b"00" * 9000))
     assert isinstance(found, list)
     assert len(found) == 1
 
@@ -272,7 +316,7 @@ def test_the_log_says_nothing_of_what_was_said(
 def example() -> str:
     """The client in the documentation."""
     page = (Path(__file__).parents[2] / "docs/serving.md").read_text("utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = re.findall(r"```python\n([^`]*connect\([^`]*)```", page)
     return str(code)
 
 

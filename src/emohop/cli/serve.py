@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -23,8 +22,16 @@ def serve(
         typer.Option(help="A Whisper model that hears what no text is sent for."),
     ] = None,
     encoder: Encoder = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A name by which it may be asked for, beside localhost, as emotions.example.com; "
+            "as often as you like.",
+            metavar="NAME",
+        ),
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that hold the model. [default: 1]")
+        int | None, typer.Option(help="Processes that answer at one time. [default: 1]")
     ] = None,
     token: Annotated[
         str | None,
@@ -45,18 +52,21 @@ def serve(
     values = {**read_settings(set_ or ()), **given_only(workers=workers, token=token)}
     settings, folders = checked(ServingSettings, values), encoders(encoder or ())
     try:
+        from emohop.serving.hosts import hosts_of, is_loopback
         from emohop.serving.server import run
     except ImportError:
         raise MissingExtraError("serve", "serve") from None
+    named = (*(settings.hosts or ()), *(allow_host or ()))
+    settings = settings.model_copy(update={"hosts": hosts_of(host, named)})
 
     typer.echo(f"http://{host}:{port}/ (limits: docs/serving.md; ctrl+c ends it)", err=True)
-    if not _is_loopback(host) and settings.token is not None:
+    if not is_loopback(host) and settings.token is not None:
         typer.echo(
             f"{host} is open to the network: whoever knows the token can send files to be decoded "
             "here, and without a proxy with HTTPS all can read it on its way.",
             err=True,
         )
-    elif not _is_loopback(host):
+    elif not is_loopback(host):
         typer.echo(
             f"{host} is open to the network, and no token is asked for: whoever reaches this port "
             "can send files to be decoded here. Set EMOHOP_TOKEN, or put a proxy before it.",
@@ -64,10 +74,3 @@ def serve(
         )
     leave_signals()  # Uvicorn answers what it has begun, and ends by the signal that it got
     run(model, settings, asr, folders, host, port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -41,6 +41,9 @@ from emohop.prediction.streaming import EVERY_SECONDS, Stream, most_samples
 from emohop.preprocessor import Preprocessor
 from emohop.scoring import score
 from emohop.storage import PreparedCorpus, Row
+
+ReadClip: TypeAlias = tuple[Source, Sequence[tuple[Row, Source] | MediaError]]
+"""A clip and its features, or those of each of the parts that it is read in."""
 
 
 @dataclass(frozen=True)
@@ -233,14 +236,28 @@ class Predictor:
     ) -> Iterator[tuple[Source, Prediction | MediaError]]:
         with Passes() as passes:
             while chosen := list(itertools.islice(sources, BATCH_SIZE)):
-                each = [part for source in chosen for part in source.parts or (source,)]
-                found = read(self.extractor, self.preprocessor.max_length, each, passes)
-                good = [one for one in found if not isinstance(one, MediaError)]
-                answers = iter(self.answers(good))
-                told = iter([o if isinstance(o, MediaError) else next(answers) for o in found])
-                for source in chosen:
-                    parts = list(itertools.islice(told, len(source.parts) or 1))
-                    yield source, _together(source, parts) if source.parts else parts[0]
+                yield from self.answers_to_read(self.read(chosen, passes))
+
+    def read(self, sources: Sequence[Source], passes: Passes | None = None) -> list[ReadClip]:
+        """The features of clips, for `answers_to_read`; each file is decoded once.
+
+        With `passes`, it is decoded once for several calls.
+        """
+        each = [part for source in sources for part in source.parts or (source,)]
+        found = iter(read(self.extractor, self.preprocessor.max_length, each, passes))
+        return [(s, list(itertools.islice(found, len(s.parts) or 1))) for s in sources]
+
+    def answers_to_read(
+        self, clips: Sequence[ReadClip]
+    ) -> list[tuple[Source, Prediction | MediaError]]:
+        """What the model says of clips that were read, computed together."""
+        every = [part for _, parts in clips for part in parts]
+        answers = iter(self.answers([one for one in every if not isinstance(one, MediaError)]))
+        found: list[tuple[Source, Prediction | MediaError]] = []
+        for source, parts in clips:
+            told = [one if isinstance(one, MediaError) else next(answers) for one in parts]
+            found.append((source, _together(source, told) if source.parts else told[0]))
+        return found
 
     def cutting(
         self,

@@ -53,6 +53,34 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """Instead of an answer: a file that takes long to read, and was not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a worker is given: a request, or what it has read so far to be answered.
+
+    A request is read, and held until one comes with `answer`; then the network is run over all
+    that are held. One that would hold up others comes back as `Slow`, unless it is known as such.
+    """
+
+    number: int = -1
+    job: PredictRequest | None = None
+    slow: bool = False
+    answer: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a worker gives back: answers by the numbers of their requests."""
+
+    answers: Mapping[int, Answer | Slow]
+    worn: bool = False
+    """Its memory has grown so much that another should take its place."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEvent:
     """What came on a stream: how it begins, audio, what is said, its end, or that nobody is there.
 

@@ -1,22 +1,37 @@
-"""Workers behind one bounded queue: nobody waits for ever, and a death costs one request only."""
+"""Worker processes that are kept alive, and the requests that wait for them.
+
+Requests wait in two lanes, so that files that take long to read hold up no others: as many
+processes work on each lane at one time as there are workers. One of them reads requests of its
+lane one by one, and the network is run over all that it has read. A process that dies is replaced,
+and what it had is asked again of another: only a request over which two died fails.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-from emohop.serving.messages import Answer, PredictRequest, Served
+from emohop.serving.messages import Answer, Done, PredictRequest, Served, Slow, Work
+from emohop.serving.requests import SLOW_SECONDS
 from emohop.serving.schemas import Model
 from emohop.serving.worker import Worker, WorkerDiedError
 
 LOG = logging.getLogger("emohop.serving")
 ATTEMPTS = 2
 """Workers that may die over one request before it is given up."""
+PAUSES_SECONDS = 0.5, 30.0
+"""Before a worker is started again that did not start; twice as long each time, up to the last."""
+State = Literal["ready", "starting", "full", "ending"]
+Found = TypeVar("Found")
 
 
 class FullError(Exception):
@@ -27,12 +42,39 @@ class ClosingError(Exception):
     """The server is about to end."""
 
 
+class LateError(Exception):
+    """The request took longer than it may."""
+
+
 @dataclass(eq=False)
 class _Waiting:
+    number: int
     job: PredictRequest
     answer: asyncio.Future[Answer]
+    alone: bool = False
+    """It was among others when a process died, one of which did it."""
     deaths: int = 0
-    """Workers that died while they had it by itself."""
+    """Processes that died while they had it by itself."""
+
+
+@dataclass(eq=False)
+class _Lane:
+    slow: bool
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    busy: int = 0
+    """Processes that work on it."""
+
+
+@dataclass(eq=False)
+class _Turn:
+    """A process at work: requests of one lane, up to an answer."""
+
+    worker: Worker
+    lane: _Lane
+    held: list[_Waiting] = field(default_factory=list)
+    """What it has been given and has not answered, the last of which it reads now."""
+    moved: bool = False
+    """It has turned out slow: nothing more is read."""
 
 
 @dataclass(eq=False)
@@ -43,124 +85,356 @@ class Pool:
     settings: ServingSettings
     described: Model | None = None
     """What the model is, once it is loaded."""
-    replaced: int = 0
-    """Workers that died."""
-    running: int = 0
-    """Requests that workers have."""
+    reserved: int = 0
+    """Places of requests whose files are still coming."""
+    ends: Counter[str] = field(default_factory=Counter)
+    """How many processes have ended, by reason."""
+    not_started: int = 0
+    """How often a process did not start."""
+    dropped: int = 0
+    """Requests whose clients left, or whose time was over."""
+    closing: bool = False
+    """Whether nothing more is taken."""
 
     def __post_init__(self) -> None:
-        self.queue: asyncio.Queue[_Waiting] = asyncio.Queue(self.settings.max_queue)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._workers: dict[int, Worker] = {}
-        self._closing = False
+        self.quick, self.slow = _Lane(slow=False), _Lane(slow=True)
+        self.loaded: set[Worker] = set()
+        self._turns: set[_Turn] = set()
+        self._numbers = itertools.count()
+        self._processes: set[Worker] = set()
+        self._slots: list[asyncio.Task[None]] = []
+        self._news: asyncio.Future[None] | None = None
+        count = self.settings.workers + self.settings.spares
+        self._threads = ThreadPoolExecutor(3 * count, thread_name_prefix="pool")
+
+    # what is asked of it
 
     async def start(self) -> None:
-        """Load the model in every worker; EmohopError when it cannot be."""
+        """Load the model in every worker; EmohopError when it cannot be. Spares follow."""
         count = self.settings.workers
-        started = [Worker(self.served, self.settings) for _ in range(count)]
-        self._workers = dict(enumerate(started))
-        try:
-            found = await asyncio.gather(*(asyncio.to_thread(w.wait) for w in started))
-        except EmohopError:
-            for worker in started:
-                await asyncio.to_thread(worker.kill)
-            raise
-        self.described = found[0]
-        self._tasks = [asyncio.create_task(self._work(number)) for number in range(count)]
+        found = await asyncio.gather(
+            *(self._started() for _ in range(count)), return_exceptions=True
+        )
+        failed = [one for one in found if isinstance(one, BaseException)]
+        if failed:
+            await self._end()
+            raise failed[0]
+        workers = [one for one in found if isinstance(one, Worker)]
+        self.loaded.update(workers)
+        everyone = [*workers, *[None] * self.settings.spares]
+        self._slots = [asyncio.create_task(self._keep(worker)) for worker in everyone]
 
     async def stop(self) -> None:
-        """Finish what runs and what waits, then end the workers."""
-        self._closing = True
-        await self.queue.join()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        stopping = [asyncio.to_thread(worker.stop) for worker in self._workers.values()]
-        await asyncio.gather(*stopping)
+        """Finish what runs and what waits within the grace time, then end the workers."""
+        self.closing = True
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.settings.grace_seconds
+        while (self.waiting or self._turns) and clock() < until:
+            await self._until_news(until - clock())
+        await self._end()
+
+    def check(self) -> None:
+        """ClosingError at the end, FullError where as many wait as may."""
+        if self.closing:
+            raise ClosingError
+        if self.full:
+            raise FullError
+
+    async def ask(self, job: PredictRequest, seconds: float) -> Answer:
+        """A job's answer, within so many seconds; a `Place` was taken for it before.
+
+        Raises ClosingError at the end, FullError for a slow file when too many of them wait,
+        LateError, and WorkerDiedError when the job ended its workers. When the task that waits is
+        cancelled, so is the job.
+        """
+        if self.closing:
+            raise ClosingError
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(next(self._numbers), job, future)
+        self.quick.waiting.append(waiting)
+        self._tell()
+        try:
+            return await asyncio.wait_for(waiting.answer, seconds)
+        except asyncio.TimeoutError:
+            self.dropped += 1
+            raise LateError from None
+        except asyncio.CancelledError:
+            self.dropped += 1
+            raise
+        finally:
+            self._forget(waiting)
 
     @property
-    def ready(self) -> bool:
+    def waiting(self) -> int:
+        """Requests that wait."""
+        return len(self.quick.waiting) + len(self.slow.waiting)
+
+    @property
+    def running(self) -> int:
+        """Requests that workers have."""
+        return sum(len(turn.held) for turn in self._turns)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests wait as may."""
+        return self.waiting >= self.settings.max_queue
+
+    @property
+    def crowded(self) -> bool:
+        """Whether there is no place for one more request whose body is long in coming."""
+        return self.waiting + self.reserved >= self.settings.max_queue
+
+    @property
+    def state(self) -> State:
         """Whether a request would be taken, and a worker is there for it."""
-        return bool(self._workers) and not self._closing and not self.queue.full()
+        if self.closing:
+            return "ending"
+        if not self.loaded:
+            return "starting"
+        return "full" if self.full else "ready"
 
-    async def ask(self, job: PredictRequest) -> Answer:
-        """A job's answer.
+    # a process and its turns
 
-        Raises FullError when too many wait, ClosingError at the end, and WorkerDiedError when the
-        job ended its workers, or took longer than a request may, its time in the queue included.
-        """
-        if self._closing:
-            raise ClosingError
-        waiting = _Waiting(job, asyncio.get_running_loop().create_future())
-        try:
-            self.queue.put_nowait(waiting)
-        except asyncio.QueueFull:
-            raise FullError from None
-        try:
-            return await asyncio.wait_for(waiting.answer, self.settings.timeout_seconds)
-        except asyncio.TimeoutError:
-            raise WorkerDiedError(late=True) from None
-
-    async def _work(self, number: int) -> None:
-        """Give batches to one worker, and replace it when it dies."""
+    async def _keep(self, worker: Worker | None) -> None:
+        """One process after the other: when one ends, the next is started."""
+        pause, longest = PAUSES_SECONDS
         while True:
-            batch = await self._batch()
-            self.running += len(batch)
+            if worker is None:
+                try:
+                    worker = await self._started()
+                except (EmohopError, OSError) as error:
+                    self.not_started += 1
+                    said = " ".join(str(error).split())
+                    _log("worker did not start", reason=said, again_in=pause)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, longest)
+                    continue
+            pause, _ = PAUSES_SECONDS
+            self.loaded.add(worker)
+            self._tell()
             try:
-                await self._answer(number, batch)
-            except (EmohopError, OSError) as error:  # no worker could be started
-                LOG.error(json.dumps({"event": "no worker", "error": type(error).__name__}))
-                for waiting in batch:
-                    _fail(waiting, WorkerDiedError(late=False))
+                reason = await self._life(worker)
             finally:
-                self.running -= len(batch)
-                for _ in batch:
-                    self.queue.task_done()
+                self.loaded.discard(worker)
+            await self._run(worker.kill)
+            self._processes.discard(worker)
+            self.ends[reason] += 1
+            _log("worker ended", reason=reason)
+            worker = None
 
-    async def _batch(self) -> list[_Waiting]:
-        """The next request, and those that wait behind it."""
-        batch = [await self.queue.get()]
-        while len(batch) < self.settings.max_batch and not self.queue.empty():
-            batch.append(self.queue.get_nowait())
-        return batch
-
-    async def _answer(self, number: int, batch: Sequence[_Waiting]) -> None:
-        """Answer a batch; after a death each of it by itself, for one of them did it."""
-        wanted = [waiting for waiting in batch if not waiting.answer.done()]  # some have left
-        if not wanted:
-            return
-        if number not in self._workers:
-            await self._start(number)
-        jobs = [waiting.job for waiting in wanted]
+    async def _started(self) -> Worker:
+        """A process that has loaded the model; EmohopError or OSError when it cannot be."""
+        worker = await self._run(Worker, self.served, self.settings)
+        self._processes.add(worker)
         try:
-            answers = await asyncio.to_thread(self._workers[number].ask, jobs)
-        except WorkerDiedError as error:
-            self.replaced += 1
-            del self._workers[number]
-            if len(wanted) == 1:
-                wanted[0].deaths += 1  # once may be somebody else's doing
-                if error.late or wanted[0].deaths >= ATTEMPTS:
-                    _fail(wanted[0], error)
-            for waiting in wanted:
-                await self._answer(number, [waiting])
-            if number not in self._workers:
-                await self._start(number)
-            return
-        for waiting, answer in zip(wanted, answers, strict=True):
-            if not waiting.answer.done():
-                waiting.answer.set_result(answer)
-
-    async def _start(self, number: int) -> None:
-        """Start a worker in a dead one's place; EmohopError or OSError when that fails."""
-        worker = Worker(self.served, self.settings)
-        try:
-            await asyncio.to_thread(worker.wait)
+            self.described = await self._run(worker.wait)
         except EmohopError:
-            await asyncio.to_thread(worker.kill)
+            await self._run(worker.kill)
+            self._processes.discard(worker)
             raise
-        self._workers[number] = worker
+        return worker
+
+    async def _life(self, worker: Worker) -> str:
+        """Give a process its turns until it ends; why it did."""
+        ended = asyncio.ensure_future(self._run(worker.wait_for_end))
+        while not ended.done():
+            lane = self._lane()
+            if lane is None:
+                await self._until_news(None, ended)
+                continue
+            turn = _Turn(worker, lane)
+            lane.busy += 1
+            self._turns.add(turn)
+            try:
+                if await self._turn(turn) and self._can_spare_one:
+                    return "worn"
+            except WorkerDiedError:
+                break
+            finally:
+                turn.lane.busy -= 1
+                self._turns.discard(turn)
+                self._tell()
+        self.loaded.discard(worker)
+        return "given up" if worker.given_up else await self._run(worker.how_it_ended)
+
+    @property
+    def _can_spare_one(self) -> bool:
+        """Whether a process can be replaced now, or there is no better time."""
+        return len(self.loaded) > self.settings.workers or not self.settings.spares
+
+    def _lane(self) -> _Lane | None:
+        """Where there is work for one more process: the lane that waits longest."""
+        able = [
+            lane
+            for lane in (self.quick, self.slow)
+            if lane.waiting and lane.busy < self.settings.workers
+        ]
+        return min(able, key=lambda lane: lane.waiting[0].number, default=None)
+
+    async def _turn(self, turn: _Turn) -> bool:
+        """Requests of one lane, read one by one and answered together; whether it is worn."""
+        while True:
+            reading = None
+            if turn.lane.waiting and not turn.moved:
+                reading = turn.lane.waiting.popleft()
+                turn.held.append(reading)
+            if not turn.held:  # what was to come has left
+                return False
+            last = self._is_last(turn)
+            number, job = (-1, None) if reading is None else (reading.number, reading.job)
+            work = Work(number, job, slow=turn.lane.slow, answer=last)
+            try:
+                done = await self._done(turn, work)
+            except WorkerDiedError:
+                if not turn.worker.given_up:
+                    self._blame(turn.held if last else turn.held[-1:])
+                self._put_back(turn.held)
+                raise
+            for waiting in list(turn.held):
+                if (answer := done.answers.get(waiting.number)) is not None:
+                    turn.held.remove(waiting)
+                    self._settle(waiting, answer)
+            if last:
+                return done.worn
+
+    def _is_last(self, turn: _Turn) -> bool:
+        """Whether what is held is answered now."""
+        waiting, held = turn.lane.waiting, turn.held
+        return (
+            turn.lane.slow
+            or not waiting
+            or len(held) >= self.settings.max_batch
+            or waiting[0].alone
+            or any(one.alone for one in held)
+        )
+
+    async def _done(self, turn: _Turn, work: Work) -> Done:
+        """What the process makes of it; it is ended when nobody waits for a slow one any more."""
+        asked = asyncio.ensure_future(self._run(turn.worker.ask, work))
+        mine = turn.held[-1:] if work.job is not None else list(turn.held)
+        await asyncio.wait({asked}, timeout=SLOW_SECONDS)
+        if not asked.done():
+            self._is_slow(turn)
+        while not asked.done():
+            wanted = [one.answer for one in mine if not one.answer.done()]
+            if not wanted:
+                turn.worker.given_up = True
+                await self._run(turn.worker.kill)
+                break
+            await asyncio.wait({asked, *wanted}, return_when=asyncio.FIRST_COMPLETED)
+        done: Done = await asked
+        return done
+
+    def _is_slow(self, turn: _Turn) -> None:
+        """A file that takes longer than it seemed moves to the other lane, if that has room."""
+        if turn.lane.slow or self.slow.busy >= self.settings.workers:
+            return
+        turn.lane.busy -= 1
+        self.slow.busy += 1
+        turn.lane, turn.moved = self.slow, True
+        self._put_back(turn.held[:-1])  # they need not wait for it
+        self._tell()
+
+    # what becomes of a request
+
+    def _settle(self, waiting: _Waiting, answer: Answer | Slow) -> None:
+        if waiting.answer.done():
+            return
+        if not isinstance(answer, Slow):
+            waiting.answer.set_result(answer)
+        elif len(self.slow.waiting) >= max(1, self.settings.max_queue // 2):
+            waiting.answer.set_exception(FullError())
+        else:
+            self.slow.waiting.append(waiting)
+            self._tell()
+
+    def _blame(self, suspects: Sequence[_Waiting]) -> None:
+        """One of these ended a process: if it is clear which, that counts; else each goes alone."""
+        if len(suspects) > 1:
+            for one in suspects:
+                one.alone = True
+            return
+        for one in suspects:
+            one.deaths += 1  # once may be somebody else's doing
+            if one.deaths >= ATTEMPTS and not one.answer.done():
+                one.answer.set_exception(WorkerDiedError())
+
+    def _put_back(self, held: Sequence[_Waiting]) -> None:
+        """They are the next again."""
+        lane = self.quick
+        for waiting in reversed(held):
+            if not waiting.answer.done() and waiting not in lane.waiting:
+                lane.waiting.appendleft(waiting)
+
+    def _forget(self, waiting: _Waiting) -> None:
+        for lane in (self.quick, self.slow):
+            if waiting in lane.waiting:
+                lane.waiting.remove(waiting)
+        self._tell()
+
+    # telling and waiting
+
+    def _tell(self) -> None:
+        """Something is new: whoever waits looks again."""
+        news, self._news = self._news, None
+        if news is not None and not news.done():
+            news.set_result(None)
+
+    async def _until_news(self, seconds: float | None, *others: asyncio.Future[None]) -> None:
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        await asyncio.wait(
+            {self._news, *others}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+
+    async def _run(self, what: Callable[..., Found], *given: Any) -> Found:
+        """Something that blocks, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, what, *given)
+
+    async def _end(self) -> None:
+        """End every process, idle ones by themselves."""
+        for slot in self._slots:
+            slot.cancel()
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        idle = self.loaded - {turn.worker for turn in self._turns}
+        await asyncio.gather(
+            *(
+                asyncio.to_thread(worker.stop if worker in idle else worker.kill)
+                for worker in self._processes
+            )
+        )
+        self._processes.clear()
+        self.loaded.clear()
+        self._threads.shutdown(wait=False)
 
 
-def _fail(waiting: _Waiting, error: WorkerDiedError) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)
+@dataclass(eq=False)
+class Place:
+    """Of one request in the queue, kept for it while its body is still coming."""
+
+    pool: Pool
+    taken: bool = False
+
+    async def ask(self, job: PredictRequest, seconds: float) -> Answer:
+        """A job's answer, as of `Pool.ask`: it waits where this place was."""
+        self.give()
+        return await self.pool.ask(job, seconds)
+
+    def take(self) -> None:
+        """Have it, if it is not had already; FullError where all are taken."""
+        if not self.taken:
+            self.pool.check()
+            if self.pool.crowded:
+                raise FullError
+            self.pool.reserved += 1
+            self.taken = True
+
+    def give(self) -> None:
+        """Let go of it, if it is had: the request waits itself now, or has gone."""
+        if self.taken:
+            self.pool.reserved -= 1
+            self.taken = False
+
+
+def _log(event: str, **facts: object) -> None:
+    LOG.warning(json.dumps({"event": event, **facts}))

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from emohop.clips import Modality
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, MediaError
 from emohop.features.transcription import Transcriber
-from emohop.media import probe
+from emohop.media import Media, probe
+from emohop.models.inference import BATCH_SIZE
 from emohop.prediction import Prediction
 from emohop.prediction.inputs import Source, source_of_text
+from emohop.prediction.predictor import ReadClip
 from emohop.prediction.segmentation import clips_of
-from emohop.serving.messages import Answer, LeftOut, PredictRequest, Rejection, Served
+from emohop.serving.memory import Memory, is_out_of_memory
+from emohop.serving.messages import (
+    Answer,
+    Done,
+    LeftOut,
+    PredictRequest,
+    Rejection,
+    Served,
+    Slow,
+    Work,
+)
 from emohop.serving.schemas import Model
 
 FULL = "it needs more memory than a request may take"
+SLOW_SECONDS = 2.0
+"""A file that takes longer than this to read is slow."""
+# a rough count of the seconds that reading takes: per sample, pixel and second of sound
+SAMPLES, PIXELS = 50e6, 150e6
+FEATURES, HEARING = 0.01, 0.2
+_Held = list[ReadClip]
 
 
 class Predicting:
@@ -29,6 +47,8 @@ class Predicting:
             self.transcriber = Transcriber(served.asr)
         if Modality.TEXT in self.predictor.preprocessor.max_length:
             list(self.predictor.predict([source_of_text("ready")]))  # imports take seconds
+        self._memory = Memory(settings.memory_gb)
+        self._held: dict[int, tuple[PredictRequest, _Held]] = {}
 
     def described(self) -> Model:
         """What is known of the model."""
@@ -42,51 +62,106 @@ class Predicting:
             asr=None if self.transcriber is None else self.transcriber.name,
         )
 
-    def answers(self, jobs: Sequence[PredictRequest]) -> list[Answer]:
-        """The predictions of each job, those of all in common batches, or why there are none."""
-        read: list[list[Source] | Rejection] = [self._sources(job) for job in jobs]
-        together = [source for found in read if isinstance(found, list) for source in found]
-        try:
-            predicted = list(self.predictor.predict(together))
-        except MemoryError:
-            return [self._alone(job, found) for job, found in zip(jobs, read, strict=True)]
-        answers: list[Answer] = []
-        at = 0
-        for job, found in zip(jobs, read, strict=True):
-            if isinstance(found, Rejection):
-                answers.append(found)
-                continue
-            answers.append(_answer(job, predicted[at : at + len(found)]))
-            at += len(found)
-        return answers
+    def answers(self, work: Work) -> Done:
+        """Read a request, and answer what is held if that is asked for.
 
-    def _alone(self, job: PredictRequest, read: list[Source] | Rejection) -> Answer:
-        """One job by itself, where all together needed too much memory."""
-        if isinstance(read, Rejection):
-            return read
-        try:
-            return _answer(job, list(self.predictor.predict(read)))
-        except MemoryError:
-            return Rejection(FULL)
+        The network's part is computed for all that are held together; reading is by request.
+        """
+        answers: dict[int, Answer | Slow] = {}
+        if work.job is not None:
+            found = self._read(work.job, slow=work.slow)
+            if isinstance(found, tuple):
+                self._held[work.number] = found
+            else:
+                answers[work.number] = found
+        if work.answer:
+            answers |= self._answered()
+            self._held.clear()
+        return Done(answers, self._memory.is_worn())
 
-    def _sources(self, job: PredictRequest) -> list[Source] | Rejection:
-        """What a job is about, its words recognised where they were not given."""
+    def _answered(self) -> Mapping[int, Answer]:
+        """The answers to all that are held."""
+        if not self._held:
+            return {}
+        try:
+            clips = [clip for _, read in self._held.values() for clip in read]
+            predicted = iter(self.predictor.answers_to_read(clips))
+            return {
+                number: _answer(job, [next(predicted) for _ in read])
+                for number, (job, read) in self._held.items()
+            }
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return {number: self._alone(job, read) for number, (job, read) in self._held.items()}
+
+    def _alone(self, job: PredictRequest, read: _Held) -> Answer:
+        """One request by itself, where all together needed too much memory."""
+        try:
+            return _answer(job, self.predictor.answers_to_read(read))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        return Rejection(FULL)
+
+    def _read(
+        self, job: PredictRequest, *, slow: bool
+    ) -> tuple[PredictRequest, _Held] | Answer | Slow:
+        """What a request is about, its words recognised where they were not given.
+
+        The answer itself where it has more clips than go together.
+        """
         try:
             if job.path is None:
-                return [source_of_text(job.text or "")]
-            seconds, most = probe(job.path).duration, self.settings.clip_seconds
-            if seconds > most:
-                return Rejection(f"{job.name}: {seconds:.0f} s; up to {most:.0f} s are accepted")
+                return job, self.predictor.read([source_of_text(job.text or "")])
+            media = probe(job.path)
+            if (why_not := self._why_not(job, media, slow=slow)) is not None:
+                return why_not
             cutting = self.predictor.cutting(job.segments, self.transcriber)
-            return list(clips_of(job.path, cutting, job.text))
-        except MemoryError:
-            return Rejection(FULL)
+            sources = list(clips_of(job.path, cutting, job.text))
+            if sum(len(source.parts) or 1 for source in sources) > BATCH_SIZE:
+                return _answer(job, list(self.predictor.predict(sources)))
+            return job, self.predictor.read(sources)
         except EmohopError as error:
             return Rejection(_told(job, error))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return Rejection(FULL)
+
+    def _why_not(self, job: PredictRequest, media: Media, *, slow: bool) -> Rejection | Slow | None:
+        """Why a file is not decoded, or not now, if it is not."""
+        most, millions = self.settings.clip_seconds, _samples(media) / 1e6
+        if media.duration > most:
+            return Rejection(f"{job.name}: {media.duration:.0f} s; up to {most:.0f} s are accepted")
+        if millions > self.settings.million_samples:
+            return Rejection(
+                f"{job.name}: {media.duration:.0f} s of {media.channels} channels at "
+                f"{media.sample_rate} Hz are {millions:.0f} million samples; up to "
+                f"{self.settings.million_samples:g} million are accepted"
+            )
+        return Slow() if not slow and self._seconds(media) > SLOW_SECONDS else None
+
+    def _seconds(self, media: Media) -> float:
+        """About how long it takes to read a file."""
+        wanted = self.predictor.preprocessor.max_length
+        seconds = 0.0
+        if Modality.AUDIO in wanted or self.transcriber is not None:
+            hearing = 0.0 if self.transcriber is None else HEARING
+            seconds += _samples(media) / SAMPLES + (FEATURES + hearing) * media.duration
+        if Modality.VIDEO in wanted and media.width and media.height:
+            frames = media.duration * (media.frames_per_second or 0.0)
+            seconds += frames * media.width * media.height / PIXELS
+        return seconds
+
+
+def _samples(media: Media) -> float:
+    """Of all channels of a file."""
+    return media.duration * (media.sample_rate or 0) * (media.channels or 0)
 
 
 def _answer(job: PredictRequest, found: Sequence[tuple[Source, Prediction | MediaError]]) -> Answer:
-    """A job's predictions under the name that it was sent by, or why there is none at all."""
+    """A request's predictions under the name that it was sent by, or why there is none at all."""
     answers: list[Prediction | LeftOut] = []
     for source, one in found:
         if isinstance(one, MediaError):

@@ -12,25 +12,32 @@ import hmac
 import itertools
 import json
 import time
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Literal, TypeVar
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
 from pydantic import ValidationError
-from starlette.datastructures import Headers
 from starlette.websockets import WebSocketDisconnect
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.metrics import Metrics
-from emohop.serving.middleware import LOG, bears, fault_of_text
-from emohop.serving.schemas import Begin, Later, StreamMessage
-from emohop.serving.worker import Worker, WorkerDiedError
+from emohop.serving.middleware import LOG, bears
+from emohop.serving.schemas import SAMPLE_BYTES, Begin, Later, StreamMessage
+from emohop.serving.worker import STOP_SECONDS, Worker, WorkerDiedError
 
 FIRST_SECONDS = 10.0
 """Time for the first message, which says who is there."""
+LEAD_SECONDS = 2.0
+"""How far a stream may be ahead of real time: what comes sooner is not read yet."""
+PIECE_SECONDS = 1.0
+"""Of sound that the process is given at one time, so that streams take turns."""
+LEAST_SECONDS = 1.0
+"""Of sound that must come within `idle_seconds`."""
 DONE, GONE, UNUSABLE, NOT_ALLOWED, TOO_LARGE, DIED, FULL = (
     1000, 1006, 1007, 1008, 1009, 1011, 1013,
 )  # fmt: skip
@@ -51,8 +58,8 @@ class Streams:
     def __init__(self, served: Served, settings: ServingSettings) -> None:
         """Nothing is started before a stream begins."""
         self.served, self.settings = served, settings
-        self.open = 0
-        """Streams that have begun and are not closed."""
+        self.open: Counter[str] = Counter()
+        """Streams that have begun and are not closed, by their clients' addresses."""
         self._numbers = itertools.count()
         self._worker: Worker | None = None
         self._there: set[int] = set()  # streams that the process knows
@@ -62,6 +69,21 @@ class Streams:
     def number(self) -> int:
         """A name for a new stream."""
         return next(self._numbers)
+
+    @contextmanager
+    def place(self, client: str) -> Iterator[None]:
+        """A place for a stream of a client; `_Over` where there is none."""
+        here, all_, most = self.open[client], self.open.total(), self.settings.max_streams
+        if all_ >= most:
+            raise _Over(FULL, f"{all_} streams are open already: come again later")
+        if here >= self.settings.max_streams_per_client:
+            raise _Over(FULL, f"{here} streams of this client are open already: end one of them")
+        self.open[client] += 1
+        try:
+            yield
+        finally:
+            self.open[client] -= 1
+            self.open += Counter()  # forget clients that have none
 
     async def ask(self, heard: StreamEvent) -> list[str] | Rejection:
         """Updates as JSON, or why the stream is ended.
@@ -75,8 +97,13 @@ class Streams:
         self._thread.submit(self._leave, number)
 
     async def stop(self) -> None:
-        """End the process."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._stop)
+        """End the process, whatever it does."""
+        worker = self._worker
+        stopping = asyncio.get_running_loop().run_in_executor(self._thread, self._stop)
+        _, late = await asyncio.wait({stopping}, timeout=STOP_SECONDS)
+        if late and worker is not None:
+            await asyncio.to_thread(worker.kill)
+        await stopping
         self._thread.shutdown()
 
     def _ask(self, heard: StreamEvent) -> list[str] | Rejection:
@@ -86,13 +113,12 @@ class Streams:
             self._there.add(heard.stream)
         worker = self._worker
         if worker is None or heard.stream not in self._there:
-            raise WorkerDiedError(late=False)
+            raise WorkerDiedError
         try:
-            (answer,) = worker.ask([heard])
+            found: list[str] | Rejection = worker.ask(heard, self.settings.timeout_seconds)
         except WorkerDiedError:
             self._forget()
             raise
-        found: list[str] | Rejection = answer
         if heard.event == "end" or isinstance(found, Rejection):
             self._there.discard(heard.stream)
         return found
@@ -113,7 +139,7 @@ class Streams:
         if self._worker is not None and number in self._there:
             self._there.discard(number)
             try:
-                self._worker.ask([StreamEvent(number, "leave")])
+                self._worker.ask(StreamEvent(number, "leave"), self.settings.timeout_seconds)
             except WorkerDiedError:
                 self._forget()
 
@@ -135,9 +161,6 @@ def streaming(streams: Streams, settings: ServingSettings, metrics: Metrics) -> 
     @router.websocket("/v1/stream")
     async def stream(socket: WebSocket) -> None:
         """Updates of what is said of audio while it comes."""
-        if not _may_ask(socket.headers, settings.origins):
-            await socket.close(NOT_ALLOWED)  # before it is accepted: 403
-            return
         await socket.accept()
         talk = _Talk(socket, streams, settings, metrics)
         begun = time.perf_counter()
@@ -158,33 +181,36 @@ class _Talk:
         self.updates = 0
         self.number = streams.number()
         self._end = time.monotonic() + settings.stream_seconds
+        self._begun = self._heard = self._quiet = 0.0
+        """When it began, seconds of sound since, and from when on a second of it must come."""
 
     async def whole(self) -> int:
         """Hear and answer until the end; the code with which it was closed."""
         try:
             begin = self._begin(await self._receive(FIRST_SECONDS))
-            if self.streams.open >= self.settings.max_streams:
-                raise _Over(FULL, f"{self.streams.open} streams are open already: come again later")
-            self.streams.open += 1
-            self.metrics.streams.set(self.streams.open)
-            try:
-                await self._hear(begin)
-            finally:
-                self.streams.open -= 1
-                self.metrics.streams.set(self.streams.open)
-                self.streams.leave(self.number)
+            client = self.socket.client
+            with self.streams.place("" if client is None else client.host):
+                self.metrics.streams.set(self.streams.open.total())
+                try:
+                    await self._hear(begin)
+                finally:
+                    self.streams.leave(self.number)
         except WebSocketDisconnect as gone:
             return gone.code
         except _Over as over:
             return await self._close(over.code, over.said)
+        finally:
+            self.metrics.streams.set(self.streams.open.total())
         return await self._close(DONE)
 
     async def _hear(self, begin: Begin) -> None:
         await self._ask("begin", begin.model_copy(update={"token": None}))
+        self._begun = time.monotonic()
+        self._quiet = self._begun + self.settings.idle_seconds
         while True:
-            message = await self._receive(self.settings.idle_seconds)
+            message = await self._receive(self._quiet - time.monotonic())
             if isinstance(message, bytes):
-                await self._ask("audio", message)
+                await self._sound(begin, message)
                 continue
             later = _read(Later, message)
             if "text" in later.model_fields_set:
@@ -193,8 +219,25 @@ class _Talk:
                 await self._ask("end")
                 return
 
+    async def _sound(self, begin: Begin, message: bytes) -> None:
+        """Give it on at about real time, piece by piece, so that others have their turns."""
+        size = SAMPLE_BYTES[begin.format]
+        piece = size * max(1, round(PIECE_SECONDS * begin.sample_rate))
+        for at in range(0, len(message), piece):
+            part = message[at : at + piece]
+            seconds = len(part) / size / begin.sample_rate
+            before = self._heard
+            self._heard += seconds
+            if int(self._heard / LEAST_SECONDS) > int(before / LEAST_SECONDS):
+                self._quiet = time.monotonic() + self.settings.idle_seconds
+            await self._ask("audio", part)
+            ahead = self._heard - LEAD_SECONDS - (time.monotonic() - self._begun)
+            if ahead > 0:
+                await asyncio.sleep(min(ahead, max(0.0, self._end - time.monotonic())))
+                self._quiet += ahead
+
     async def _receive(self, seconds: float) -> bytes | str:
-        """The next message."""
+        """The next message, which may take so long."""
         left = self._end - time.monotonic()
         try:
             message = await asyncio.wait_for(self.socket.receive(), max(0.0, min(seconds, left)))
@@ -202,7 +245,13 @@ class _Talk:
             if left <= seconds:
                 most = f"{self.settings.stream_seconds:g} s"
                 raise _Over(NOT_ALLOWED, f"a stream may last {most}: begin another one") from None
-            raise _Over(NOT_ALLOWED, f"nothing came for {seconds:g} s") from None
+            if not self._heard:
+                within = self.settings.idle_seconds if self._begun else seconds
+                raise _Over(NOT_ALLOWED, f"nothing came for {within:g} s") from None
+            raise _Over(
+                NOT_ALLOWED,
+                f"less than {LEAST_SECONDS:g} s of sound came in {self.settings.idle_seconds:g} s",
+            ) from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         found: bytes | str | None = message.get("bytes")
@@ -232,8 +281,9 @@ class _Talk:
         return begin
 
     def _fitting(self, text: str | None) -> str | None:
-        if fault := fault_of_text(text, self.settings):
-            raise _Over(UNUSABLE, fault)
+        most = self.settings.text_characters
+        if text is not None and len(text) > most:
+            raise _Over(UNUSABLE, f"text: {len(text)} characters; up to {most} are accepted")
         return text
 
     async def _ask(
@@ -285,14 +335,6 @@ def _read(kind: type[Kind], message: str) -> Kind:
         known = ", ".join(kind.model_fields)
         raise _Over(UNUSABLE, f"{brief(where)}: only {known} are accepted here")
     raise _Over(UNUSABLE, f"{where}: {brief(first['msg'])}" if where else brief(first["msg"]))
-
-
-def _may_ask(headers: Headers, origins: tuple[str, ...]) -> bool:
-    """Whether a WebSocket is opened by no web page, by ours, or by one that is named."""
-    origin = headers.get("origin")
-    if origin is None or origin in origins or "*" in origins:
-        return True
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
 
 
 def message_bytes(settings: ServingSettings) -> int:

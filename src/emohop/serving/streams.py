@@ -14,11 +14,13 @@ from emohop.clips import Modality
 from emohop.errors import EmohopError
 from emohop.media import INT16_SCALE
 from emohop.prediction.streaming import Stream, Update
+from emohop.serving.memory import is_out_of_memory
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.requests import FULL
 from emohop.serving.schemas import Begin, StreamAnswer
 
 SAMPLES: Mapping[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
+"""`schemas.SAMPLE_BYTES` says how large they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,17 @@ class Listening:
     def described(self) -> None:
         """Nothing that the server does not know."""
 
-    def answers(self, heard: Sequence[StreamEvent]) -> list[list[str] | Rejection]:
-        """For each thing that came on a stream, updates as JSON, or why the stream is ended."""
-        return [self._answer(one) for one in heard]
-
-    def _answer(self, heard: StreamEvent) -> list[str] | Rejection:
+    def answers(self, heard: StreamEvent) -> list[str] | Rejection:
+        """Of what came on a stream, updates as JSON, or why the stream is ended."""
         try:
             updates = self._updates(heard)
         except EmohopError as error:
             self._open.pop(heard.stream, None)
             return Rejection(" ".join(str(error).split()))
-        except MemoryError:
-            self._open.pop(heard.stream, None)
-            return Rejection(FULL)
         except Exception as error:  # the others' streams go on
             self._open.pop(heard.stream, None)
+            if isinstance(error, (MemoryError, RuntimeError)) and is_out_of_memory(error):
+                return Rejection(FULL)
             line = {"event": "stream failed", "error": type(error).__name__}
             print(json.dumps(line), file=sys.stderr, flush=True)
             return Rejection("the server failed")

@@ -8,26 +8,24 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from typing import Any
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError
-from emohop.serving.messages import PredictRequest, Rejection, Served, StreamEvent
+from emohop.serving import memory
+from emohop.serving.messages import Rejection, Served, StreamEvent, Work
 
 START_SECONDS = 300.0
 """For loading the model; hubs are slow."""
+STOP_SECONDS = 5.0
+"""For ending by itself."""
 _STOP = None
 
 
 class WorkerDiedError(Exception):
     """The process ended in the middle of its work, or was ended because it took too long."""
-
-    def __init__(self, *, late: bool) -> None:
-        """`late` if its time was over."""
-        super().__init__(late)
-        self.late = late
 
 
 class Worker:
@@ -35,7 +33,8 @@ class Worker:
 
     def __init__(self, served: Served, settings: ServingSettings, *, streams: bool = False) -> None:
         """Start a process that loads the model, for uploads or for streams; see `wait`."""
-        self.settings = settings
+        self.given_up = False
+        """Whether nobody waited any more for what it did, so that it was ended."""
         here, there = multiprocessing.get_context("spawn").Pipe()
         self.connection: Connection = here
         self.process = multiprocessing.get_context("spawn").Process(
@@ -56,33 +55,42 @@ class Worker:
             raise EmohopError(found.reason)
         return found
 
-    def ask(self, jobs: Sequence[PredictRequest] | Sequence[StreamEvent]) -> list[Any]:
-        """The answers to jobs, in their order; WorkerDiedError when there will be none."""
+    def ask(self, asked: Work | StreamEvent, seconds: float | None = None) -> Any:
+        """The answer, which may take so long; WorkerDiedError when there will be none."""
         try:
-            self.connection.send(list(jobs))
-            if self.connection.poll(self.settings.timeout_seconds):
-                answers: list[Any] = self.connection.recv()
-                return answers
+            self.connection.send(asked)
+            if self.connection.poll(seconds):
+                return self.connection.recv()
         except (EOFError, OSError):
-            self.kill()
-            raise WorkerDiedError(late=False) from None
+            self.process.join(STOP_SECONDS)
         self.kill()
-        raise WorkerDiedError(late=True)
+        raise WorkerDiedError
+
+    def wait_for_end(self) -> None:
+        """Until the process is gone, whatever ended it."""
+        wait_for([self.process.sentinel])
+
+    def how_it_ended(self) -> str:
+        """In a word or two; of a process that is gone."""
+        self.process.join()
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            return signal.Signals(-code).name
+        return f"exit {code}"
 
     def stop(self) -> None:
-        """Let it finish what it does, then end it."""
+        """Let it end by itself, or end it."""
         try:
             self.connection.send(_STOP)
-            self.process.join(self.settings.timeout_seconds)
+            self.process.join(STOP_SECONDS)
         except OSError:
             pass  # it is gone already
         self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once; who waits for its answer is told that there is none."""
         self.process.kill()
         self.process.join()
-        self.connection.close()
 
 
 def _serve(
@@ -91,7 +99,7 @@ def _serve(
     """What the process does: load, then answer until told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server says when to stop
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    _limit_memory(settings.memory_gb)
+    memory.limit(settings.memory_gb)
     try:
         predicting: Any
         if streams:
@@ -108,22 +116,19 @@ def _serve(
     except EmohopError as error:
         connection.send(Rejection(str(error)))
         return
-    while (jobs := connection.recv()) is not _STOP:
+    while (asked := _received(connection)) is not _STOP:
         try:
-            answers = predicting.answers(jobs)
+            answers = predicting.answers(asked)
         except Exception as error:
             line = {"event": "worker failed", "error": type(error).__name__}
             print(json.dumps(line), file=sys.stderr, flush=True)
-            return
+            sys.exit(1)
         connection.send(answers)
 
 
-def _limit_memory(gigabytes: float) -> None:
-    """Let allocations beyond a limit fail, where the system can."""
+def _received(connection: Connection) -> Any:
+    """What the server asks next; that it is gone means to stop."""
     try:
-        import resource
-    except ImportError:  # not on Windows
-        return
-    most = int(gigabytes * (1 << 30))
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (most if hard < 0 else min(most, hard), hard))
+        return connection.recv()
+    except (EOFError, OSError):
+        return _STOP
