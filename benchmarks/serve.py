@@ -1,93 +1,264 @@
-"""The web service under load: requests a second and their times, and hostile uploads.
+"""The web service under load, and under what would take it away from everybody.
 
-    python benchmarks/serve.py MODEL CLIP.wav [--requests N] [--hostile]
+    python benchmarks/serve.py MODEL CLIP.wav [--requests N] [--against PYTHON]
+    python benchmarks/serve.py MODEL CLIP.wav --kills [--requests N] [--every SECONDS]
+    python benchmarks/serve.py MODEL CLIP.wav --slow [--requests N] [--crowd SHARE]
 
-Starts a server of its own on loopback. With --hostile, 5 in 100 uploads are damaged, mislabelled,
-empty, far too large, hours of silence in a small file, or declared to be 2 GB, and the memory of
-all its processes is compared before and after.
+Each starts servers of its own on loopback. Plain: requests a second at 1, 8 and 32 clients; with
+--against, in turns with the emohop of another interpreter. --kills: 16 clients, 5 in 100 uploads
+hostile (damaged, mislabelled, empty, far too large, hours of silence or 192 kHz in 8 channels in a
+small file, declared to be 2 GB), and a worker killed every so many seconds, beside a calm run.
+--slow: 8 clients beside 1,000 idle connections, 200 that send half a head and 50 that stop in the
+middle of a body, beside a calm run; --crowd is the share of these.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import os
 import random
+import signal
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import soundfile
 
-PORT = 8765
-URL = f"http://127.0.0.1:{PORT}"
 CLIENTS = (1, 8, 32)
+ROUNDS = 5
 HOSTILE_SHARE = 0.05
 FINE = {200, 413, 422, 429}
+IDLE, HEADERS, BODIES = 1000, 200, 50
+WORDS = {"text": "Excuse me, do you have it?"}
 
 
 def main() -> None:
-    """Start a server and ask it."""
+    """Start servers and ask them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--requests", type=int, default=300, help="for each number of clients")
+    parser.add_argument("--requests", type=int, default=300, help="of each kind of run")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--hostile", action="store_true")
+    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another emohop")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each number of clients")
+    parser.add_argument("--kills", action="store_true", help="hostile uploads and killed workers")
+    parser.add_argument("--every", type=float, default=6.0, help="seconds from kill to kill")
+    parser.add_argument("--slow", action="store_true", help="beside clients that do nothing")
+    parser.add_argument("--crowd", type=float, default=1.0, help="share of the slow clients")
     options = parser.parse_args()
-    command = [sys.executable, "-m", "emohop", "serve", str(options.model), "--port", str(PORT)]
-    command += ["--workers", str(options.workers), "--set", "upload_mb=20"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        wait()
-        good = options.clip.read_bytes()
-        if options.hostile:
-            hostile(server.pid, good, options.requests)
+    good = options.clip.read_bytes()
+    pythons = {"this": sys.executable}
+    if options.against:
+        pythons["other"] = options.against
+    with contextlib.ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(Server.running(options.model, python, options.workers))
+            for name, python in pythons.items()
+        }
+        if options.kills:
+            kills(servers["this"], good, options.requests, options.every)
+        elif options.slow:
+            slow(servers["this"], good, options.requests, options.crowd)
         else:
             for clients in CLIENTS:
-                load(good, clients, options.requests)
-    finally:
-        server.terminate()
-        server.wait(90)
+                load(servers, good, clients, options.requests, options.rounds)
 
 
-def wait() -> None:
-    """Until the model is loaded."""
-    for _ in range(600):
-        try:
-            if httpx.get(f"{URL}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    sys.exit("the server does not start")
+@dataclass
+class Server:
+    """A server in a process of its own."""
+
+    process: psutil.Popen
+    port: int
+    folder: Path
+    """Where its temporary files are."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, model: Path, python: str, workers: int) -> Iterator[Server]:
+        """One that has loaded the model; it is ended afterwards."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [python, "-m", "emohop", "serve", str(model), "--port", str(port)]
+        command += ["--workers", str(workers), "--set", "upload_mb=20"]
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": folder}
+            process = psutil.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+            server = cls(process, port, Path(folder))
+            try:
+                server.wait()
+                yield server
+            finally:
+                process.terminate()
+                process.wait(90)
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait(self) -> None:
+        """Until all its processes have loaded the model."""
+        for _ in range(600):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    said = httpx.get(f"{self.url}/metrics").text
+                    if "emohop_workers 1.0" not in said:  # a spare is still to come
+                        return
+            time.sleep(0.2)
+        sys.exit("the server does not start")
+
+    def workers(self) -> list[psutil.Process]:
+        """Processes that hold the model, or are about to."""
+        return [p for p in self.process.children() if "spawn_main" in " ".join(_words(p))]
+
+    def held(self) -> dict[str, float]:
+        """What it holds: memory in MB, open files, temporary files and processes."""
+        everyone = [self.process, *self.process.children()]
+        return {
+            "MB": sum(one.memory_info().rss for one in everyone) / (1 << 20),
+            "open files": self.process.num_fds(),
+            "temporary files": sum(1 for _ in self.folder.rglob("*")),
+            "processes": len(everyone),
+        }
 
 
-def load(good: bytes, clients: int, requests: int) -> None:
-    """So many clients, each of which asks again as soon as it is answered."""
-    send(lambda _: good, clients, 2 * clients)  # warm
-    seconds, statuses, took = send(lambda _: good, clients, requests)
-    ordered = sorted(seconds)
-    middle, late = statistics.median(ordered), ordered[int(0.99 * (len(ordered) - 1))]
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:  # it has ended
+        return []
+
+
+@dataclass
+class Answers:
+    """Of many requests: seconds of the good ones, and all statuses."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    took: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.statuses.total() / self.took
+
+    def late(self, share: float = 0.99) -> float:
+        """Milliseconds within which so many good requests were answered."""
+        ordered = sorted(self.seconds)
+        return 1000 * ordered[int(share * (len(ordered) - 1))]
+
+
+def load(servers: dict[str, Server], good: bytes, clients: int, requests: int, rounds: int) -> None:
+    """So many clients, each of which asks again as soon as it is answered; servers in turns."""
+    found: dict[str, list[Answers]] = {name: [] for name in servers}
+    for server in servers.values():
+        send(server, [good] * (2 * clients), clients)  # warm
+    for number in range(rounds):
+        order = list(servers.items())
+        for name, server in order if number % 2 else reversed(order):
+            found[name].append(send(server, [good] * requests, clients))
+    for name, runs in found.items():
+        middle = statistics.median(run.rate for run in runs)
+        seconds = [second for run in runs for second in run.seconds]
+        whole = Answers(seconds)
+        statuses = dict(sum((run.statuses for run in runs), Counter()))
+        print(
+            f"{clients:3d} clients, {name}: {middle:6.1f} requests/s, "
+            f"p50 {whole.late(0.5):6.0f} ms, p99 {whole.late():6.0f} ms, {statuses}"
+        )
+    if "other" in found:
+        ratios = [a.rate / b.rate for a, b in zip(found["this"], found["other"], strict=True)]
+        print(f"{clients:3d} clients: this / other {statistics.median(ratios):.3f} (median)")
+
+
+def kills(server: Server, good: bytes, requests: int, every: float) -> None:
+    """Good uploads among hostile ones, while workers die."""
+    chance = random.Random(0)
+    bad = hostile(good, chance)
+    plan = [
+        chance.choice(bad) if chance.random() < HOSTILE_SHARE else good for _ in range(requests)
+    ]
+    send(server, [good] * 50, 16)
+    send(server, bad, 1)
+    calm = send(server, [good] * max(100, requests // 10), 16)
+    before = server.held()
+    over = threading.Event()
+    killed = Counter[str]()
+
+    def kill() -> None:
+        while not over.wait(every):
+            if workers := server.workers():
+                chance.choice(workers).send_signal(signal.SIGKILL)
+                killed["workers"] += 1
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    found = send(server, plan, 16, good=good)
+    over.set()
+    killing.join()
+    server.wait()
+    time.sleep(1)
+    after = server.held()
+    strange = set(found.statuses) - FINE - {500}
+    failed = found.statuses[500] / requests
     print(
-        f"{clients:3d} clients: {requests / took:6.1f} requests/s, p50 {1000 * middle:6.0f} ms, "
-        f"p99 {1000 * late:6.0f} ms, {dict(statuses)}"
+        f"{requests} requests in {found.took:.0f} s, {killed['workers']} workers killed: "
+        f"{dict(found.statuses)}, strange: {strange or 'none'}; 500: {failed:.2%}"
+    )
+    print(
+        f"p99 of good ones {calm.late():.0f} ms calm, {found.late():.0f} ms "
+        f"({found.late() / calm.late():.2f} times)"
+    )
+    for name, number in before.items():
+        print(f"{name}: {number:.0f} before, {after[name]:.0f} after ({after[name] - number:+.0f})")
+
+
+def slow(server: Server, good: bytes, requests: int, share: float) -> None:
+    """Good clients beside many that hold connections and do nothing with them."""
+    send(server, [good] * 50, 8)
+    calm = send(server, [good] * requests, 8)
+    held: list[socket.socket] = []
+    try:
+        for data, count in ((b"", IDLE), (HEAD, HEADERS), (HEAD + BODY, BODIES)):
+            for _ in range(round(share * count)):
+                connection = socket.create_connection(("127.0.0.1", server.port))
+                held.append(connection)
+                connection.sendall(data)
+        found = send(server, [good] * requests, 8)
+    finally:
+        for connection in held:
+            connection.close()
+    print(
+        f"beside {len(held)} slow clients: {dict(found.statuses)}, p99 {calm.late():.0f} ms calm, "
+        f"{found.late():.0f} ms ({found.late() / calm.late():.2f} times)"
     )
 
 
-def hostile(server: int, good: bytes, requests: int) -> None:
-    """Good uploads among bad ones."""
-    chance = random.Random(0)
-    bad = [
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
+BODY = (
+    b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 900000\r\n\r\n--x\r\n"
+    b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + bytes(100_000)
+)
+
+
+def hostile(good: bytes, chance: random.Random) -> list[bytes | None]:
+    """Uploads that ask for trouble; None is one that says it has 2 GB."""
+    return [
         b"",
         good[: len(good) // 3],
         b"RIFF\xff\xff\xff\x7fWAVEfmt \x10\x00\x00\x00",
@@ -96,32 +267,19 @@ def hostile(server: int, good: bytes, requests: int) -> None:
         bytes(19 << 20),
         bytes(24 << 20),
         chance.randbytes(100_000),
-        silence(said=True),
-        silence(said=False),
+        silence(600, 8000, 1, said=True),
+        silence(600, 8000, 1, said=False),
+        silence(10, 192_000, 8, said=True),
         None,
     ]
-    kinds = [
-        chance.choice(bad) if chance.random() < HOSTILE_SHARE else good for _ in range(requests)
-    ]
-    send(lambda _: good, 8, 200)
-    send(lambda k: bad[k % len(bad)], 1, 2 * len(bad))
-    before = memory(server)
-    _, statuses, took = send(lambda k: kinds[k], 8, requests)
-    time.sleep(1)
-    after = memory(server)
-    strange = set(statuses) - FINE
-    print(f"{requests} requests in {took:.0f} s: {dict(statuses)}, strange: {strange or 'none'}")
-    print(f"memory {before:.0f} MB before, {after:.0f} MB after ({after / before - 1:+.1%})")
-    text = httpx.get(f"{URL}/metrics").text
-    print(next(line for line in text.splitlines() if line.startswith("emohop_workers_replaced")))
 
 
-def silence(*, said: bool) -> bytes:
-    """Ten hours in 2 MB of FLAC; its header says how many there are, or does not."""
+def silence(minutes: int, rate: int, channels: int, *, said: bool) -> bytes:
+    """A small FLAC; its header says how many samples there are, or does not."""
     file = io.BytesIO()
-    with soundfile.SoundFile(file, "w", 8000, 1, format="FLAC") as waveform:
-        for _ in range(600):
-            waveform.write(np.zeros(60 * 8000, np.float32))
+    with soundfile.SoundFile(file, "w", rate, channels, format="FLAC") as waveform:
+        for _ in range(60 * minutes):
+            waveform.write(np.zeros((rate, channels), np.float32))
     content = bytearray(file.getvalue())
     if not said:
         content[21] &= 0xF0
@@ -129,41 +287,35 @@ def silence(*, said: bool) -> bytes:
     return bytes(content)
 
 
-def declared() -> int:
+def declared(port: int) -> int:
     """The status of a request that says it has 2 GB."""
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {2 << 30}\r\n"
-    kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
-    with socket.create_connection(("127.0.0.1", PORT), timeout=120) as connection:
-        connection.sendall((head + kind).encode())
+    head = HEAD + f"Content-Length: {2 << 30}\r\n".encode()
+    kind = b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=120) as connection:
+        connection.sendall(head + kind)
         return int(connection.recv(65536).split()[1])
 
 
 def send(
-    body: Callable[[int], bytes | None], clients: int, requests: int
-) -> tuple[list[float], Counter[int], float]:
-    """Times and statuses of requests, `body(k)` being the k-th upload; None declares 2 GB."""
-    numbers, lock = iter(range(requests)), threading.Lock()
-    seconds: list[float] = []
-    statuses: Counter[int] = Counter()
+    server: Server, uploads: Sequence[bytes | None], clients: int, good: bytes | None = None
+) -> Answers:
+    """The answers to uploads; the seconds are of those that are `good`, or of all."""
+    waiting, lock, found = iter(list(uploads)), threading.Lock(), Answers()
 
     def client() -> None:
         with httpx.Client(timeout=120) as http:
             while True:
                 with lock:
-                    k = next(numbers, None)
-                if k is None:
-                    return
-                content, begun = body(k), time.perf_counter()
-                if content is None:
-                    status = declared()
-                else:
-                    upload = {"file": ("clip.wav", content)}
-                    words = {"text": "Excuse me, do you have it?"}
-                    answer = http.post(f"{URL}/v1/predict", files=upload, data=words)
-                    status = answer.status_code
+                    try:
+                        content = next(waiting)
+                    except StopIteration:
+                        return
+                begun = time.perf_counter()
+                status = ask(server, http, content)
                 with lock:
-                    seconds.append(time.perf_counter() - begun)
-                    statuses[status] += 1
+                    found.statuses[status] += 1
+                    if good is None or content is good:
+                        found.seconds.append(time.perf_counter() - begun)
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     begun = time.perf_counter()
@@ -171,16 +323,19 @@ def send(
         thread.start()
     for thread in threads:
         thread.join()
-    return seconds, statuses, time.perf_counter() - begun
+    found.took = time.perf_counter() - begun
+    return found
 
 
-def memory(server: int) -> float:
-    """Resident memory of a process and its children, in MB."""
-    found = subprocess.run(
-        ["ps", "-o", "rss=", "--pid", str(server), "--ppid", str(server)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return sum(map(int, found.stdout.split())) / 1024
+def ask(server: Server, http: httpx.Client, content: bytes | None) -> int:
+    """The status of an upload; 0 if there was no answer."""
+    if content is None:
+        return declared(server.port)
+    upload = {"file": ("clip.wav", content)}
+    try:
+        return http.post(f"{server.url}/v1/predict", files=upload, data=WORDS).status_code
+    except httpx.TransportError:
+        return 0
 
 
 if __name__ == "__main__":

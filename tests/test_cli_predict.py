@@ -147,8 +147,9 @@ def test_an_encoder_that_has_moved(films: Path, tmp_path: Path) -> None:  # noqa
     moved = f"text={tmp_path / 'moved'}"
     assert run(trained, "--text", "No way!", "--json", "--encoder", moved)[1] == expected
     served = Served(trained, encoders={Modality.TEXT: str(tmp_path / "moved")})
-    asked = Work(1, PredictRequest(None, "text", "No way!"))
-    answers = Predicting(served, ServingSettings()).answers(asked).answers[1]
+    asked = Work({1: PredictRequest(None, "text", "No way!")})
+    (done,) = Predicting(served, ServingSettings()).answers(asked)
+    answers = done.answers[1]
     assert isinstance(answers, list)
     (answer,) = answers
     assert isinstance(answer, Prediction)

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import uvicorn
-
 from emohop.config import ServingSettings
 from emohop.serving.api import create_app
+from emohop.serving.server import Server
 
 
 def serve(model: Path, settings: ServingSettings) -> Iterator[str]:
@@ -19,8 +18,7 @@ def serve(model: Path, settings: ServingSettings) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    config = uvicorn.Config(create_app(model, settings), "127.0.0.1", port, log_level="critical")
-    server = uvicorn.Server(config)
+    server = Server(create_app(model, settings), settings, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     for _ in range(600):

@@ -510,8 +510,8 @@ def test_too_many_samples_are_not_decoded(client: TestClient, model: Path, tmp_p
     soundfile.write(tmp_path / "wide.flac", np.zeros((19 * 48_000, 8), np.int16), 48_000)
     predicting = Predicting(Served(model), ServingSettings(million_samples=5))
     job = PredictRequest(tmp_path / "wide.flac", "wide.flac")
-    answer = predicting.answers(Work(1, job)).answers[1]
-    assert answer == Rejection(
+    (done,) = predicting.answers(Work({1: job}))
+    assert done.answers[1] == Rejection(
         "wide.flac: 19 s of 8 channels at 48000 Hz are 7 million samples; up to 5 million are "
         "accepted"
     )
@@ -524,9 +524,9 @@ def test_a_slow_file_is_read_when_it_is_known_to_be_slow(
     monkeypatch.setattr(requests, "SLOW_SECONDS", 0.0)
     predicting = Predicting(Served(model), ServingSettings())
     job = PredictRequest(films.parent / "0.mp4", "0.mp4", "No way!")
-    assert predicting.answers(Work(1, job)) == Done({1: Slow()})
-    done = predicting.answers(Work(1, job, slow=True)).answers[1]
-    assert isinstance(done, list)
+    assert list(predicting.answers(Work({1: job}))) == [Done({1: Slow()})]
+    (done,) = predicting.answers(Work({1: job}, slow=True))
+    assert isinstance(done.answers[1], list)
 
 
 def test_memory_that_is_not_there_is_an_answer(
@@ -542,10 +542,10 @@ def test_memory_that_is_not_there_is_an_answer(
         return whole(clips)
 
     monkeypatch.setattr(type(predicting.predictor), "answers_to_read", little)
-    predicting.answers(Work(1, one, answer=False))
-    found = predicting.answers(Work(2, other)).answers
-    assert isinstance(found[1], list)
-    assert found[2] == Rejection(requests.FULL)
+    first, last = predicting.answers(Work({1: one, 2: other}))
+    assert first == Done()
+    assert isinstance(last.answers[1], list)
+    assert last.answers[2] == Rejection(requests.FULL)
 
 
 def test_a_worn_process_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,7 +50,7 @@ class Made:
 
     def __init__(self, served: Served, settings: ServingSettings) -> None:
         self.settings, self.model, self.given_up = settings, served.model, False
-        self.held: dict[int, str] = {}
+        self.replies: Iterator[Done] = iter(())
         self.ended = threading.Event()
         Made.alive += 1
 
@@ -61,20 +61,27 @@ class Made:
         return Model(model="made", labels=["ang"], modalities=["audio"])
 
     def ask(self, work: Work) -> Done:
-        answers: dict[int, Answer | Slow] = {}
-        if work.job is not None:
-            self._read(work.number, work.job.name, answers, slow=work.slow)
-        if work.answer:
-            Made.batches.append(list(self.held.values()))
-            if "die together" in self.held.values():
-                self._die()
-            answers |= {number: told(name) for number, name in self.held.items()}
-            self.held.clear()
-        return Done(answers, worn=work.job is not None and work.job.name == "leaks")
+        self.replies = self._replies(work)
+        return self.hear()
 
-    def _read(
-        self, number: int, name: str, answers: dict[int, Answer | Slow], *, slow: bool
-    ) -> None:
+    def hear(self) -> Done:
+        return next(self.replies)
+
+    def _replies(self, work: Work) -> Iterator[Done]:
+        held: dict[int, str] = {}
+        for number, job in work.jobs.items():
+            answer = self._read(job.name, slow=work.slow)
+            answers: dict[int, Answer | Slow] = {} if answer is None else {number: answer}
+            if answer is None:
+                held[number] = job.name
+            if number == max(work.jobs):
+                Made.batches.append(list(held.values()))
+                if "die together" in held.values():
+                    self._die()
+                answers |= {number: told(name) for number, name in held.items()}
+            yield Done(answers, worn=job.name == "leaks")
+
+    def _read(self, name: str, *, slow: bool) -> Answer | Slow | None:
         time.sleep(0.02)
         if name == "die":
             self._die()
@@ -82,12 +89,11 @@ class Made:
             self.ended.wait(20)
             raise WorkerDiedError
         if name.startswith("slow") and not slow:
-            answers[number] = Slow()
-        elif name == "bad":
-            answers[number] = Rejection(name)
-        else:
-            time.sleep(0.3 if name.startswith(("slow", "liar")) else 0)
-            self.held[number] = name
+            return Slow()
+        if name == "bad":
+            return Rejection(name)
+        time.sleep(0.3 if name.startswith(("slow", "liar")) else 0)
+        return None
 
     def _die(self) -> None:
         self.kill()
@@ -385,9 +391,10 @@ def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
     worker = Worker(Served(model), ServingSettings(timeout_seconds=30))
     assert worker.wait().labels == ["angry", "calm"]
-    first = Work(1, PredictRequest(None, "text", "No way!"), answer=False)
-    assert worker.ask(first) == Done({})
-    found = worker.ask(Work(2, PredictRequest(None, "text", "Excuse me?")))
+    said = {1: "No way!", 2: "Excuse me?"}
+    first = Work({number: PredictRequest(None, "text", text) for number, text in said.items()})
+    assert worker.ask(first) == Done()
+    found = worker.hear()
     assert {number: len(answer) for number, answer in found.answers.items()} == {1: 1, 2: 1}
     assert found.answers[1][0].transcript == "No way!"
     os.kill(worker.process.pid or 0, signal.SIGKILL)
@@ -401,7 +408,7 @@ def test_a_real_worker_that_takes_too_long(model: Path, films: Path) -> None:
     worker = Worker(Served(model), ServingSettings())
     worker.wait()
     with pytest.raises(WorkerDiedError):
-        worker.ask(Work(1, PredictRequest(films.parent / "0.mp4", "a", "No way!")), 0.0001)
+        worker.ask(Work({1: PredictRequest(films.parent / "0.mp4", "a", "No way!")}), 0.0001)
     assert not worker.process.is_alive()
 
 

@@ -275,16 +275,16 @@ def test_what_fails_ends_one_stream_only(
     listening = Listening(Served(model))
     begin = Begin(sample_rate=16_000, format="s16le")
     for n in (1, 2):
-        assert listening.answers(StreamEvent(n, "begin", begin)) == []
+        assert list(listening.answers(StreamEvent(n, "begin", begin))) == [[]]
     with monkeypatch.context() as broken:
         broken.setattr(Stream, "say", fails)
-        told = listening.answers(StreamEvent(1, "text", "my secret"))
+        (told,) = listening.answers(StreamEvent(1, "text", "my secret"))
         assert told == Rejection("the server failed")
     assert json.loads(capsys.readouterr().err) == {
         "event": "stream failed",
         "error": "RuntimeError",
     }
-    found = listening.answers(StreamEvent(2, "audio", b"00" * 9000))
+    (found,) = listening.answers(StreamEvent(2, "audio", b"00" * 9000))
     assert isinstance(found, list)
     assert len(found) == 1
 

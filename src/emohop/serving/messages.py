@@ -59,23 +59,22 @@ class Slow:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a worker is given: a request, or what it has read so far to be answered.
+    """Requests that a worker reads one by one, and answers together.
 
-    A request is read, and held until one comes with `answer`; then the network is run over all
-    that are held. One that would hold up others comes back as `Slow`, unless it is known as such.
+    One that would hold up others comes back as `Slow`, unless all are known to be.
     """
 
-    number: int = -1
-    job: PredictRequest | None = None
+    jobs: Mapping[int, PredictRequest]
+    """By the numbers of the requests."""
     slow: bool = False
-    answer: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a worker gives back: answers by the numbers of their requests."""
+    """What a worker says of each request when it has read it, and with the last one of all."""
 
-    answers: Mapping[int, Answer | Slow]
+    answers: Mapping[int, Answer | Slow] = field(default_factory=dict)
+    """By the numbers of the requests; of those that are read and wait for others, none yet."""
     worn: bool = False
     """Its memory has grown so much that another should take its place."""
 

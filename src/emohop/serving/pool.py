@@ -1,9 +1,9 @@
 """Worker processes that are kept alive, and the requests that wait for them.
 
 Requests wait in two lanes, so that files that take long to read hold up no others: as many
-processes work on each lane at one time as there are workers. One of them reads requests of its
-lane one by one, and the network is run over all that it has read. A process that dies is replaced,
-and what it had is asked again of another: only a request over which two died fails.
+processes work on each lane at one time as there are workers. One of them takes a few requests of
+its lane, reads them one by one, and runs the network over all of them. A process that dies is
+replaced, and what it had is asked again of another: only a request over which two died fails.
 """
 
 from __future__ import annotations
@@ -71,10 +71,8 @@ class _Turn:
 
     worker: Worker
     lane: _Lane
-    held: list[_Waiting] = field(default_factory=list)
-    """What it has been given and has not answered, the last of which it reads now."""
-    moved: bool = False
-    """It has turned out slow: nothing more is read."""
+    held: list[_Waiting]
+    """What it has been given and has not answered."""
 
 
 @dataclass(eq=False)
@@ -242,7 +240,7 @@ class Pool:
             if lane is None:
                 await self._until_news(None, ended)
                 continue
-            turn = _Turn(worker, lane)
+            turn = _Turn(worker, lane, self._taken(lane))
             lane.busy += 1
             self._turns.add(turn)
             try:
@@ -273,66 +271,62 @@ class Pool:
 
     async def _turn(self, turn: _Turn) -> bool:
         """Requests of one lane, read one by one and answered together; whether it is worn."""
-        while True:
-            reading = None
-            if turn.lane.waiting and not turn.moved:
-                reading = turn.lane.waiting.popleft()
-                turn.held.append(reading)
-            if not turn.held:  # what was to come has left
-                return False
-            last = self._is_last(turn)
-            number, job = (-1, None) if reading is None else (reading.number, reading.job)
-            work = Work(number, job, slow=turn.lane.slow, answer=last)
+        reading = list(turn.held)
+        work = Work({one.number: one.job for one in reading}, slow=turn.lane.slow)
+        worn = False
+        for number, one in enumerate(reading):
             try:
-                done = await self._done(turn, work)
+                done = await self._done(turn, one, work if number == 0 else None)
             except WorkerDiedError:
                 if not turn.worker.given_up:
-                    self._blame(turn.held if last else turn.held[-1:])
+                    self._blame(turn.held if one is reading[-1] else [one])
                 self._put_back(turn.held)
                 raise
+            worn = done.worn
             for waiting in list(turn.held):
                 if (answer := done.answers.get(waiting.number)) is not None:
                     turn.held.remove(waiting)
                     self._settle(waiting, answer)
-            if last:
-                return done.worn
+        return worn
 
-    def _is_last(self, turn: _Turn) -> bool:
-        """Whether what is held is answered now."""
-        waiting, held = turn.lane.waiting, turn.held
-        return (
-            turn.lane.slow
-            or not waiting
-            or len(held) >= self.settings.max_batch
-            or waiting[0].alone
-            or any(one.alone for one in held)
-        )
+    def _taken(self, lane: _Lane) -> list[_Waiting]:
+        """The next of a lane that are answered together."""
+        taken = [lane.waiting.popleft()]
+        while (
+            lane.waiting
+            and not lane.slow
+            and len(taken) < self.settings.max_batch
+            and not taken[0].alone
+            and not lane.waiting[0].alone
+        ):
+            taken.append(lane.waiting.popleft())
+        return taken
 
-    async def _done(self, turn: _Turn, work: Work) -> Done:
-        """What the process makes of it; it is ended when nobody waits for a slow one any more."""
-        asked = asyncio.ensure_future(self._run(turn.worker.ask, work))
-        mine = turn.held[-1:] if work.job is not None else list(turn.held)
+    async def _done(self, turn: _Turn, reading: _Waiting, work: Work | None) -> Done:
+        """What the process says next, asked by `work` first.
+
+        It is ended when it reads a slow one for which nobody waits any more.
+        """
+        ask = (turn.worker.ask, work) if work is not None else (turn.worker.hear,)
+        asked = asyncio.ensure_future(self._run(*ask))
         await asyncio.wait({asked}, timeout=SLOW_SECONDS)
         if not asked.done():
-            self._is_slow(turn)
-        while not asked.done():
-            wanted = [one.answer for one in mine if not one.answer.done()]
-            if not wanted:
+            self._is_slow(turn, reading)
+            await asyncio.wait({asked, reading.answer}, return_when=asyncio.FIRST_COMPLETED)
+            if not asked.done():
                 turn.worker.given_up = True
                 await self._run(turn.worker.kill)
-                break
-            await asyncio.wait({asked, *wanted}, return_when=asyncio.FIRST_COMPLETED)
         done: Done = await asked
         return done
 
-    def _is_slow(self, turn: _Turn) -> None:
+    def _is_slow(self, turn: _Turn, reading: _Waiting) -> None:
         """A file that takes longer than it seemed moves to the other lane, if that has room."""
         if turn.lane.slow or self.slow.busy >= self.settings.workers:
             return
         turn.lane.busy -= 1
         self.slow.busy += 1
-        turn.lane, turn.moved = self.slow, True
-        self._put_back(turn.held[:-1])  # they need not wait for it
+        turn.lane = self.slow
+        self._put_back([one for one in turn.held if one is not reading])  # they need not wait
         self._tell()
 
     # what becomes of a request

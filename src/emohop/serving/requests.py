@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from emohop.clips import Modality
 from emohop.config import ServingSettings
@@ -48,7 +48,6 @@ class Predicting:
         if Modality.TEXT in self.predictor.preprocessor.max_length:
             list(self.predictor.predict([source_of_text("ready")]))  # imports take seconds
         self._memory = Memory(settings.memory_gb)
-        self._held: dict[int, tuple[PredictRequest, _Held]] = {}
 
     def described(self) -> Model:
         """What is known of the model."""
@@ -62,38 +61,39 @@ class Predicting:
             asr=None if self.transcriber is None else self.transcriber.name,
         )
 
-    def answers(self, work: Work) -> Done:
-        """Read a request, and answer what is held if that is asked for.
+    def answers(self, work: Work) -> Iterator[Done]:
+        """One `Done` for each request, as soon as it is read; with the last, those of all.
 
-        The network's part is computed for all that are held together; reading is by request.
+        Reading is by request; the network's part is computed for all of them together.
         """
-        answers: dict[int, Answer | Slow] = {}
-        if work.job is not None:
-            found = self._read(work.job, slow=work.slow)
+        held: dict[int, tuple[PredictRequest, _Held]] = {}
+        *_, last = work.jobs
+        for number, job in work.jobs.items():
+            found = self._read(job, slow=work.slow)
+            answers: dict[int, Answer | Slow] = {}
             if isinstance(found, tuple):
-                self._held[work.number] = found
+                held[number] = found
             else:
-                answers[work.number] = found
-        if work.answer:
-            answers |= self._answered()
-            self._held.clear()
-        return Done(answers, self._memory.is_worn())
+                answers[number] = found
+            if number == last:
+                answers |= self._answered(held)
+            yield Done(answers, self._memory.is_worn())
 
-    def _answered(self) -> Mapping[int, Answer]:
-        """The answers to all that are held."""
-        if not self._held:
+    def _answered(self, held: Mapping[int, tuple[PredictRequest, _Held]]) -> Mapping[int, Answer]:
+        """The answers to all that are read."""
+        if not held:
             return {}
         try:
-            clips = [clip for _, read in self._held.values() for clip in read]
+            clips = [clip for _, read in held.values() for clip in read]
             predicted = iter(self.predictor.answers_to_read(clips))
             return {
                 number: _answer(job, [next(predicted) for _ in read])
-                for number, (job, read) in self._held.items()
+                for number, (job, read) in held.items()
             }
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-        return {number: self._alone(job, read) for number, (job, read) in self._held.items()}
+        return {number: self._alone(job, read) for number, (job, read) in held.items()}
 
     def _alone(self, job: PredictRequest, read: _Held) -> Answer:
         """One request by itself, where all together needed too much memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,11 @@ class Listening:
     def described(self) -> None:
         """Nothing that the server does not know."""
 
-    def answers(self, heard: StreamEvent) -> list[str] | Rejection:
-        """Of what came on a stream, updates as JSON, or why the stream is ended."""
+    def answers(self, heard: StreamEvent) -> Iterator[list[str] | Rejection]:
+        """Of what came on a stream, updates as JSON, or why the stream is ended; one of them."""
+        yield self._answer(heard)
+
+    def _answer(self, heard: StreamEvent) -> list[str] | Rejection:
         try:
             updates = self._updates(heard)
         except EmohopError as error:

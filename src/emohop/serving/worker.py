@@ -56,9 +56,16 @@ class Worker:
         return found
 
     def ask(self, asked: Work | StreamEvent, seconds: float | None = None) -> Any:
-        """The answer, which may take so long; WorkerDiedError when there will be none."""
+        """The first answer, which may take so long; WorkerDiedError when there will be none."""
         try:
             self.connection.send(asked)
+        except OSError:
+            self.process.join(STOP_SECONDS)
+        return self.hear(seconds)
+
+    def hear(self, seconds: float | None = None) -> Any:
+        """The next answer to what was asked, as of `ask`."""
+        try:
             if self.connection.poll(seconds):
                 return self.connection.recv()
         except (EOFError, OSError):
@@ -118,12 +125,12 @@ def _serve(
         return
     while (asked := _received(connection)) is not _STOP:
         try:
-            answers = predicting.answers(asked)
+            for answer in predicting.answers(asked):
+                connection.send(answer)
         except Exception as error:
             line = {"event": "worker failed", "error": type(error).__name__}
             print(json.dumps(line), file=sys.stderr, flush=True)
             sys.exit(1)
-        connection.send(answers)
 
 
 def _received(connection: Connection) -> Any:
