@@ -290,9 +290,12 @@ def test_a_worker_that_leaks_is_replaced_before_its_limit(model: Path) -> None:
     async def whole() -> Pool:
         pool = Pool(Leaking(model), settings)
         await pool.start()
-        for _ in range(30):  # 1.5 GB in all
-            assert isinstance(await pool.ask(PredictRequest(None, "text", "No way!"), 60), list)
-        await pool.stop()
+        try:
+            for _ in range(30):  # 1.5 GB in all
+                asked = PredictRequest(None, "text", "No way!")
+                assert isinstance(await pool.ask(asked, 60), list)
+        finally:
+            await pool.stop()
         return pool
 
     pool = asyncio.run(whole())

@@ -126,8 +126,10 @@ def run(
     async def whole() -> Pool:
         pool = Pool(Served(Path("good")), ServingSettings(**{"spares": 0, **settings}))
         await pool.start()
-        await body(pool)
-        await pool.stop()
+        try:
+            await body(pool)
+        finally:
+            await pool.stop()
         return pool
 
     pool = asyncio.run(whole())

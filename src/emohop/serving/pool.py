@@ -110,14 +110,11 @@ class Pool:
     async def start(self) -> None:
         """Load the model in every worker; EmohopError when it cannot be. Spares follow."""
         count = self.settings.workers
-        found = await asyncio.gather(
-            *(self._started() for _ in range(count)), return_exceptions=True
-        )
-        failed = [one for one in found if isinstance(one, BaseException)]
-        if failed:
+        try:
+            workers = await asyncio.gather(*(self._started() for _ in range(count)))
+        except BaseException:
             await self._end()
-            raise failed[0]
-        workers = [one for one in found if isinstance(one, Worker)]
+            raise
         self.loaded.update(workers)
         everyone = [*workers, *[None] * self.settings.spares]
         self._slots = [asyncio.create_task(self._keep(worker)) for worker in everyone]
@@ -244,7 +241,7 @@ class Pool:
             lane.busy += 1
             self._turns.add(turn)
             try:
-                if await self._turn(turn) and self._can_spare_one:
+                if await self._turn(turn):
                     return "worn"
             except WorkerDiedError:
                 break
@@ -254,11 +251,6 @@ class Pool:
                 self._tell()
         self.loaded.discard(worker)
         return "given up" if worker.given_up else await self._run(worker.how_it_ended)
-
-    @property
-    def _can_spare_one(self) -> bool:
-        """Whether a process can be replaced now, or there is no better time."""
-        return len(self.loaded) > self.settings.workers or not self.settings.spares
 
     def _lane(self) -> _Lane | None:
         """Where there is work for one more process: the lane that waits longest."""
