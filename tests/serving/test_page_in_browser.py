@@ -59,11 +59,13 @@ def test_a_video_its_words_and_other_words(tab: Any, films: Path, address: str) 
     assert "Used: audio, text, video." in tab.inner_text("#facts")
     assert tab.locator("#attention rect").count() > 10
     assert tab.locator("#attention svg").get_by_text("4 video").count() == 1
-    first = tab.inner_text("#label")
-    tab.fill("#transcript", "splendid, excuse me")
-    tab.click("text=Predict with this transcript")
+    assert tab.inner_text("#label").endswith(" %")
+    assert tab.inner_text("#of") == "What the service says of 0.mp4"
+    apart = tab.locator("#attention rect.apart")  # words without times are not on the seconds
+    assert apart.count() >= 1
+    tab.fill("#text", "splendid, excuse me")
+    tab.click("#go")
     tab.locator("#facts", has_text="splendid").wait_for()
-    assert first
     with tab.expect_download() as coming:
         tab.click("#download")
     found = json.loads(Path(coming.value.path()).read_text())
@@ -75,6 +77,10 @@ def test_a_video_its_words_and_other_words(tab: Any, films: Path, address: str) 
 def test_errors_are_said(tab: Any, tmp_path: Path) -> None:
     tab.click("#go")
     assert "Choose a file" in tab.inner_text("#error")
+    tab.fill("#text", "No way!")
+    tab.click("#go")
+    tab.wait_for_selector("#result:not([hidden])")
+    tab.fill("#text", "")
     (tmp_path / "bad.wav").write_text("no audio")
     tab.set_input_files("#file", str(tmp_path / "bad.wav"))
     tab.click("#go")
@@ -132,6 +138,7 @@ def test_a_recording_over_time(browser: Any, address: str, tmp_path: Path) -> No
     tab.click("#go")
     tab.wait_for_selector("#line svg")
     assert tab.inner_text("#label") == "2 clips"
+    assert "talk.wav" in tab.inner_text("#of")
     assert tab.locator("#line rect.most").count() == 2
     assert tab.locator("#line rect.less").count() == 2
     first = tab.inner_text("#chosen")
@@ -147,13 +154,53 @@ def test_a_recording_over_time(browser: Any, address: str, tmp_path: Path) -> No
     assert tab.locator("#shares .share").count() == 2
     assert tab.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert [(one["id"], one["impact"]) for one in axe_module.Axe().run(tab)["violations"]] == []
-    tab.fill("#text", "No way!")  # one clip again
-    tab.select_option("#segments", "")
+    tab.fill("#text", "No way!")  # which is one clip's
+    assert "empty the text" in tab.inner_text("#cutting")
+    tab.select_option("#segments", "none")
+    assert tab.locator("#cutting").is_hidden()
     tab.click("#go")
-    tab.locator("#status", has_text="Done: ").wait_for()
+    tab.locator("#label", has_text="%").wait_for()
     tab.locator("#line").wait_for(state="hidden")
     assert tab.locator("#chosen").is_hidden()
+    above = tab.locator("#notes").bounding_box()["y"] < tab.locator("#label").bounding_box()["y"]
+    assert above
+    assert "was cut off" in tab.inner_text("#notes")
     assert said == []
+
+
+def test_a_dropped_file_is_seen_and_taken_away(tab: Any) -> None:
+    drop = """
+        const data = new DataTransfer();
+        data.items.add(new File(["no audio"], "dropped.wav"));
+        document.getElementById("drop").dispatchEvent(
+          new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+    """
+    tab.evaluate(drop)
+    assert tab.evaluate("document.getElementById('file').files[0].name") == "dropped.wav"
+    tab.click("#go")
+    tab.locator("#error", has_text="dropped.wav").wait_for()
+    tab.click("#remove")
+    assert tab.locator("#remove").is_hidden()
+    assert tab.evaluate("document.getElementById('file').files.length") == 0
+    tab.click("#go")
+    assert "Choose a file" in tab.inner_text("#error")
+
+
+def test_an_upload_can_be_cancelled(browser: Any, model: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", talk(), 16_000)
+    for address in serve(model, ServingSettings(spares=0)):
+        tab = browser.new_context(viewport=DESK).new_page()
+        tab.set_default_timeout(BUSY_MS)
+        tab.goto(address)
+        tab.route("**/v1/predict", lambda route: None)  # it is never answered
+        tab.set_input_files("#file", str(tmp_path / "a.wav"))
+        tab.click("#go")
+        tab.locator("#cancel").wait_for()
+        assert tab.locator("#go").is_disabled()
+        tab.click("#cancel")
+        tab.locator("#status", has_text="Cancelled.").wait_for()
+        tab.locator("#cancel").wait_for(state="hidden")
+        assert tab.locator("#go").is_enabled()
 
 
 def test_a_token_is_asked_for(browser: Any, model: Path) -> None:

@@ -366,9 +366,12 @@ class Predictor:
         for modality in used:
             steps, most = len(row.arrays[modality.value]), self.preprocessor.max_length[modality]
             if steps > most:
+                rest = "the rest was cut off"
+                if modality is not Modality.TEXT and None not in (row.start, row.end):
+                    whole = (row.end or 0.0) - (row.start or 0.0)
+                    rest += f" (only the first {whole * most / steps:.1f} s of {whole:.1f} s)"
                 notes.append(
-                    f"{modality}: the model reads {most} steps, of {steps} that are there: the "
-                    "rest was cut off"
+                    f"{modality}: the model reads {most} steps, of {steps} that are there: {rest}"
                 )
         words = self.preprocessor.vocabulary
         unknown = [] if words is None or Modality.TEXT not in used else words.unknown(row.text)

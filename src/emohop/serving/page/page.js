@@ -3,6 +3,8 @@
 
 const at = (id) => document.getElementById(id);
 let file = null; // what was chosen, dropped or recorded last
+let heard = null; // the words that the service recognised in it, while they stand in the text box
+let request = null; // the one that is under way
 let answer = null;
 let link = null;
 
@@ -17,33 +19,82 @@ function say(status, error = "") {
   at("error").hidden = !error;
 }
 
-async function ask(text, segments) {
+// What went wrong; the answer to something else does not stay beside it.
+function fail(error) {
+  at("result").hidden = true;
+  say("", error);
+}
+
+function ask(text, segments) {
   if (!file && !text.trim()) {
-    say("", "Choose a file, record, or write what is said.");
+    fail("Choose a file, record, or write what is said.");
     return;
   }
   const body = new FormData();
-  if (file) body.append("file", file, file.name || "recording.webm");
+  const name = file ? file.name || "recording" : "";
+  if (file) body.append("file", file, name);
   if (text.trim()) body.append("text", text);
-  if (segments && file && (!text.trim() || segments === "none")) body.append("segments", segments);
-  at("go").disabled = true;
-  say("Working …");
+  if (segments && file && cuts(text, segments)) body.append("segments", segments);
+  request = new XMLHttpRequest(); // fetch does not say how much is sent
+  request.open("POST", "v1/predict");
+  for (const [key, value] of Object.entries(headers())) request.setRequestHeader(key, value);
+  request.upload.addEventListener("progress", (event) => {
+    if (event.lengthComputable) at("sent").value = event.loaded / event.total;
+    say(event.loaded < event.total ? "Sending …" : "Working …");
+  });
+  request.addEventListener("load", () => answered(request, name, text));
+  request.addEventListener("error", () => fail("The service cannot be reached, or closed the connection."));
+  request.addEventListener("abort", () => say("Cancelled."));
+  request.addEventListener("loadend", () => busy(false));
+  busy(true);
+  say(file ? "Sending …" : "Working …");
+  request.send(body);
+}
+
+function busy(is) {
+  at("go").disabled = is;
+  at("cancel").hidden = !is;
+  at("sent").hidden = !is || !file;
+  at("sent").value = 0;
+}
+
+function answered(done, name, text) {
+  let found;
   try {
-    const response = await fetch("v1/predict", { method: "POST", body, headers: headers() });
-    const found = await response.json();
-    if (response.status === 401) at("secret").hidden = false;
-    if (!response.ok) {
-      say("", found.error || `The service answered ${response.status}.`);
-      return;
-    }
-    show(found);
-    const lost = (found.errors || []).map((one) => one.error).join(" ");
-    say(found.predictions.length > 1 ? `Done: ${found.predictions.length} clips` : `Done: ${found.predictions[0].label}`, lost);
-  } catch (problem) {
-    say("", `The service cannot be reached (${problem.message}).`);
-  } finally {
-    at("go").disabled = false;
+    found = JSON.parse(done.responseText);
+  } catch {
+    found = {};
   }
+  if (done.status === 401) at("secret").hidden = false;
+  if (done.status !== 200) {
+    fail(found.error || `The service answered ${done.status}.`);
+    return;
+  }
+  show(found, name);
+  if (name && !text.trim()) hear(found.predictions);
+  const lost = (found.errors || []).map((one) => one.error).join(" ");
+  say(found.predictions.length > 1 ? `Done: ${found.predictions.length} clips` : `Done: ${found.predictions[0].label}`, lost);
+}
+
+// Whether a choice of how to cut is sent: a text is that of one clip.
+function cuts(text, segments) {
+  return !text.trim() || segments === "none";
+}
+
+function explainCutting() {
+  const said = !cuts(at("text").value, at("segments").value) && at("segments").value !== "";
+  at("cutting").textContent = said ? "With a text, the file is one clip and is not cut: empty the text to have it cut." : "";
+  at("cutting").hidden = !said;
+}
+
+// Words that were recognised can be mended where others are written.
+function hear(predictions) {
+  const said = predictions.length === 1 ? predictions[0].transcript : null;
+  heard = said && predictions[0].transcript_from !== "given" ? said : null;
+  if (heard) at("text").value = heard;
+  at("heard").textContent = heard ? "These words were recognised: mend them and predict again." : "";
+  at("heard").hidden = !heard;
+  explainCutting();
 }
 
 function row(name, share) {
@@ -101,8 +152,7 @@ function showClip(one) {
   const facts = [`Used: ${one.used.join(", ")}.`];
   if (one.missing.length) facts.push(`Missing: ${one.missing.join(", ")}.`);
   if (one.unknown_words.length) facts.push(`Words that the model does not know: ${one.unknown_words.join(", ")}.`);
-  at("facts").textContent = [...facts, ...one.notes].join(" ");
-  at("transcript").value = one.transcript || "";
+  at("facts").textContent = facts.join(" ");
   const drawn = one.attention.length > 0;
   at("attention").replaceChildren(...(drawn ? [attentionOf(one, Math.max(280, at("attention").clientWidth))] : []));
   at("note").hidden = !drawn;
@@ -125,14 +175,23 @@ function showClips(predictions) {
   choose(0);
 }
 
-function show(found) {
+// What an answer is not about, above it.
+function showNotes(predictions) {
+  const all = predictions.flatMap((one) => [...one.notes, ...one.segments.flatMap((part) => part.notes)]);
+  const notes = [...new Set(all)];
+  at("notes").textContent = notes.length > 3 ? `${notes.slice(0, 3).join(" ")} … (${notes.length} notes in all)` : notes.join(" ");
+  at("notes").hidden = !notes.length;
+}
+
+function show(found, name) {
   answer = found;
   const one = found.predictions[0];
   const parts = found.predictions.length > 1 ? found.predictions : one.segments;
   const several = parts.length > 1;
   for (const id of ["line", "clips", "chosen"]) at(id).hidden = !several;
-  at("again").hidden = found.predictions.length > 1 || !file;
   at("result").hidden = false;
+  at("of").textContent = name ? `What the service says of ${name}` : "What the service says of these words";
+  showNotes(found.predictions);
   const many = found.predictions.length > 1;
   at("label").textContent = many ? `${found.predictions.length} clips` : `${one.label}, ${percent(one)}`;
   if (several) showClips(parts);
@@ -144,6 +203,15 @@ function show(found) {
 
 function take(chosen) {
   file = chosen;
+  if (heard !== null && at("text").value === heard) at("text").value = ""; // of the file before
+  hear([]);
+  at("remove").hidden = !chosen;
+  if (chosen && at("file").files[0] !== chosen) { // the field names what was dropped or recorded, too
+    const held = new DataTransfer();
+    held.items.add(chosen);
+    at("file").files = held.files;
+  }
+  if (!chosen) at("file").value = "";
   say(chosen ? `Ready: ${chosen.name || "recording"}` : "");
 }
 
@@ -151,10 +219,9 @@ at("ask").addEventListener("submit", (event) => {
   event.preventDefault();
   ask(at("text").value, at("segments").value);
 });
-at("again").addEventListener("submit", (event) => {
-  event.preventDefault();
-  ask(at("transcript").value, "");
-});
+at("cancel").addEventListener("click", () => request && request.abort());
+at("remove").addEventListener("click", () => take(null));
+for (const id of ["text", "segments"]) at(id).addEventListener("input", explainCutting);
 at("file").addEventListener("change", () => take(at("file").files[0] || null));
 
 for (const kind of ["dragover", "dragenter"]) {
@@ -183,7 +250,7 @@ function recorder(button, wanted, name) {
     try {
       stream = await navigator.mediaDevices.getUserMedia(wanted);
     } catch (problem) {
-      say("", `Nothing can be recorded here (${problem.message}).`);
+      fail(`Nothing can be recorded here (${problem.message}).`);
       return;
     }
     const parts = [];
