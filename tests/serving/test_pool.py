@@ -85,7 +85,7 @@ class Made:
         time.sleep(0.02)
         if name == "die":
             self._die()
-        if name == "hang":
+        if name == "hang" or (name.startswith("stubborn") and not slow):
             self.ended.wait(20)
             raise WorkerDiedError
         if name.startswith("slow") and not slow:
@@ -261,6 +261,20 @@ def test_one_that_seemed_quick_moves_over_and_frees_those_behind(
         assert [await one for one in asked] == [told(name) for name in names]
 
     run(body, monkeypatch, spares=1)
+
+
+def test_two_that_seemed_quick_do_not_hold_up_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body(pool: Pool) -> None:
+        await until(lambda: len(pool.loaded) == 2)
+        asked = [asyncio.create_task(ask(pool, f"stubborn {n}", 3 + 20 * n)) for n in range(2)]
+        await asyncio.sleep(0.3)  # the first has moved over, and the second cannot
+        assert await ask(pool, "a") == told("a")
+        assert not asked[1].done()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in found] == [LateError, list]
+
+    pool = run(body, monkeypatch, spares=1, max_batch=1, timeout_seconds=2)
+    assert pool.ends == {"given up": 2}
 
 
 def test_a_dead_worker_is_replaced_before_the_next_request(

@@ -19,13 +19,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from emohop.config import ServingSettings
-from emohop.errors import EmohopError
 from emohop.serving.messages import Answer, Done, PredictRequest, Served, Slow, Work
 from emohop.serving.requests import SLOW_SECONDS
 from emohop.serving.schemas import Model
 from emohop.serving.worker import Worker, WorkerDiedError
 
 LOG = logging.getLogger("emohop.serving")
+PATIENCE = 0.25
+"""The share of a request's time for which others wait behind one that seemed quick."""
 ATTEMPTS = 2
 """Workers that may die over one request before it is given up."""
 PAUSES_SECONDS = 0.5, 30.0
@@ -51,6 +52,8 @@ class _Waiting:
     number: int
     job: PredictRequest
     answer: asyncio.Future[Answer]
+    slow: bool = False
+    """It is known to take long."""
     alone: bool = False
     """It was among others when a process died, one of which did it."""
     deaths: int = 0
@@ -197,7 +200,7 @@ class Pool:
             if worker is None:
                 try:
                     worker = await self._started()
-                except (EmohopError, OSError) as error:
+                except Exception as error:  # whatever it is, it is tried again
                     self.not_started += 1
                     said = " ".join(str(error).split())
                     _log("worker did not start", reason=said, again_in=pause)
@@ -209,6 +212,8 @@ class Pool:
             self._tell()
             try:
                 reason = await self._life(worker)
+            except Exception as error:  # a fault of ours costs a process and not the service
+                reason = type(error).__name__
             finally:
                 self.loaded.discard(worker)
             await self._run(worker.kill)
@@ -223,7 +228,7 @@ class Pool:
         self._processes.add(worker)
         try:
             self.described = await self._run(worker.wait)
-        except EmohopError:
+        except Exception:
             await self._run(worker.kill)
             self._processes.discard(worker)
             raise
@@ -297,19 +302,31 @@ class Pool:
     async def _done(self, turn: _Turn, reading: _Waiting, work: Work | None) -> Done:
         """What the process says next, asked by `work` first.
 
-        It is ended when it reads a slow one for which nobody waits any more.
+        It is ended when it reads a slow one for which nobody waits any more, or behind which others
+        have waited long enough.
         """
         ask = (turn.worker.ask, work) if work is not None else (turn.worker.hear,)
         asked = asyncio.ensure_future(self._run(*ask))
         await asyncio.wait({asked}, timeout=SLOW_SECONDS)
-        if not asked.done():
+        seconds = SLOW_SECONDS
+        while not (asked.done() or reading.answer.done()):
             self._is_slow(turn, reading)
-            await asyncio.wait({asked, reading.answer}, return_when=asyncio.FIRST_COMPLETED)
-            if not asked.done():
-                turn.worker.given_up = True
-                await self._run(turn.worker.kill)
+            if self._holds_up_others(turn, seconds):
+                reading.slow = True
+                break
+            either: set[asyncio.Future[Any]] = {asked, reading.answer}
+            await asyncio.wait(either, timeout=SLOW_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            seconds += SLOW_SECONDS
+        if not asked.done():
+            turn.worker.given_up = True
+            await self._run(turn.worker.kill)
         done: Done = await asked
         return done
+
+    def _holds_up_others(self, turn: _Turn, seconds: float) -> bool:
+        """Whether a file for which the other lane had no room has taken too long for this one."""
+        patience = self.settings.timeout_seconds * PATIENCE
+        return not turn.lane.slow and bool(self.quick.waiting) and seconds > patience
 
     def _is_slow(self, turn: _Turn, reading: _Waiting) -> None:
         """A file that takes longer than it seemed moves to the other lane, if that has room."""
@@ -331,6 +348,7 @@ class Pool:
         elif len(self.slow.waiting) >= max(1, self.settings.max_queue // 2):
             waiting.answer.set_exception(FullError())
         else:
+            waiting.slow = True
             self.slow.waiting.append(waiting)
             self._tell()
 
@@ -347,8 +365,8 @@ class Pool:
 
     def _put_back(self, held: Sequence[_Waiting]) -> None:
         """They are the next again."""
-        lane = self.quick
         for waiting in reversed(held):
+            lane = self.slow if waiting.slow else self.quick
             if not waiting.answer.done() and waiting not in lane.waiting:
                 lane.waiting.appendleft(waiting)
 

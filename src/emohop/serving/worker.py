@@ -68,7 +68,7 @@ class Worker:
         try:
             if self.connection.poll(seconds):
                 return self.connection.recv()
-        except (EOFError, OSError):
+        except Exception:  # it has ended, or what it says cannot be read
             self.process.join(STOP_SECONDS)
         self.kill()
         raise WorkerDiedError
