@@ -168,7 +168,7 @@ def test_every_command_takes_an_exported_model(
         from starlette.testclient import TestClient
 
         server.started = True
-        with TestClient(server.config.app) as client:
+        with TestClient(server.config.app, "http://localhost") as client:
             answers.append(client.post("/v1/predict", data={"text": SAID[0]}).json())
 
     monkeypatch.setattr("uvicorn.Server.run", ask_once)

@@ -420,6 +420,32 @@ def test_a_real_worker_is_killed_and_told_so(model: Path) -> None:
     assert worker.how_it_ended() == "SIGKILL"
 
 
+def test_a_death_before_a_job_is_begun_is_not_its_fault(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(Served(model), ServingSettings())
+    worker.wait()
+    os.kill(worker.process.pid or 0, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError) as died:
+        worker.ask(Work({1: PredictRequest(None, "text", "No way!")}))
+    assert died.value.before
+    deaths = iter(range(3))
+
+    def dies(self: Made, work: Work) -> Done:
+        if next(deaths, None) is None:
+            return usual(self, work)
+        self.kill()
+        raise WorkerDiedError(before=True)
+
+    usual = Made.ask
+    monkeypatch.setattr(Made, "ask", dies)
+
+    async def body(pool: Pool) -> None:
+        assert await ask(pool, "a") == told("a")
+
+    assert run(body, monkeypatch).ends == {"made": 3}
+
+
 def test_a_real_worker_that_takes_too_long(model: Path, films: Path) -> None:
     worker = Worker(Served(model), ServingSettings())
     worker.wait()

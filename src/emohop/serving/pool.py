@@ -274,8 +274,8 @@ class Pool:
         for number, one in enumerate(reading):
             try:
                 done = await self._done(turn, one, work if number == 0 else None)
-            except WorkerDiedError:
-                if not turn.worker.given_up:
+            except WorkerDiedError as error:
+                if not (turn.worker.given_up or error.before):
                     self._blame(turn.held if one is reading[-1] else [one])
                 self._put_back(turn.held)
                 raise

@@ -108,7 +108,7 @@ class Upload:
         self._received_then = 0  # when the place was taken
         self._ended: asyncio.Future[HTTPException] = asyncio.get_running_loop().create_future()
         length = request.headers.get("content-length", "")
-        self._length = int(length) if length.isdigit() else 0
+        self._length = int(length) if length.isascii() and length.isdigit() else 0
 
     @property
     def rate(self) -> float:
@@ -144,9 +144,13 @@ class Upload:
             coming = asyncio.ensure_future(self.request.receive())
             either: set[asyncio.Future[Any]] = {coming, self._ended}
             left = max(0.0, min(settings.header_seconds, until - clock()))
-            await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if self._ended.done() or not coming.done():
-                coming.cancel()
+            try:
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                in_time = coming.done() and not self._ended.done()
+                if not in_time:
+                    coming.cancel()
+            if not in_time:
                 raise (
                     self._ended.result()
                     if self._ended.done()

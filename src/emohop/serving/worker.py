@@ -21,11 +21,16 @@ START_SECONDS = 300.0
 """For loading the model; hubs are slow."""
 STOP_SECONDS = 5.0
 """For ending by itself."""
-_STOP = None
+_STOP, _BEGUN = None, "begun"
 
 
 class WorkerDiedError(Exception):
     """The process ended in the middle of its work, or was ended because it took too long."""
+
+    def __init__(self, *, before: bool = False) -> None:
+        """`before` if it had not begun on what it was asked, which is not to blame then."""
+        super().__init__(before)
+        self.before = before
 
 
 class Worker:
@@ -59,8 +64,10 @@ class Worker:
         """The first answer, which may take so long; WorkerDiedError when there will be none."""
         try:
             self.connection.send(asked)
-        except OSError:
-            self.process.join(STOP_SECONDS)
+            self.hear(seconds)  # that it has begun
+        except (WorkerDiedError, OSError):
+            self.kill()
+            raise WorkerDiedError(before=True) from None
         return self.hear(seconds)
 
     def hear(self, seconds: float | None = None) -> Any:
@@ -125,6 +132,7 @@ def _serve(
         return
     while (asked := _received(connection)) is not _STOP:
         try:
+            connection.send(_BEGUN)
             for answer in predicting.answers(asked):
                 connection.send(answer)
         except Exception as error:
