@@ -27,4 +27,5 @@ def serve(model: Path, settings: ServingSettings) -> Iterator[str]:
         time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/"
     server.should_exit = True
-    thread.join(30)
+    thread.join(60)
+    assert not thread.is_alive(), "the server does not end"

@@ -210,10 +210,11 @@ def test_what_workers_have_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_worker_has_work(monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(pool: Pool) -> None:
-        begun = time.monotonic()
-        await asyncio.gather(*(ask(pool, f"liar {n}") for n in range(4)))
+        asked = [asyncio.create_task(ask(pool, f"liar {n}")) for n in range(4)]
+        await until(lambda: pool.running == 2)
+        assert pool.waiting == 2
+        await asyncio.gather(*asked)
         assert sorted(Made.batches) == [[f"liar {n}"] for n in range(4)]
-        assert time.monotonic() - begun < 4 * 0.3  # two at a time
 
     run(body, monkeypatch, workers=2, max_batch=1)
 
@@ -382,14 +383,13 @@ def test_the_end_comes_within_the_grace_time(monkeypatch: pytest.MonkeyPatch) ->
     async def body(pool: Pool) -> None:
         asked.append(asyncio.create_task(ask(pool, "hang", 20)))
         await asyncio.sleep(0.05)
-        pool.closing = True
+        pool.close()
         with pytest.raises(ClosingError):
             await ask(pool, "later")
+        with pytest.raises(ClosingError):  # which an answer that is not there in time says too
+            await asked[0]
 
-    begun = time.monotonic()
     run(body, monkeypatch, grace_seconds=0.3)
-    assert time.monotonic() - begun < 15
-    assert asked[0].cancelled() or isinstance(asked[0].exception(), WorkerDiedError)
 
 
 def test_a_model_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

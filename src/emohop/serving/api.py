@@ -78,7 +78,7 @@ def create_app(
 
     def end() -> None:
         """Take nothing more; those whose requests are not here yet are told so."""
-        pool.closing = True
+        pool.close()
         uploads.end_all()
 
     @asynccontextmanager

@@ -27,6 +27,8 @@ from emohop.serving.worker import Worker, WorkerDiedError
 LOG = logging.getLogger("emohop.serving")
 PATIENCE = 0.25
 """The share of a request's time for which others wait behind one that seemed quick."""
+LAST_SHARE = 0.1
+"""Of the grace time, for telling those whose requests are not finished by then."""
 ATTEMPTS = 2
 """Workers that may die over one request before it is given up."""
 PAUSES_SECONDS = 0.5, 30.0
@@ -122,9 +124,23 @@ class Pool:
         everyone = [*workers, *[None] * self.settings.spares]
         self._slots = [asyncio.create_task(self._keep(worker)) for worker in everyone]
 
+    def close(self) -> None:
+        """Take nothing more, and finish what was taken within the grace time."""
+        if not self.closing:
+            self.closing = True
+            seconds = (1 - LAST_SHARE) * self.settings.grace_seconds
+            asyncio.get_running_loop().call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        """The grace time is over: ClosingError for all that is not finished."""
+        held = [one for turn in self._turns for one in turn.held]
+        for waiting in [*self.quick.waiting, *self.slow.waiting, *held]:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(ClosingError())
+
     async def stop(self) -> None:
         """Finish what runs and what waits within the grace time, then end the workers."""
-        self.closing = True
+        self.close()
         clock = asyncio.get_running_loop().time
         until = clock() + self.settings.grace_seconds
         while (self.waiting or self._turns) and clock() < until:
