@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,15 +53,6 @@ LIMITS = ServingSettings(
 )
 TOKEN = {"Authorization": "Bearer secret"}
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where uploads lie while they are read."""
-    before, folder = tempfile.tempdir, tmp_path_factory.mktemp("uploads")
-    tempfile.tempdir = str(folder)
-    yield folder
-    tempfile.tempdir = before
 
 
 @pytest.fixture(scope="module")

@@ -40,15 +40,6 @@ LIMITS = ServingSettings(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where uploads lie while they are read."""
-    before, folder = tempfile.tempdir, tmp_path_factory.mktemp("uploads")
-    tempfile.tempdir = str(folder)
-    yield folder
-    tempfile.tempdir = before
-
-
-@pytest.fixture(scope="module")
 def address(model: Path, folder: Path) -> Iterator[str]:
     del folder
     yield from serve(model, LIMITS)

@@ -244,7 +244,7 @@ class Pool:
         self._processes.add(worker)
         try:
             self.described = await self._run(worker.wait)
-        except Exception:
+        except Exception:  # it is passed on, and no process stays behind
             await self._run(worker.kill)
             self._processes.discard(worker)
             raise
