@@ -207,7 +207,6 @@ def test_a_form_that_ends_in_the_middle(address: str) -> None:
 def test_clocks_may_jump(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     with monkeypatch.context() as jumping:
-        jumping.setattr(time, "time", lambda: real() - 86_400 * 365)
         for hours in (-10, 10):
             jumping.setattr(time, "time", lambda hours=hours: real() + 3600 * hours)
             answer = httpx.post(f"{address}v1/predict", data={"text": "No way!"}, timeout=60)

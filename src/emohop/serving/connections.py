@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -16,7 +15,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from emohop.config import ServingSettings
 
-LOG = logging.getLogger("emohop.serving")
 SWEEP_SECONDS = 1.0
 BACKLOG = 64
 """Connections that are accepted in one go: until they are counted, nothing limits them."""

@@ -195,8 +195,8 @@ class _Multipart:
         part.content += content
         part.size += len(content)
         if part.file is None:
-            if part.size > self.fields.texts[part.name] * BYTES_PER_SIGN:
-                raise HTTPException(422, _too_long(self.fields, part.name, "more"))
+            if part.size > (most := self.fields.texts[part.name]) * BYTES_PER_SIGN:
+                raise HTTPException(422, too_long(part.name, f"more than {most}", most))
         elif len(part.content) >= SPOOL_BYTES:
             await self.upload.write(part.file.path, part.content)
             part.content.clear()
@@ -230,15 +230,13 @@ def _check(fields: Fields, form: Form, name: str, *, is_file: bool) -> None:
 
 
 def _fitting(fields: Fields, name: str, said: str) -> str:
-    if len(said) > fields.texts[name]:
-        raise HTTPException(422, _too_long(fields, name, str(len(said))))
+    if len(said) > (most := fields.texts[name]):
+        raise HTTPException(422, too_long(name, len(said), most))
     return said
 
 
-def _too_long(fields: Fields, name: str, count: str) -> str:
-    most = fields.texts[name]
-    if count == "more":
-        return f"{name}: more than {most} characters; up to {most} are accepted"
+def too_long(name: str, count: object, most: int) -> str:
+    """What is said of a text of so many characters, where so many are accepted."""
     return f"{name}: {count} characters; up to {most} are accepted"
 
 

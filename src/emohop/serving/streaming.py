@@ -24,6 +24,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from emohop.config import ServingSettings
 from emohop.errors import EmohopError, brief
+from emohop.serving.forms import too_long
 from emohop.serving.messages import Rejection, Served, StreamEvent
 from emohop.serving.metrics import Metrics
 from emohop.serving.middleware import LOG, bears
@@ -283,7 +284,7 @@ class _Talk:
     def _fitting(self, text: str | None) -> str | None:
         most = self.settings.text_characters
         if text is not None and len(text) > most:
-            raise _Over(UNUSABLE, f"text: {len(text)} characters; up to {most} are accepted")
+            raise _Over(UNUSABLE, too_long("text", len(text), most))
         return text
 
     async def _ask(

@@ -18,7 +18,7 @@ from fastapi import HTTPException
 from starlette.requests import Request
 
 from emohop.config import ServingSettings
-from emohop.serving.pool import FullError, Place, Pool
+from emohop.serving.pool import ClosingError, FullError, Place, Pool
 
 LOG = logging.getLogger("emohop.serving")
 PREFIX = "emohop-uploads-"
@@ -59,7 +59,6 @@ class Uploads:
             self._current.discard(upload)
             upload.place.give()
             self.bytes -= upload.promised
-            upload.promised = 0
             for path in upload.paths:
                 path.unlink(missing_ok=True)
             if self._folder is not None and not any(one.paths for one in self._current):
@@ -69,7 +68,7 @@ class Uploads:
     def end_all(self) -> None:
         """The server ends: those whose bodies are not here are told so."""
         for upload in list(self._current):
-            upload.end(HTTPException(503, "the server is about to end"))
+            upload.end(ClosingError())
 
     def make_room(self) -> None:
         """Where all places are taken, end the slowest body that holds one, if it is too slow."""
@@ -106,7 +105,7 @@ class Upload:
         self.promised = self.received = 0
         self._begun = self._taken = self._touched = asyncio.get_running_loop().time()
         self._received_then = 0  # when the place was taken
-        self._ended: asyncio.Future[HTTPException] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         length = request.headers.get("content-length", "")
         self._length = int(length) if length.isascii() and length.isdigit() else 0
 
@@ -124,7 +123,7 @@ class Upload:
         crawls = now - self._taken > YOUNG_SECONDS and self.rate < SLOWEST_BYTES
         return not self._ended.done() and (stalled or crawls)
 
-    def end(self, why: HTTPException) -> None:
+    def end(self, why: Exception) -> None:
         """Read no more of it."""
         if not self._ended.done():
             self._ended.set_result(why)
@@ -132,8 +131,8 @@ class Upload:
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, piece by piece.
 
-        HTTPException when it takes too long, when its client leaves (LEFT) and when it is ended;
-        FullError when it is more than a little and there is no place for it.
+        HTTPException when it takes too long and when its client leaves (LEFT); FullError when it is
+        more than a little and there is no place for it; and with what it is ended.
         """
         settings, clock = self.uploads.settings, asyncio.get_running_loop().time
         until = self._begun + settings.upload_seconds
